@@ -1,0 +1,97 @@
+"""From messages to token ids: the chat template of a tokenizer, or a plain transcript where it has none.
+
+Whatever a message says, only the template writes control tokens: a user who types `<|im_end|>` or `</s>` gets those characters
+as ordinary text, so nobody can end a turn or open another's.
+
+The plain form, for models without a template:
+
+    System: You are Anchor.
+
+    User: I am tired.
+      Really tired.
+
+    Assistant:
+
+Later lines of a message are indented, so that no message can imitate a label; the labels on a new line end the reply.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mascot_env.errors import LLMError
+from mascot_env.llm.requests import Message, Request
+
+LABELS = {"system": "System:", "user": "User:", "assistant": "Assistant:"}
+PROBE = (Message("user", "x"),)
+
+
+class ChatFormat:
+    """How one tokenizer writes a conversation. `template_args` go to the template, e.g. `enable_thinking` for Qwen3."""
+
+    def __init__(self, tokenizer: Any, template_args: Mapping[str, Any]) -> None:
+        self.tokenizer, self.template_args = tokenizer, dict(template_args)
+        self.plain = not getattr(tokenizer, "chat_template", None)
+        self.stops = tuple(f"\n{label}" for label in LABELS.values()) if self.plain else ()
+        self._choices: dict[str, tuple[int, ...]] = {}
+        if not self.plain and "sanitize_control_tokens" not in inspect.signature(tokenizer.apply_chat_template).parameters:
+            raise LLMError("this tokenizer cannot keep control tokens out of messages", remedy="install transformers >= 5.23")
+
+    def prompt_ids(self, request: Request) -> list[int]:
+        """The prompt up to where the reply begins. Raises jinja2's TemplateError where the template takes no such conversation."""
+        from jinja2 import TemplateError
+
+        if self.plain:
+            return self._encode(plain_text(request.messages), special=True)
+        try:
+            return self._template(request.messages, tokenize=True)
+        except TemplateError:  # some templates know no system role, or insist on alternating roles
+            return self._template(alternating(request.messages), tokenize=True)
+
+    def choice_ids(self, choice: str) -> tuple[int, ...]:
+        """The tokens of a choice where a reply begins: what it adds to the tokens of a prompt."""
+        if choice not in self._choices:
+            prompt = plain_text(PROBE) if self.plain else self._template(PROBE, tokenize=False)
+            text = f"{prompt} {choice}" if self.plain else prompt + choice
+            before, after = self._encode(prompt, split=False), self._encode(text, split=False)
+            joined = after[: len(before)] == before and len(after) > len(before)
+            self._choices[choice] = tuple(after[len(before) :] if joined else self._encode(choice))
+        return self._choices[choice]
+
+    def text(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def _template(self, messages: Sequence[Message], *, tokenize: bool) -> Any:
+        return self.tokenizer.apply_chat_template(
+            [{"role": m.role, "content": m.content} for m in messages],
+            add_generation_prompt=True,
+            tokenize=tokenize,
+            return_dict=False,
+            sanitize_control_tokens=tokenize,
+            **self.template_args,
+        )
+
+    def _encode(self, text: str, *, special: bool = False, split: bool = True) -> list[int]:
+        """`special` adds what the tokenizer puts around a text (without a final end token); `split` reads no control tokens from it."""
+        ids = list(self.tokenizer(text, add_special_tokens=special, split_special_tokens=split, verbose=False)["input_ids"])
+        if special and ids and ids[-1] == self.tokenizer.eos_token_id:
+            ids.pop()
+        return ids
+
+
+def plain_text(messages: Sequence[Message]) -> str:
+    """The plain form that the module's docstring shows."""
+    lines = [f"{LABELS[m.role]} {'\n  '.join(m.content.splitlines())}" for m in messages]
+    return "\n\n".join([*lines, LABELS["assistant"]])
+
+
+def alternating(messages: Sequence[Message]) -> list[Message]:
+    """System messages join the first user message, and neighbours of one role become one message: what strict templates take."""
+    merged: list[Message] = []
+    for message in (Message("user" if m.role == "system" else m.role, m.content) for m in messages):
+        if merged and merged[-1].role == message.role:
+            message = Message(message.role, f"{merged.pop().content}\n\n{message.content}")
+        merged.append(message)
+    return merged

@@ -1,0 +1,190 @@
+"""The sampling loop of local models: left-padded batches, a KV cache, every row with its own parameters and generator.
+
+Imported by `local.py` when a model is first used; the only other file of the package that imports torch. Axes: B rows, T
+positions, V vocabulary, C choices.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mascot_env.llm.requests import Request
+from mascot_env.seeding import generator
+
+BASE = "__base__"  # PEFT's name for a row without an adapter
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """One request on its way through the model. `stop` is empty until the row is done."""
+
+    index: int  # in the caller's list
+    request: Request
+    prompt: list[int]
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    stop: str = ""
+    message: str = ""
+    rng: np.random.Generator | None = None
+
+    def restart(self) -> None:
+        self.tokens, self.logprobs, self.stop = [], [], ""
+        self.rng = generator(*self.request.key, "sample") if self.request.temperature > 0 else None
+
+    def fail(self, reason: str, message: str) -> None:
+        self.tokens, self.logprobs, self.stop, self.message = [], [], reason, message
+
+
+class Forward:
+    """One call of the model, whatever its signature and its adapters."""
+
+    def __init__(self, model: Any, mixed: bool) -> None:
+        self.model, self.mixed = model, mixed
+        self.peft = hasattr(model, "peft_config")
+        base = model.get_base_model() if self.peft else model
+        parameters = inspect.signature(base.forward).parameters
+        self.takes_positions = "position_ids" in parameters
+        self.takes_keep = "logits_to_keep" in parameters
+        self.device = next(base.parameters()).device
+
+    def __call__(self, ids_BT: Tensor, mask_BT: Tensor, positions_BT: Tensor, rows: Sequence[Row], cache: Any, keep: int = 1) -> tuple[Tensor, Any]:
+        """The logits of the last `keep` positions, and the cache."""
+        kwargs: dict[str, Any] = {"input_ids": ids_BT, "attention_mask": mask_BT, "past_key_values": cache, "use_cache": True}
+        if self.takes_positions:
+            kwargs["position_ids"] = positions_BT
+        if self.takes_keep:
+            kwargs["logits_to_keep"] = keep
+        if self.peft and self.mixed:
+            kwargs["adapter_names"] = [row.request.adapter or BASE for row in rows]
+        with self._adapter(rows):
+            out = self.model(**kwargs)
+        return out.logits[:, -keep:], out.past_key_values
+
+    def _adapter(self, rows: Sequence[Row]) -> Any:
+        """Where rows cannot be mixed they come one adapter at a time, and it is switched on for all of them."""
+        if not self.peft or self.mixed:
+            return nullcontext()
+        if rows[0].request.adapter is None:
+            return self.model.disable_adapter()
+        self.model.set_adapter(rows[0].request.adapter)
+        return nullcontext()
+
+
+def left_pad(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Ids, attention mask and position ids; every prompt ends at the last column, and its first token has position 0."""
+    width = max(map(len, prompts))
+    ids = torch.tensor([[0] * (width - len(p)) + list(p) for p in prompts], device=device)
+    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
+    return ids, mask, (mask.cumsum(-1) - 1).clamp(min=0)
+
+
+def sample(logits_BV: Tensor, temperature_B: Tensor, top_p_B: Tensor, uniform_B: Tensor) -> tuple[Tensor, Tensor]:
+    """Tokens, and their log-probabilities under the model's own distribution (temperature 1, no top-p).
+
+    By inversion: the first token whose cumulative probability exceeds the row's uniform number. Temperature 0 takes the likeliest.
+    """
+    logprobs_BV = torch.log_softmax(logits_BV.float(), dim=-1)
+    greedy_B = logprobs_BV.argmax(-1)
+    tokens_B = greedy_B
+    if bool((temperature_B > 0).any()):
+        probs_BV = torch.softmax(logprobs_BV.double() / temperature_B.clamp(min=1e-6)[:, None], dim=-1)
+        if bool((top_p_B < 1).any()):
+            probs_BV = nucleus(probs_BV, top_p_B)
+        cdf_BV = probs_BV.cumsum(-1)
+        drawn_B = torch.searchsorted(cdf_BV, (uniform_B * cdf_BV[:, -1])[:, None], right=True)[:, 0]
+        rounded_B = drawn_B >= logits_BV.shape[-1]  # the uniform number came so close to 1 that it was rounded to it
+        tokens_B = torch.where((temperature_B > 0) & ~rounded_B, drawn_B, greedy_B)
+    return tokens_B, logprobs_BV.gather(-1, tokens_B[:, None])[:, 0]
+
+
+def nucleus(probs_BV: Tensor, top_p_B: Tensor) -> Tensor:
+    """The likeliest tokens whose probabilities reach top_p (at least one); the others get 0. Not renormalised."""
+    ordered_BV, order_BV = probs_BV.sort(dim=-1, descending=True, stable=True)
+    before_BV = ordered_BV.cumsum(-1) - ordered_BV
+    keep_BV = (before_BV < top_p_B[:, None]) | (top_p_B >= 1)[:, None]
+    return torch.zeros_like(probs_BV).scatter(-1, order_BV, ordered_BV * keep_BV)
+
+
+@torch.inference_mode()
+def decode(forward: Forward, rows: Sequence[Row], finished: Callable[[Row], str]) -> None:
+    """Fills tokens, logprobs and stop of every row. `finished` names a row's stop after each token, or gives an empty text."""
+    for row in rows:
+        row.restart()
+    device, alive = forward.device, list(rows)
+    ids, mask, positions = left_pad([row.prompt for row in alive], device)
+    logits, cache = forward(ids, mask, positions, alive, None)
+    positions = positions[:, -1:]
+    settings = _settings(alive, device)
+    while True:
+        uniform = torch.tensor([row.rng.random() if row.rng else 0.0 for row in alive], dtype=torch.float64, device=device)
+        tokens, logprobs = sample(logits[:, -1], *settings, uniform)
+        keep = _accept(alive, tokens.tolist(), logprobs.tolist(), finished)
+        if not keep:
+            return
+        if len(keep) < len(alive):  # rows that are done leave the batch
+            chosen = torch.tensor(keep, device=device)
+            cache.reorder_cache(chosen)
+            alive = [alive[i] for i in keep]
+            tokens, mask, positions = tokens[chosen], mask[chosen], positions[chosen]
+            settings = _settings(alive, device)
+        mask, positions = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1), positions + 1
+        logits, cache = forward(tokens[:, None], mask, positions, alive, cache)
+
+
+def _settings(rows: Sequence[Row], device: torch.device) -> tuple[Tensor, Tensor]:
+    temperature = torch.tensor([row.request.temperature for row in rows], dtype=torch.float64, device=device)
+    top_p = torch.tensor([row.request.top_p for row in rows], dtype=torch.float64, device=device)
+    return temperature, top_p
+
+
+def _accept(rows: Sequence[Row], tokens: Sequence[int], logprobs: Sequence[float], finished: Callable[[Row], str]) -> list[int]:
+    """Appends a token to every row; the places of the rows that go on."""
+    going = []
+    for i, (row, token, logprob) in enumerate(zip(rows, tokens, logprobs, strict=True)):
+        if logprob != logprob:
+            row.fail("exception", "the model's logits are not numbers (NaN); its weights are damaged or its dtype is too narrow")
+            continue
+        row.tokens.append(token)
+        row.logprobs.append(logprob)
+        row.stop = finished(row)
+        if not row.stop:
+            going.append(i)
+    return going
+
+
+@torch.inference_mode()
+def choice_logprobs(forward: Forward, rows: Sequence[Row], choices: Sequence[tuple[int, ...]]) -> list[list[float]]:
+    """[B][C] log-probabilities: one pass over the prompts, and a short one from its cache for choices of several tokens."""
+    device = forward.device
+    ids, mask, positions = left_pad([row.prompt for row in rows], device)
+    logits, cache = forward(ids, mask, positions, rows, None)
+    first_BV = torch.log_softmax(logits[:, -1].float(), dim=-1)
+    total_BC = first_BV[:, [tokens[0] for tokens in choices]].double()
+    longer = [c for c, tokens in enumerate(choices) if len(tokens) > 1]
+    if longer:
+        total_BC[:, longer] += _rest(forward, rows, [choices[c] for c in longer], mask, positions, cache)
+    return total_BC.tolist()
+
+
+def _rest(forward: Forward, rows: Sequence[Row], choices: Sequence[tuple[int, ...]], mask: Tensor, positions: Tensor, cache: Any) -> Tensor:
+    """[B, C] log-probabilities of all tokens of each choice but its first."""
+    device, width = forward.device, max(map(len, choices)) - 1
+    repeat = torch.arange(len(rows), device=device).repeat_interleave(len(choices))
+    cache.reorder_cache(repeat)
+    pad = [(*tokens, *[0] * (width + 1 - len(tokens))) for tokens in choices]
+    tokens = torch.tensor(pad, device=device).repeat(len(rows), 1)
+    real = torch.tensor([[float(t + 1 < len(choice)) for t in range(width)] for choice in choices], device=device).repeat(len(rows), 1)
+    mask = torch.cat([mask[repeat], mask.new_ones(len(repeat), width)], dim=1)
+    positions = positions[repeat, -1:] + 1 + torch.arange(width, device=device)
+    expanded = [row for row in rows for _ in choices]
+    logits, _ = forward(tokens[:, :-1], mask, positions, expanded, cache, keep=width)
+    logprobs = torch.log_softmax(logits.float(), dim=-1).gather(-1, tokens[:, 1:, None])[..., 0]
+    return (logprobs * real).sum(-1).double().view(len(rows), len(choices))

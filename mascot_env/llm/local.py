@@ -1,0 +1,224 @@
+"""A transformers causal language model in this process, with LoRA adapters by name.
+
+Every row of a batch has its own temperature, top-p, generator and adapter. A row's random numbers depend on its key only, so it
+does not matter which requests share its batch; batched floating-point sums differ by some 1e-7, which can flip a near-tie.
+Weights are read from safetensors only, and no code that a checkpoint brings along is run unless `allow_remote_code` says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mascot_env.errors import ConfigError, DependencyError, LLMError
+from mascot_env.llm.chat import ChatFormat
+from mascot_env.llm.requests import ChoiceScores, Request, Usage, check_choices, cut_at_stop, failure
+from mascot_env.types import Completion
+
+if TYPE_CHECKING:
+    from mascot_env.llm.decoding import Forward, Row
+
+FINGERPRINTED = ("*.safetensors", "*.json", "*.model", "*.jinja", "*.txt")
+TEMPLATE_ARGS = {"enable_thinking": False}  # templates that do not know a name ignore it
+
+
+class LocalLLM:
+    """A causal language model on the CPU or one GPU.
+
+    path_or_model: a folder, a Hugging Face id, or a loaded model (then with `tokenizer`; a PeftModel brings its adapters).
+    device, dtype: None takes a GPU if there is one; float32 on the CPU and the checkpoint's own type on a GPU.
+    adapters: name -> folder of a PEFT LoRA adapter (safetensors). Requests without an adapter run on the base model.
+    batch_size: rows per batch; halved by itself where memory runs out.
+    max_context: tokens of prompt and reply together; None takes the model's. A request that does not fit fails with `overflow`.
+    offline: None means yes, unless MASCOT_ONLINE=1: ids are then looked up in the local cache only.
+    template_args: arguments of the chat template; `enable_thinking` is off unless they say otherwise.
+    name: for a model that was passed as an object; giving one promises that its weights stay as they are, so that it may be cached.
+
+    `Completion.token_ids` are all sampled tokens, an end token included; where a stop string ended the reply, up to the token that
+    completed it. `Completion.logprobs` are those of the untempered model distribution: temperature 1, before top-p. A reply with
+    no text has the reason `empty`, with its tokens kept for learners.
+    """
+
+    def __init__(
+        self,
+        path_or_model: Any,
+        tokenizer: Any = None,
+        device: str | None = None,
+        dtype: Any = None,
+        adapters: Mapping[str, str | Path] | None = None,
+        batch_size: int = 32,
+        max_context: int | None = None,
+        allow_remote_code: bool = False,
+        offline: bool | None = None,
+        template_args: Mapping[str, Any] | None = None,
+        name: str | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise ConfigError("must be at least 1", field="LocalLLM.batch_size", value=batch_size)
+        offline = os.environ.get("MASCOT_ONLINE") != "1" if offline is None else offline
+        if isinstance(path_or_model, str | Path):
+            path = str(path_or_model)
+            self.model, loaded = _load(path, device, dtype, tokenizer is None, {"trust_remote_code": allow_remote_code, "local_files_only": offline})
+            tokenizer, self.cacheable = tokenizer or loaded, True
+            self._base_name = name or f"hf:{path}{_version(path, self.model)}"
+        else:
+            self.model, self.cacheable = path_or_model, name is not None
+            self._base_name = name or f"hf:{type(path_or_model).__name__}"
+        if tokenizer is None:
+            raise ConfigError("a model that is passed as an object needs its tokenizer", field="LocalLLM.tokenizer")
+        self.batch_size, self.usage = batch_size, Usage()
+        self._lock = threading.RLock()  # one batch at a time; adapters and the training flag are state of the model
+        self._adapters: dict[str, str] = dict.fromkeys(getattr(self.model, "peft_config", ()), "")
+        for adapter, folder in (adapters or {}).items():
+            self.add_adapter(adapter, folder)
+        self._chat = ChatFormat(tokenizer, {**TEMPLATE_ARGS, **(template_args or {})})
+        self.max_context = _context(self.model, tokenizer) if max_context is None else max_context
+        self._ends = _end_tokens(self.model, tokenizer)
+
+    @property
+    def name(self) -> str:
+        """Path or id with a fingerprint of the weights, and those of the adapters."""
+        return self._base_name + "".join(f"+{name}{digest}" for name, digest in sorted(self._adapters.items()))
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        return tuple(self._adapters)
+
+    def add_adapter(self, name: str, folder: str | Path) -> None:
+        """Loads one more LoRA adapter from a folder of `adapter_config.json` and `adapter_model.safetensors`."""
+        try:
+            from peft import PeftModel
+        except ImportError as error:
+            raise DependencyError("peft", "local") from error
+        if name in self._adapters or not name.isidentifier() or name == "__base__":
+            raise ConfigError("an adapter needs a new name of letters, digits and _", field="LocalLLM.adapters", value=name)
+        if not (Path(folder) / "adapter_model.safetensors").is_file():
+            raise LLMError("no adapter_model.safetensors here", field="LocalLLM.adapters", value=str(folder), remedy="pass the adapter's folder")
+        with self._lock:
+            try:
+                if hasattr(self.model, "peft_config"):
+                    self.model.load_adapter(str(folder), adapter_name=name)
+                else:
+                    self.model = PeftModel.from_pretrained(self.model, str(folder), adapter_name=name)
+            except (OSError, ValueError, RuntimeError, KeyError) as error:
+                message = f"the adapter cannot be loaded ({type(error).__name__}: {error})"
+                raise LLMError(message, field="LocalLLM.adapters", value=str(folder), remedy="train it on this base model") from error
+            self._adapters[name] = f"#{fingerprint(Path(folder))}"
+
+    def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        with self._lock:
+            rows = [self._row(i, request, request.max_tokens) for i, request in enumerate(requests)]
+            self._run(rows, self._decode)
+            completions = [self._completion(row) for row in rows]
+        self.usage.count_completions(completions)
+        return completions
+
+    def score_choices(self, requests: Sequence[Request], choices: Sequence[str]) -> list[ChoiceScores]:
+        """One pass per batch; a choice of several tokens has the sum of their log-probabilities."""
+        check_choices(choices)
+        ids = [self._chat.choice_ids(choice) for choice in choices]
+        _check_prefix_free(ids, choices)
+        found: dict[int, list[float]] = {}
+
+        def score(forward: Forward, batch: Sequence[Row]) -> None:
+            from mascot_env.llm.decoding import choice_logprobs
+
+            for row, logprobs in zip(batch, choice_logprobs(forward, batch, ids), strict=True):
+                found[row.index] = logprobs
+                if any(value != value for value in logprobs):
+                    row.fail("exception", "the model's logits are not numbers (NaN)")
+
+        with self._lock:
+            rows = [self._row(i, request, max(map(len, ids))) for i, request in enumerate(requests)]
+            self._run(rows, score)
+        scores = [
+            ChoiceScores.failed(row.stop, row.message, self.name) if row.stop else ChoiceScores.from_logprobs(found[row.index], self.name)
+            for row in rows
+        ]
+        self.usage.count_scores(scores, prompt_tokens=sum(len(row.prompt) for row in rows))
+        return scores
+
+    def __repr__(self) -> str:
+        return f"LocalLLM({self.name!r})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> LocalLLM:
+        return self  # a copied environment shares the weights
+
+    def _row(self, index: int, request: Request, room: int) -> Row:
+        """The request as tokens; where that fails the row is done before it began."""
+        from jinja2 import TemplateError
+
+        from mascot_env.llm.decoding import Row
+
+        row = Row(index, request, [])
+        if request.adapter is not None and request.adapter not in self._adapters:
+            row.fail("refused", f"unknown adapter {request.adapter!r}; loaded: {', '.join(self._adapters) or 'none'}")
+            return row
+        try:
+            row.prompt = self._chat.prompt_ids(request)
+        except TemplateError as error:
+            row.fail("exception", f"the chat template refuses the messages ({error})")
+            return row
+        if len(row.prompt) + room > self.max_context:
+            row.fail("overflow", f"{len(row.prompt)} prompt tokens and {room} new ones do not fit a context of {self.max_context}")
+        elif not row.prompt:
+            row.fail("exception", "the prompt has no tokens")
+        return row
+
+    def _run(self, rows: Sequence[Row], work: Callable[[Forward, Sequence[Row]], None]) -> None:
+        """The work on batches of like length, the model in evaluation mode."""
+        from mascot_env.llm.decoding import Forward
+
+        waiting = sorted((row for row in rows if not row.stop), key=lambda row: len(row.prompt), reverse=True)
+        if not waiting:
+            return
+        mixed = _can_mix(self.model)
+        forward, training = Forward(self.model, mixed), self.model.training
+        self.model.eval()
+        try:
+            for batch in self._batches(waiting, mixed):
+                _halving(batch, lambda part: work(forward, part))
+        finally:
+            self.model.train(training)
+
+    def _batches(self, rows: Sequence[Row], mixed: bool) -> Iterator[Sequence[Row]]:
+        names = [None] if mixed else list(dict.fromkeys(row.request.adapter for row in rows))
+        for name in names:
+            group = [row for row in rows if mixed or row.request.adapter == name]
+            for start in range(0, len(group), self.batch_size):
+                yield group[start : start + self.batch_size]
+
+    def _decode(self, forward: Forward, rows: Sequence[Row]) -> None:
+        from mascot_env.llm.decoding import decode
+
+        decode(forward, rows, self._finished)
+
+    def _finished(self, row: Row) -> str:
+        if row.tokens[-1] in self._ends:
+            return "stop"
+        stops = row.request.stop + self._chat.stops
+        if stops:
+            tail = row.tokens[-(max(len(stop.encode()) for stop in stops) + 4) :]  # a token holds at least one byte
+            if cut_at_stop(self._chat.text(tail), stops)[1]:
+                return "stop"
+        return "length" if len(row.tokens) >= row.request.max_tokens else ""
+
+    def _completion(self, row: Row) -> Completion:
+        if row.message:
+            return failure(row.stop, row.message, model=self.name, prompt_tokens=len(row.prompt))
+        text, cut = cut_at_stop(self._chat.text(row.tokens), row.request.stop + self._chat.stops)
+        text, stop = text.strip(), "stop" if cut else row.stop
+        return Completion(
+            text,
+            token_ids=tuple(row.tokens),
+            logprobs=tuple(row.logprobs),
+            stop=stop if text else "empty",
+            model=self.name,
+            prompt_tokens=len(row.prompt),
+            completion_tokens=len(row.tokens),
+            message="" if text else "the model ended its reply without any text",
+        )

@@ -1,0 +1,224 @@
+"""Intervals and tests with the scenario as the unit, in plain numpy.
+
+Claims about fixed policies resample scenarios (`paired_bootstrap`). Claims about a training method have two sources of luck,
+seeds and scenarios (`two_level_t`, `two_level_bootstrap`). Every function that draws takes a generator.
+
+Suffixes: _J scenarios, _SJ seeds x scenarios, _B bootstrap samples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mascot_env.errors import ConfigError
+from mascot_env.metrics.measure import NotMeasured
+
+SAMPLES = 10_000
+CHUNK = 4_000_000  # numbers held at once while resampling
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate with its interval, the two-sided p-value of "no difference" where there is one, and the method's name."""
+
+    estimate: float
+    low: float
+    high: float
+    p: float | None
+    method: str
+
+
+Values = Mapping[str, float] | Sequence[float] | np.ndarray
+
+
+def paired(ours: Values, theirs: Values) -> np.ndarray:
+    """ours - theirs, scenario by scenario: two mappings with the same scenario ids, or two sequences in the same order."""
+    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+        if ours.keys() != theirs.keys():
+            odd = sorted(ours.keys() ^ theirs.keys())
+            raise ConfigError("the methods were not run on the same scenarios", field="theirs", value=odd, remedy="pass the same scenarios")
+        keys = sorted(ours)
+        return np.array([ours[k] - theirs[k] for k in keys], dtype=float)
+    if isinstance(ours, Mapping) or isinstance(theirs, Mapping):
+        raise ConfigError("a mapping cannot be paired with a sequence", field="theirs", remedy="pass two of a kind")
+    a, b = np.asarray(ours, dtype=float), np.asarray(theirs, dtype=float)
+    if a.shape != b.shape:
+        raise ConfigError("has another shape than the other method's values", field="theirs", value=b.shape, remedy=f"pass {a.shape}")
+    return a - b
+
+
+def paired_bootstrap(
+    ours: Values, theirs: Values, rng: np.random.Generator, *, level: float = 0.95, samples: int = SAMPLES
+) -> Interval | NotMeasured:
+    """The mean paired difference over scenarios, its percentile interval, and p from the bootstrap centred on no difference."""
+    diff_J = paired(ours, theirs)
+    if diff_J.ndim != 1:
+        raise ConfigError("must be one value per scenario", field="ours", value=diff_J.shape, remedy="use two_level_t for several seeds")
+    if len(diff_J) < 2:
+        return NotMeasured("fewer than 2 scenarios")
+    mean, n = float(diff_J.mean()), len(diff_J)
+    step = max(1, CHUNK // n)
+    means_B = np.concatenate([diff_J[rng.integers(n, size=(min(step, samples - b), n))].mean(1) for b in range(0, samples, step)])
+    low, high = np.quantile(means_B, [(1 - level) / 2, (1 + level) / 2])
+    extreme = np.sum(np.abs(means_B - mean) >= abs(mean) - 1e-12)
+    return Interval(mean, float(low), float(high), float((1 + extreme) / (1 + samples)), "paired bootstrap over scenarios")
+
+
+def crossed_variance(diff_SJ: np.ndarray) -> tuple[float, float]:
+    """`(variance of the grand mean, degrees of freedom)` when every seed meets the same scenarios and both are samples.
+
+    With A, B, R the mean squares of seeds, scenarios and residual, the variance is (A + B - R) / SJ, and the degrees of freedom
+    are Satterthwaite's. Where A + B - R falls below the larger of A and B, that one is taken instead: the mean is then no surer
+    than over seeds alone, or scenarios alone.
+    """
+    diff = np.asarray(diff_SJ, dtype=float)
+    seeds, scenarios = diff.shape
+    grand, rows, columns = diff.mean(), diff.mean(1), diff.mean(0)
+    a = scenarios * float(np.sum((rows - grand) ** 2)) / (seeds - 1)
+    b = seeds * float(np.sum((columns - grand) ** 2)) / (scenarios - 1)
+    free = (seeds - 1) * (scenarios - 1)
+    r = float(np.sum((diff - rows[:, None] - columns[None] + grand) ** 2)) / free
+    if a + b - r < max(a, b):
+        return max(a, b) / diff.size, float(seeds - 1 if a >= b else scenarios - 1)
+    denominator = a**2 / (seeds - 1) + b**2 / (scenarios - 1) + r**2 / free
+    dof = (a + b - r) ** 2 / denominator if denominator > 0 else float(min(seeds, scenarios) - 1)
+    return (a + b - r) / diff.size, max(dof, 1.0)
+
+
+def _two_levels(diff_SJ: np.ndarray) -> np.ndarray | NotMeasured:
+    diff = np.asarray(diff_SJ, dtype=float)
+    if diff.ndim != 2:
+        raise ConfigError("must be seeds x scenarios", field="diff_SJ", value=diff.shape, remedy="pass paired differences")
+    if diff.shape[0] < 2:
+        return NotMeasured("fewer than 2 seeds: no claim about a training method")
+    return diff if diff.shape[1] >= 2 else NotMeasured("fewer than 2 scenarios")
+
+
+def two_level_t(diff_SJ: np.ndarray, *, level: float = 0.95) -> Interval | NotMeasured:
+    """A t interval for the mean over seeds and scenarios (see `crossed_variance`): the one to use at 5 seeds."""
+    diff = _two_levels(diff_SJ)
+    if isinstance(diff, NotMeasured):
+        return diff
+    mean, (variance, dof) = float(diff.mean()), crossed_variance(diff)
+    error = math.sqrt(variance)
+    half = t_quantile((1 + level) / 2, dof) * error
+    p = 2 * (1 - t_cdf(abs(mean) / error, dof)) if error > 0 else float(mean == 0)
+    return Interval(mean, mean - half, mean + half, p, "two-level t (seeds, scenarios)")
+
+
+def two_level_bootstrap(
+    diff_SJ: np.ndarray, rng: np.random.Generator, *, level: float = 0.95, samples: int = 2000
+) -> Interval | NotMeasured:
+    """The studentised bootstrap: seeds are drawn, then scenarios (the same for all drawn seeds), each mean over its own error.
+
+    Samples without spread (one seed drawn throughout, say) have no t value and are drawn again.
+    """
+    diff = _two_levels(diff_SJ)
+    if isinstance(diff, NotMeasured):
+        return diff
+    mean, error = float(diff.mean()), math.sqrt(crossed_variance(diff)[0])
+    if error <= 0:
+        return NotMeasured("no spread to resample")
+    seeds, scenarios = diff.shape
+    t_B: list[float] = []
+    for _ in range(20 * samples):
+        rows, columns = rng.integers(seeds, size=seeds), rng.integers(scenarios, size=scenarios)
+        if len(np.unique(rows)) < 2 or len(np.unique(columns)) < 2:
+            continue
+        sample = diff[np.ix_(rows, columns)]
+        spread = math.sqrt(crossed_variance(sample)[0])
+        if spread > 1e-12:
+            t_B.append((float(sample.mean()) - mean) / spread)
+        if len(t_B) == samples:
+            break
+    if len(t_B) < samples:
+        return NotMeasured("too little spread to resample")
+    low, high = np.quantile(t_B, [(1 - level) / 2, (1 + level) / 2])
+    extreme = np.sum(np.abs(t_B) >= abs(mean) / error - 1e-12)
+    return Interval(mean, mean - high * error, mean - low * error, float((1 + extreme) / (1 + samples)), "two-level studentised bootstrap")
+
+
+def iqm(values: Sequence[float] | np.ndarray) -> float | NotMeasured:
+    """The interquartile mean as in rliable: the mean without the lowest and the highest quarter (rounded down) of all values."""
+    ordered = np.sort(np.asarray(values, dtype=float), axis=None)
+    if not len(ordered):
+        return NotMeasured("no values")
+    cut = len(ordered) // 4
+    return float(ordered[cut : len(ordered) - cut].mean())
+
+
+def iqm_interval(
+    scores_SJ: np.ndarray, rng: np.random.Generator, *, level: float = 0.95, samples: int = 2000
+) -> Interval | NotMeasured:
+    """The IQM of seeds x scenarios with rliable's stratified bootstrap: seeds are drawn anew within each scenario."""
+    scores = _two_levels(scores_SJ)
+    if isinstance(scores, NotMeasured):
+        return scores
+    seeds, scenarios = scores.shape
+    columns = np.arange(scenarios)
+    means_B = [iqm(scores[rng.integers(seeds, size=(seeds, scenarios)), columns]) for _ in range(samples)]
+    low, high = np.quantile(np.array(means_B, dtype=float), [(1 - level) / 2, (1 + level) / 2])
+    value = iqm(scores)
+    assert not isinstance(value, NotMeasured)
+    return Interval(value, float(low), float(high), None, "IQM, stratified bootstrap")
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Holm's step-down adjusted p-values, in the order given: reject those at most the family's error rate."""
+    bad = {name: p for name, p in p_values.items() if not 0.0 <= p <= 1.0}
+    if bad:
+        raise ConfigError("a p-value lies in [0, 1]", field="p_values", value=bad, remedy="leave out what was not measured")
+    adjusted, worst = {}, 0.0
+    for rank, name in enumerate(sorted(p_values, key=lambda n: p_values[n])):
+        worst = max(worst, min(1.0, (len(p_values) - rank) * p_values[name]))
+        adjusted[name] = worst
+    return {name: adjusted[name] for name in p_values}
+
+
+def t_cdf(t: float, dof: float) -> float:
+    """P(T <= t) for Student's t, from the regularised incomplete beta function."""
+    tail = 0.5 * _incomplete_beta(dof / 2, 0.5, dof / (dof + t * t))
+    return 1.0 - tail if t >= 0 else tail
+
+
+def t_quantile(probability: float, dof: float) -> float:
+    """The inverse of `t_cdf` by bisection."""
+    if not 0.0 < probability < 1.0 or dof <= 0:
+        raise ConfigError("lies strictly between 0 and 1", field="probability", value=probability)
+    low, high = -1.0, 1.0
+    while t_cdf(low, dof) > probability:
+        low *= 2
+    while t_cdf(high, dof) < probability:
+        high *= 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if t_cdf(middle, dof) < probability else (low, middle)
+    return (low + high) / 2
+
+
+def _incomplete_beta(a: float, b: float, x: float) -> float:
+    """I_x(a, b) by Lentz's continued fraction."""
+    if x <= 0.0 or x >= 1.0:
+        return 0.0 if x <= 0.0 else 1.0
+    if x > (a + 1) / (a + b + 2):
+        return 1.0 - _incomplete_beta(b, a, 1.0 - x)
+    front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)) / a
+    tiny, c, d = 1e-300, 1.0, 1.0 - (a + b) * x / (a + 1)
+    d = 1.0 / (d if abs(d) > tiny else tiny)
+    f = d
+    for m in range(1, 400):
+        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        for term in (even, odd):
+            d = 1.0 + term * d
+            d = 1.0 / (d if abs(d) > tiny else tiny)
+            c = 1.0 + term / c
+            c = c if abs(c) > tiny else tiny
+            f *= c * d
+        if abs(c * d - 1.0) < 1e-15:
+            break
+    return front * f
