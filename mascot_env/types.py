@@ -14,6 +14,7 @@ from mascot_env.errors import ConfigError, StateError
 
 DIRECTOR = "director_0"
 USER = "user_0"
+LEAVE = "[leaves]"  # a user's message that ends with this closes the conversation
 
 STRICT = {"extra": "forbid"}  # read by pydantic where these values come from YAML; nothing here imports it
 

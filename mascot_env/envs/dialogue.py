@@ -26,10 +26,9 @@ from mascot_env.envs.arguments import Arguments
 from mascot_env.envs.dialogue_text import DialogueText
 from mascot_env.errors import ActionError, ConfigError, UnknownIdError
 from mascot_env.judge.protocol import Case, Pending, Verdicts
-from mascot_env.types import DIRECTOR, USER, Completion, Directive, Domain, Scenario, Transcript, Turn
+from mascot_env.types import DIRECTOR, LEAVE, USER, Completion, Directive, Domain, Scenario, Transcript, Turn
 from mascot_env.view import View
 
-LEAVE = "[leaves]"  # a user's message that ends with this closes the conversation
 MAX_DIALOGUE = 1 << 24  # characters of an observation
 
 
@@ -279,23 +278,31 @@ class DialogueEnv(AECEnv[str, Any, Any]):
         return self.arguments.allow_repeat or not self._block or self._block[-1] != speaker
 
     def _read_act(self, agent: str, action: Any) -> Turn:
-        """An act as an index, put into words by the realiser; or `(index, text)` where the words are ready-made."""
+        """An act as an index, put into words by the realiser; `(index, text)` where the words are ready-made; words alone, without
+        an act, from speakers who are played by a text policy."""
+        if isinstance(action, str | Completion):
+            return self._read_speech(agent, action)
         words: Any = None
         if isinstance(action, tuple) and len(action) == 2:
             action, words = action
-        try:
-            index = int(np.asarray(action).reshape(())) if np.asarray(action).dtype.kind in "iu" else -1
-        except (ValueError, TypeError):
-            index = -1
-        if not 0 <= index < len(self.domain.acts):
-            raise ActionError("not a dialogue act", field=f"action of {agent}", value=action, remedy=f"pass a whole number from 0 to {len(self.domain.acts) - 1}")
-        act = self.domain.acts[index].id
+        act = self.act_id(agent, action)
         if words is None:
             if self.realiser is None:
                 raise ConfigError("acts need somebody to put them into words", field="realiser", remedy="pass realiser='scripted' or a Policy")
             (words,) = self.realiser.act([{}], [{"view": self.view(agent, self.obeying(agent, act))}])
         turn = self._read_speech(agent, words)
         return Turn(agent, turn.text, turn.directive, turn.completion, turn.round, (*turn.flags, f"act:{act}"))
+
+    def act_id(self, agent: str, action: Any) -> str:
+        """The dialogue act that an action of the `act` form names. Raises `ActionError`."""
+        try:
+            value = np.asarray(action)
+            index = int(value.reshape(())) if value.dtype.kind in "iu" else -1
+        except (ValueError, TypeError):
+            index = -1
+        if not 0 <= index < len(self.domain.acts):
+            raise ActionError("not a dialogue act", field=f"action of {agent}", value=action, remedy=f"pass a whole number from 0 to {len(self.domain.acts) - 1}")
+        return self.domain.acts[index].id
 
     def obeying(self, agent: str, act: str) -> Directive:
         """The directive under which a realiser words an act that `agent` chose: the Director's tone, the speaker's own act."""

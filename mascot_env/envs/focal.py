@@ -70,12 +70,23 @@ class FocalBatch:
 
     def step(self, actions: Mapping[int, Any]) -> dict[int, Outcome]:
         """The focal agent acts in some conversations; they play on to its next turn or to their end."""
-        for i, action in actions.items():
+        for i, action in self._worded(actions).items():
             self.envs[i].step(action)
         self._advance(list(actions))
         for i in actions:  # reading one reward settles the judge's queue for all
             self.envs[i]._settle()
         return {i: self._outcome(i) for i in actions}
+
+    def _worded(self, actions: Mapping[int, Any]) -> Mapping[int, Any]:
+        """In the `act` form, all acts are put into words by one call of the realiser."""
+        first = self.envs[0]
+        realiser = first.realiser
+        if self.focal == DIRECTOR or first.arguments.action != "act" or realiser is None:
+            return actions
+        order = [i for i, action in actions.items() if not isinstance(action, str | tuple)]
+        infos = [{"view": self.envs[i].view(self.focal, self.envs[i].obeying(self.focal, self.envs[i].act_id(self.focal, actions[i])))} for i in order]
+        words = realiser.act([{} for _ in order], infos) if order else []
+        return {**actions, **{i: (actions[i], said) for i, said in zip(order, words, strict=True)}}
 
     def _outcome(self, i: int) -> Outcome:
         env = self.envs[i]

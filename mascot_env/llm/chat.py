@@ -83,7 +83,8 @@ class ChatFormat:
 
 def plain_text(messages: Sequence[Message]) -> str:
     """The plain form that the module's docstring shows."""
-    lines = [f"{LABELS[m.role]} {'\n  '.join(m.content.splitlines())}" for m in messages]
+    indent = "\n  "
+    lines = [f"{LABELS[m.role]} {indent.join(m.content.splitlines())}" for m in messages]
     return "\n\n".join([*lines, LABELS["assistant"]])
 
 

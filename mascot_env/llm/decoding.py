@@ -55,7 +55,9 @@ class Forward:
         self.takes_keep = "logits_to_keep" in parameters
         self.device = next(base.parameters()).device
 
-    def __call__(self, ids_BT: Tensor, mask_BT: Tensor, positions_BT: Tensor, rows: Sequence[Row], cache: Any, keep: int = 1) -> tuple[Tensor, Any]:
+    def __call__(
+        self, ids_BT: Tensor, mask_BT: Tensor, positions_BT: Tensor, rows: Sequence[Row], cache: Any, keep: int = 1
+    ) -> tuple[Tensor, Any]:
         """The logits of the last `keep` positions, and the cache."""
         kwargs: dict[str, Any] = {"input_ids": ids_BT, "attention_mask": mask_BT, "past_key_values": cache, "use_cache": True}
         if self.takes_positions:

@@ -7,14 +7,15 @@ Weights are read from safetensors only, and no code that a checkpoint brings alo
 
 from __future__ import annotations
 
-import hashlib
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mascot_env.errors import ConfigError, DependencyError, LLMError
+from mascot_env.llm import loading
 from mascot_env.llm.chat import ChatFormat
 from mascot_env.llm.requests import ChoiceScores, Request, Usage, check_choices, cut_at_stop, failure
 from mascot_env.types import Completion
@@ -22,7 +23,6 @@ from mascot_env.types import Completion
 if TYPE_CHECKING:
     from mascot_env.llm.decoding import Forward, Row
 
-FINGERPRINTED = ("*.safetensors", "*.json", "*.model", "*.jinja", "*.txt")
 TEMPLATE_ARGS = {"enable_thinking": False}  # templates that do not know a name ignore it
 
 
@@ -62,22 +62,24 @@ class LocalLLM:
         offline = os.environ.get("MASCOT_ONLINE") != "1" if offline is None else offline
         if isinstance(path_or_model, str | Path):
             path = str(path_or_model)
-            self.model, loaded = _load(path, device, dtype, tokenizer is None, {"trust_remote_code": allow_remote_code, "local_files_only": offline})
+            wanted = {"offline": offline, "allow_remote_code": allow_remote_code, "tokenizer": tokenizer is None}
+            self.model, loaded = loading.load(path, device, dtype, **wanted)
             tokenizer, self.cacheable = tokenizer or loaded, True
-            self._base_name = name or f"hf:{path}{_version(path, self.model)}"
+            self._base_name = name or f"hf:{path}{loading.version(path, self.model)}"
         else:
             self.model, self.cacheable = path_or_model, name is not None
             self._base_name = name or f"hf:{type(path_or_model).__name__}"
         if tokenizer is None:
             raise ConfigError("a model that is passed as an object needs its tokenizer", field="LocalLLM.tokenizer")
+        loading.check_vocabulary(self.model, tokenizer)
         self.batch_size, self.usage = batch_size, Usage()
         self._lock = threading.RLock()  # one batch at a time; adapters and the training flag are state of the model
         self._adapters: dict[str, str] = dict.fromkeys(getattr(self.model, "peft_config", ()), "")
         for adapter, folder in (adapters or {}).items():
             self.add_adapter(adapter, folder)
         self._chat = ChatFormat(tokenizer, {**TEMPLATE_ARGS, **(template_args or {})})
-        self.max_context = _context(self.model, tokenizer) if max_context is None else max_context
-        self._ends = _end_tokens(self.model, tokenizer)
+        self.max_context = loading.context(self.model, tokenizer) if max_context is None else max_context
+        self._ends = loading.end_tokens(self.model, tokenizer)
 
     @property
     def name(self) -> str:
@@ -94,10 +96,11 @@ class LocalLLM:
             from peft import PeftModel
         except ImportError as error:
             raise DependencyError("peft", "local") from error
-        if name in self._adapters or not name.isidentifier() or name == "__base__":
-            raise ConfigError("an adapter needs a new name of letters, digits and _", field="LocalLLM.adapters", value=name)
+        if name in self._adapters or not re.fullmatch(r"[\w-]+", name) or name == "__base__":
+            raise ConfigError("an adapter needs a new name of letters, digits, - and _", field="LocalLLM.adapters", value=name)
         if not (Path(folder) / "adapter_model.safetensors").is_file():
-            raise LLMError("no adapter_model.safetensors here", field="LocalLLM.adapters", value=str(folder), remedy="pass the adapter's folder")
+            message = "this folder holds no adapter_model.safetensors"
+            raise LLMError(message, field="LocalLLM.adapters", value=str(folder), remedy="save the adapter with save_pretrained")
         with self._lock:
             try:
                 if hasattr(self.model, "peft_config"):
@@ -107,7 +110,7 @@ class LocalLLM:
             except (OSError, ValueError, RuntimeError, KeyError) as error:
                 message = f"the adapter cannot be loaded ({type(error).__name__}: {error})"
                 raise LLMError(message, field="LocalLLM.adapters", value=str(folder), remedy="train it on this base model") from error
-            self._adapters[name] = f"#{fingerprint(Path(folder))}"
+            self._adapters[name] = f"#{loading.fingerprint(Path(folder))}"
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         with self._lock:
@@ -176,7 +179,7 @@ class LocalLLM:
         waiting = sorted((row for row in rows if not row.stop), key=lambda row: len(row.prompt), reverse=True)
         if not waiting:
             return
-        mixed = _can_mix(self.model)
+        mixed = loading.can_mix(self.model)
         forward, training = Forward(self.model, mixed), self.model.training
         self.model.eval()
         try:
@@ -222,3 +225,34 @@ class LocalLLM:
             completion_tokens=len(row.tokens),
             message="" if text else "the model ended its reply without any text",
         )
+
+
+def _halving(batch: Sequence[Row], work: Callable[[Sequence[Row]], None]) -> None:
+    """The work on the batch, or on its halves where memory runs out; a row that fails on its own is marked as failed."""
+    try:
+        work(batch)
+    except RuntimeError as error:  # torch has no finer class on the CPU
+        memory = loading.out_of_memory(error)
+        if memory and len(batch) > 1:
+            middle = len(batch) // 2
+            _halving(batch[:middle], work)
+            _halving(batch[middle:], work)
+            return
+        for row in batch:
+            if memory:
+                row.fail("overflow", f"out of memory with {len(row.prompt)} prompt tokens and {row.request.max_tokens} new ones")
+            else:
+                row.fail("exception", _first_line(error))
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:300]
+
+
+def _check_prefix_free(ids: Sequence[tuple[int, ...]], choices: Sequence[str]) -> None:
+    """Where one choice is the beginning of another, their probabilities do not add up."""
+    for i, one in enumerate(ids):
+        for j, other in enumerate(ids):
+            if i != j and other[: len(one)] == one:
+                pair = f"{choices[i]!r} begins {choices[j]!r} in this tokenizer"
+                raise ConfigError(pair, field="choices", remedy="choose answers that differ from the first token on, such as letters")

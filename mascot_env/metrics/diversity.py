@@ -25,6 +25,7 @@ from mascot_env.text import content, ngrams, words
 WITHIN = 8  # pieces: about 128 words of one conversation
 ACROSS = 48  # pieces: about 768 words of many
 DRAWS = 8
+BLEU_ORDER = 4
 VOCABULARY = 30522  # Liu et al. count the word pieces of BERT
 WORDS_PER_PIECE = 12  # what a budget in pieces amounts to in words, at least
 
@@ -61,31 +62,34 @@ def self_bleu(texts: Sequence[str], *, budget: int = WITHIN, draws: int = DRAWS,
     """The mean BLEU-4 of each of `budget` pieces against the others (Zhu et al. 2018). 1: all the same; lower is more varied."""
 
     def once(sample: list[str]) -> float:
-        tokens = [words(piece) for piece in sample]
-        return float(np.mean([bleu(t, tokens[:i] + tokens[i + 1 :]) for i, t in enumerate(tokens)]))
+        counted = [_count(words(piece)) for piece in sample]
+        return float(np.mean([_bleu(own, counted[:i] + counted[i + 1 :]) for i, own in enumerate(counted)]))
 
     return _rarefied(texts, once, budget, draws, seed)
 
 
-def bleu(hypothesis: Sequence[str], references: Sequence[Sequence[str]], order: int = 4) -> float:
-    """BLEU with add-one smoothing above single words (Lin and Och 2004), which short pieces need."""
-    if not hypothesis or not references:
+def bleu(hypothesis: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+    """BLEU-4 of words against references, with add-one smoothing above single words (Lin and Och 2004), which short pieces need."""
+    return _bleu(_count(hypothesis), [_count(reference) for reference in references])
+
+
+def _count(tokens: Sequence[str]) -> list[Counter[tuple[str, ...]]]:
+    return [Counter(ngrams(tokens, n)) for n in range(1, BLEU_ORDER + 1)]
+
+
+def _bleu(hypothesis: list[Counter[tuple[str, ...]]], references: Sequence[list[Counter[tuple[str, ...]]]]) -> float:
+    length = hypothesis[0].total()
+    if not length or not references:
         return 0.0
     logs = 0.0
-    for n in range(1, order + 1):
-        counts = Counter(ngrams(hypothesis, n))
-        most: dict[tuple[str, ...], int] = {}
-        for reference in references:
-            for gram, count in Counter(ngrams(reference, n)).items():
-                if gram in counts and count > most.get(gram, 0):
-                    most[gram] = count
-        smooth = 0 if n == 1 else 1
-        hits = sum(min(count, most.get(gram, 0)) for gram, count in counts.items()) + smooth
+    for n, own in enumerate(hypothesis):
+        others, smooth = [reference[n] for reference in references], int(n > 0)
+        hits = smooth + sum(min(count, max(other.get(gram, 0) for other in others)) for gram, count in own.items())
         if not hits:
             return 0.0
-        logs += math.log(hits / (counts.total() + smooth)) / order
-    closest = min((abs(len(r) - len(hypothesis)), len(r)) for r in references)[1]
-    return math.exp(logs + min(0.0, 1.0 - closest / len(hypothesis)))
+        logs += math.log(hits / (own.total() + smooth)) / BLEU_ORDER
+    closest = min((abs(r[0].total() - length), r[0].total()) for r in references)[1]
+    return math.exp(logs + min(0.0, 1.0 - closest / length))
 
 
 def compression_ratio(texts: Sequence[str], *, budget: int = WITHIN, draws: int = DRAWS, seed: int = 0) -> Value:

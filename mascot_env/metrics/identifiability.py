@@ -27,6 +27,7 @@ FOLDS = 5
 TRAIN_TURNS = 120  # pieces per speaker to train on, per fold
 PROFILE = 16  # pieces per profile of an agent
 DRAWS = 40
+IDF_PIECES = 400  # to take word weights from; with more text the rare words would weigh more
 INVERSE_REGULARISATION = 10.0
 STYLE_TOKEN = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)?|[.,;:!?…—()\"-]")
 
@@ -242,12 +243,13 @@ def separation(transcripts: Iterable[Transcript], *, names: Iterable[str] = (), 
     turns = _usable([turn for t in canonical(transcripts) for turn in said(t, names)])
     if isinstance(turns, NotMeasured):
         return turns
-    idf = Idf.fit(all_pieces(turns, size))
+    rng, pool = generator("metrics", "separation", seed), all_pieces(turns, size)
+    idf = Idf.fit(pool[i] for i in rng.permutation(len(pool))[:IDF_PIECES])
     vectors: dict[str, dict[str, list[Vector]]] = {}
     for turn in turns:
         own = vectors.setdefault(turn.agent, {}).setdefault(turn.scenario, [])
         own.extend(idf.vector(piece) for piece in pieces(turn.text, size))
-    rng, scenarios = generator("metrics", "separation", seed), sorted({t.scenario for t in turns})
+    scenarios = sorted({t.scenario for t in turns})
     within, between = [], []
     for _ in range(DRAWS):
         order = [scenarios[i] for i in rng.permutation(len(scenarios))]
@@ -261,13 +263,14 @@ def separation(transcripts: Iterable[Transcript], *, names: Iterable[str] = (), 
 
 
 def _profiles(vectors: dict[str, dict[str, list[Vector]]], scenarios: list[str], rng: np.random.Generator) -> dict[str, Vector]:
-    """agent -> the direction of PROFILE random pieces of its; agents with fewer are left out."""
+    """agent -> the direction of PROFILE random pieces, from as many scenarios as can be; agents with fewer pieces are left out."""
     out = {}
     for agent in sorted(vectors):
-        pool = [vector for s in scenarios for vector in vectors[agent].get(s, ())]
-        if len(pool) >= PROFILE:
+        pools = [vectors[agent][s] for s in scenarios if s in vectors[agent]]  # the scenarios come in random order
+        ranked = sorted((rank, i, j) for i, pool in enumerate(pools) for rank, j in enumerate(rng.permutation(len(pool)).tolist()))
+        if len(ranked) >= PROFILE:
             total: Vector = {}
-            for i in rng.choice(len(pool), PROFILE, replace=False):
-                add(total, pool[i])
+            for _, i, j in ranked[:PROFILE]:
+                add(total, pools[i][j])
             out[agent] = unit(total)
     return out

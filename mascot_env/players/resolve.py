@@ -1,9 +1,76 @@
-"""Players from their names (stub until the full resolver lands)."""
-from mascot_env.players.scripted import ScriptedSpeaker, ScriptedUser
-from mascot_env.players.directors import HeuristicDirector, RoundRobinDirector, RandomDirector
-def resolve_user(spec): return None if spec is None else spec if hasattr(spec, "act") else ScriptedUser()
-def resolve_realiser(spec): return None if spec is None else spec if hasattr(spec, "act") else ScriptedSpeaker()
-def resolve_speakers(spec, domain): return spec if hasattr(spec, "act") else ScriptedSpeaker()
-def resolve_director(spec, domain):
-    if hasattr(spec, "act"): return spec
-    return {"heuristic": HeuristicDirector(), "random": RandomDirector(), "round-robin": RoundRobinDirector(domain)}[spec]
+"""Players from their names. A `Policy` passes through; a name gives one instance per process, so that its batches are shared.
+
+| name | user | speakers, realiser | Director |
+|---|---|---|---|
+| `scripted` | `ScriptedUser` | `ScriptedSpeaker` | `HeuristicDirector` |
+| `silent` | | `SilentPlayer` | |
+| `heuristic`, `random`, `round-robin`, `hand-back` | | | the Director of that name |
+| `hf:PATH_OR_ID`, `openai:MODEL@BASE_URL`, `scripted:TAG`, or an `LLM` | `LLMUser` | `LLMSpeaker` | `LLMDirector` |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mascot_env import llm as llm_module
+from mascot_env.errors import UnknownIdError
+from mascot_env.llm import LLM
+from mascot_env.players.directors import HandBackDirector, HeuristicDirector, RandomDirector, RoundRobinDirector
+from mascot_env.players.language import LLMDirector, LLMSpeaker, LLMUser
+from mascot_env.players.policy import LLMPolicy, Policy
+from mascot_env.players.scripted import ScriptedSpeaker, ScriptedUser, SilentPlayer
+from mascot_env.types import Domain
+
+MODEL_FORMS = ("hf:", "openai:", "scripted:", "nano")
+
+_USERS: Mapping[str, Callable[[], Policy]] = {"scripted": ScriptedUser}
+_SPEAKERS: Mapping[str, Callable[[], Policy]] = {"scripted": ScriptedSpeaker, "silent": SilentPlayer}
+_DIRECTORS: Mapping[str, Callable[[Domain], Policy]] = {
+    "scripted": lambda domain: HeuristicDirector(),
+    "heuristic": lambda domain: HeuristicDirector(),
+    "random": lambda domain: RandomDirector(),
+    "round-robin": RoundRobinDirector,
+    "hand-back": lambda domain: HandBackDirector(),
+}
+_instances: dict[tuple[Any, ...], Policy] = {}
+
+
+def resolve_user(spec: Any) -> Policy | None:
+    """Who plays the user. None stays None: `user_0` is then stepped from outside."""
+    return None if spec is None else _resolve("user", spec, _USERS, LLMUser)
+
+
+def resolve_speakers(spec: Any, domain: Domain) -> Policy:
+    """Who plays a speaker; one policy plays any persona of any domain."""
+    return _resolve("speakers", spec, _SPEAKERS, LLMSpeaker)
+
+
+def resolve_realiser(spec: Any) -> Policy | None:
+    """Who puts acts into words. None stays None: the `act` form then needs ready-made words."""
+    return None if spec is None else _resolve("realiser", spec, _SPEAKERS, LLMSpeaker)
+
+
+def resolve_director(spec: Any, domain: Domain) -> Policy:
+    """Who directs. One instance for each name and domain."""
+    made = {name: (lambda make=make: make(domain)) for name, make in _DIRECTORS.items()}
+    return _resolve("director", spec, made, LLMDirector, domain)
+
+
+def _resolve(field: str, spec: Any, named: Mapping[str, Callable[[], Policy]], language: Callable[[LLM], LLMPolicy], *key: Any) -> Policy:
+    forms = ", ".join([*map(repr, named), "'hf:PATH_OR_ID'", "'openai:MODEL@BASE_URL'", "'scripted:TAG'"])
+    if not isinstance(spec, str):
+        if isinstance(spec, Policy) and not isinstance(spec, type):
+            return spec
+        if isinstance(spec, LLM) and not isinstance(spec, type):
+            return language(spec)
+        raise UnknownIdError("not a player", field=field, value=spec, remedy=f"pass a Policy, an LLM, or one of {forms}")
+    slot = (language.__name__, spec, *key)  # type: ignore[attr-defined]
+    if slot not in _instances:
+        if spec in named:
+            _instances[slot] = named[spec]()
+        elif spec.startswith(MODEL_FORMS):
+            _instances[slot] = language(llm_module.resolve(spec))
+        else:
+            raise UnknownIdError("unknown player", field=field, value=spec, remedy=f"pass a Policy, an LLM, or one of {forms}")
+    return _instances[slot]

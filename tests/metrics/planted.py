@@ -48,9 +48,18 @@ def stock(key: str, size: int) -> tuple[str, ...]:
     return tuple(made)
 
 
+@functools.cache
+def cumulative(size: int) -> np.ndarray:
+    weight = 1.0 / (np.arange(size) + 6.0)
+    return np.cumsum(weight) / weight.sum()
+
+
 def zipf(words: tuple[str, ...], rng: np.random.Generator) -> str:
-    weight = 1.0 / (np.arange(len(words)) + 6.0)
-    return words[int(np.searchsorted(np.cumsum(weight) / weight.sum(), rng.random()))]
+    return words[int(np.searchsorted(cumulative(len(words)), rng.random()))]
+
+
+def pick(items, rng: np.random.Generator) -> str:
+    return items[int(rng.integers(len(items)))]
 
 
 def fill(frame: str, agent: str, topic: tuple[str, ...], voice: float, rng: np.random.Generator, common: int = 300) -> str:
@@ -60,7 +69,7 @@ def fill(frame: str, agent: str, topic: tuple[str, ...], voice: float, rng: np.r
         if slot == "t":
             return zipf(topic, rng)
         if slot == "name":
-            return str(rng.choice([a for a in AGENTS if a != agent])).split("_")[0].capitalize()
+            return pick([a for a in AGENTS if a != agent], rng).split("_")[0].capitalize()
         return zipf(stock(f"{agent}/{slot}", 60) if rng.random() < voice else stock(f"common/{slot}", 300)[:common], rng)
 
     out = frame
@@ -70,9 +79,9 @@ def fill(frame: str, agent: str, topic: tuple[str, ...], voice: float, rng: np.r
     return out
 
 
-def healthy(agent: str, topic: tuple[str, ...], voice: float, sentences: int, rng: np.random.Generator) -> str:
-    own = [FRAMES[agent] if rng.random() < voice else COMMON_FRAMES for _ in range(sentences)]
-    parts = [fill(str(rng.choice(frames)), agent, topic, voice, rng) for frames in own]
+def healthy(agent: str, topic: tuple[str, ...], voice: float, sentences: int, rng: np.random.Generator, plain: bool = False) -> str:
+    own = [FRAMES[agent] if not plain and rng.random() < voice else COMMON_FRAMES for _ in range(sentences)]
+    parts = [fill(pick(frames, rng), agent, topic, voice, rng) for frames in own]
     if rng.random() < 0.15:  # people do agree, and go on
         parts[0] = fill("I agree with {name}: ", agent, topic, voice, rng) + parts[0]
     return " ".join(parts)
@@ -80,7 +89,7 @@ def healthy(agent: str, topic: tuple[str, ...], voice: float, sentences: int, rn
 
 def paraphrase(text: str, rng: np.random.Generator) -> str:
     """Another order of the sentences and one word in seven exchanged."""
-    parts = [text[: i + 1] for i in [len(text) - 1]] if "." not in text else [p.strip() + "." for p in text.split(".") if p.strip()]
+    parts = [part.strip() + "." for part in text.split(".") if part.strip()]
     tokens = " ".join(parts[i] for i in rng.permutation(len(parts))).split()
     common = stock("common/c", 300)
     return " ".join(zipf(common, rng) if rng.random() < 1 / 7 else token for token in tokens)
@@ -88,19 +97,19 @@ def paraphrase(text: str, rng: np.random.Generator) -> str:
 
 def speech(kind: str, agent: str, topic: tuple[str, ...], voice: float, sentences: int, last: str | None, rng: np.random.Generator) -> str:
     if kind == "generic":
-        return " ".join(fill(str(rng.choice(GENERIC_FRAMES)), agent, topic, 0.0, rng, common=12) for _ in range(sentences))
+        return " ".join(fill(pick(GENERIC_FRAMES, rng), agent, topic, 0.0, rng, common=12) for _ in range(sentences))
     if kind == "echo" and last is not None and rng.random() < 0.8:
         return paraphrase(last, rng)
     if kind == "agree" and last is not None and rng.random() < 0.8:
         heard = tuple(w.strip(".,:;!?()") for w in last.split() if len(w) > 5) or topic
-        return " ".join(fill(str(rng.choice(AGREEING)), agent, heard, voice, rng) for _ in range(sentences))
-    return healthy(agent, topic, voice, sentences, rng)
+        return " ".join(fill(pick(AGREEING, rng), agent, heard, voice, rng) for _ in range(sentences))
+    return healthy(agent, topic, voice, sentences, rng, plain=kind == "plain")  # plain: words of their own in common frames
 
 
 def choose(kind: str, last: str | None, rng: np.random.Generator) -> str:
     if kind in ("dominate", "stuck") and rng.random() < (0.8 if kind == "dominate" else 0.97):
         return AGENTS[1]
-    return str(rng.choice([a for a in AGENTS if a != last]))
+    return pick([a for a in AGENTS if a != last], rng)
 
 
 def conversation(
@@ -112,7 +121,7 @@ def conversation(
     turns: list[Turn] = []
     last, text, spoken = None, None, 0
     for r in range(rounds):
-        turns.append(Turn(USER, " ".join(fill(str(rng.choice(USER_FRAMES)), USER, topic, 0.0, rng) for _ in range(2)), round=r))
+        turns.append(Turn(USER, " ".join(fill(pick(USER_FRAMES, rng), USER, topic, 0.0, rng) for _ in range(2)), round=r))
         for _ in range(3):
             agent = choose(kind, last, rng)
             text = speech(kind, agent, topic, max(0.0, voice - fade * spoken), sentences, text if last not in (None, agent) else None, rng)

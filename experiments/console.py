@@ -1,0 +1,105 @@
+"""What all programs share: options from a dataclass, progress on a terminal and plain lines elsewhere, one JSON object at the end."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import re
+import sys
+import time
+import types
+import typing
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from mascot_env.errors import MascotError
+
+C = TypeVar("C")
+
+
+def parse(config_class: type[C], documentation: str, argv: list[str] | None = None) -> C:
+    """A frozen config from the command line: one option per field, helped by the lines `field: text` of the class docstring."""
+    parser = argparse.ArgumentParser(description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter)
+    helps = dict(re.findall(r"^\s*(\w+): (.+)$", config_class.__doc__ or "", re.MULTILINE))
+    hints = typing.get_type_hints(config_class)
+    for field in dataclasses.fields(config_class):  # type: ignore[arg-type]
+        kind = hints[field.name]
+        if typing.get_origin(kind) in (typing.Union, types.UnionType):
+            kind = next(a for a in typing.get_args(kind) if a is not type(None))
+        name = "--" + field.name.replace("_", "-")
+        text = helps.get(field.name, "")
+        if kind is bool:
+            parser.add_argument(name, action=argparse.BooleanOptionalAction, default=field.default, help=text)
+        else:
+            parser.add_argument(name, type=kind, default=field.default, help=f"{text} (default: {field.default})")
+    return config_class(**vars(parser.parse_args(argv)))
+
+
+def run(main: Any) -> None:
+    """Runs a program; a typed error is one line and exit code 2."""
+    try:
+        sys.exit(main())
+    except MascotError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+class Bar:
+    """A progress bar on a terminal; elsewhere a line every few seconds."""
+
+    def __init__(self, label: str, total: int) -> None:
+        self.label, self.total, self.started, self._last = label, total, time.monotonic(), 0.0
+        self._progress: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> Bar:
+        if sys.stdout.isatty():
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+            self._progress = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(), TimeRemainingColumn())
+            self._progress.start()
+            self._task = self._progress.add_task(self.label, total=self.total, note="")
+        return self
+
+    def update(self, done: int, note: str = "") -> None:
+        if self._progress is not None:
+            self._progress.update(self._task, completed=min(done, self.total), note=note)
+            return
+        now = time.monotonic()
+        if now - self._last >= 5.0 or done >= self.total:
+            self._last = now
+            print(f"{self.label}: {min(done, self.total)}/{self.total} {note} ({now - self.started:.0f} s)", flush=True)
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+
+@contextmanager
+def stage(title: str) -> Iterator[None]:
+    """Announces a stage and says how long it took."""
+    print(f"\n== {title}", flush=True)
+    started = time.monotonic()
+    yield
+    print(f"   ({time.monotonic() - started:.0f} s)", flush=True)
+
+
+def table(headings: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table, padded so that it reads well as plain text too."""
+    widths = [max(len(r[i]) for r in [headings, *rows]) for i in range(len(headings))]
+
+    def line(cells: list[str]) -> str:
+        return "| " + " | ".join(c.ljust(w) for c, w in zip(cells, widths, strict=True)) + " |"
+
+    return "\n".join([line(headings), "|" + "|".join("-" * (w + 2) for w in widths) + "|", *map(line, rows)])
+
+
+def finish(figures: dict[str, Any], as_json: bool) -> None:
+    """With --json, the last line of output is one JSON object with every figure shown."""
+    if as_json:
+        print(json.dumps(figures, sort_keys=True))

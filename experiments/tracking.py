@@ -1,0 +1,55 @@
+"""Where a run's numbers go: always a local `metrics.jsonl`; W&B too, offline unless the user is logged in. Never asks for a login.
+
+W&B is on where the package is installed, `WANDB_MODE` is not `disabled` and the program's `--wandb` is not turned off. A key
+is only looked for, never read into a config or log.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import netrc
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def logged_in() -> bool:
+    """Whether W&B has a key in the environment or in the user's netrc."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return any("wandb" in host for host in netrc.netrc().hosts)
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+class Tracker:
+    """Logs figures by step to the run folder, and to W&B where it is on."""
+
+    def __init__(self, folder: Path, name: str, config: Mapping[str, Any], use_wandb: bool) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = (folder / "metrics.jsonl").open("a", encoding="utf-8")
+        self._run: Any = None
+        if use_wandb and os.environ.get("WANDB_MODE") != "disabled" and importlib.util.find_spec("wandb") is not None:
+            import wandb
+
+            mode = os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
+            settings = wandb.Settings(silent=True, console="off")
+            self._run = wandb.init(project="mascot_env", name=name, config=dict(config), mode=mode, dir=str(folder), settings=settings)  # type: ignore[arg-type]
+
+    def log(self, step: int, **figures: float) -> None:
+        self._file.write(json.dumps({"step": step, **figures}) + "\n")
+        self._file.flush()
+        if self._run is not None:
+            self._run.log(figures, step=step)
+
+    def summarise(self, figures: Mapping[str, Any]) -> None:
+        if self._run is not None:
+            self._run.summary.update(dict(figures))
+
+    def close(self) -> None:
+        self._file.close()
+        if self._run is not None:
+            self._run.finish()

@@ -1,0 +1,63 @@
+"""Scoring finished conversations again, with another judge than the one that paid the rewards.
+
+The unit is a conversation: the mean over its blocks of the mean over criteria, on the reported scale from 0 to 100. A block
+whose verdict failed is left out and counted; a conversation with none left has no score, never a zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mascot_env.judge.protocol import Case, Judge
+from mascot_env.players.scripted import progress
+from mascot_env.rewards import failed, mean_score, percent
+from mascot_env.types import Domain, Score, Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationScore:
+    """`overall` and `criteria` are on 0..100; `overall` is None where no block could be scored."""
+
+    scenario: str
+    overall: float | None
+    criteria: Mapping[str, float]
+    blocks: int
+    failed: int
+    needs_met: float | None  # share of the scripted user's needs that were met; None where the scenario has none
+
+
+def score_blocks(transcripts: Sequence[Transcript], judge: Judge, domain: Domain) -> list[ConversationScore]:
+    """Judges every block of every transcript by the group rubric, in one batch."""
+    cases, owners = [], []
+    for index, transcript in enumerate(transcripts):
+        for user, end in transcript.blocks():
+            cases.append(Case(transcript, domain.group_rubric, domain, user + 1, end))
+            owners.append(index)
+    verdicts: list[list[Mapping[str, object]]] = [[] for _ in transcripts]
+    for owner, answer in zip(owners, judge.judge(cases), strict=True):
+        verdicts[owner].append(answer)
+    return [_conversation(t, answers, domain) for t, answers in zip(transcripts, verdicts, strict=True)]
+
+
+def _conversation(transcript: Transcript, answers: Sequence[Mapping[str, object]], domain: Domain) -> ConversationScore:
+    good = [a for a in answers if not failed(a)]  # type: ignore[arg-type]
+    criteria = {}
+    for c in domain.group_rubric.criteria:
+        values = [a[c.id].value for a in good if isinstance(a[c.id], Score)]  # type: ignore[attr-defined]
+        if values:
+            criteria[c.id] = percent(sum(values) / len(values))
+    overall = sum(percent(mean_score(a)) for a in good) / len(good) if good else None  # type: ignore[arg-type]
+    return ConversationScore(transcript.scenario.id, overall, criteria, len(answers), len(answers) - len(good), needs_met(transcript, domain))
+
+
+def needs_met(transcript: Transcript, domain: Domain) -> float | None:
+    """Share of the scenario's needs that were met, in their order, as the scripted user sees it."""
+    needs = transcript.scenario.needs
+    if not needs:
+        return None
+    now = progress(transcript, domain)
+    done = sum(len(stage) for stage in needs[: now.stage])
+    if now.stage < len(needs):
+        done += len(needs[now.stage]) - len(now.open)
+    return done / sum(len(stage) for stage in needs)
