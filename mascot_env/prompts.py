@@ -97,13 +97,11 @@ def names(domain: Domain) -> dict[str, str]:
     return {p.agent: p.name for p in domain.personas} | {USER: "User"}
 
 
-def in_words(directive: Directive | None, domain: Domain) -> str:
-    """A directive as a speaker reads it; an empty text where there is nothing to follow."""
+def in_words(directive: Directive | None) -> str:
+    """A directive as a speaker reads it, e.g. `reflect feeling, about the footsteps. Tone: calm.`; empty where there is none."""
     if directive is None or directive.speaker is None:
         return ""
-    act = next((a for a in domain.acts if a.id == directive.act), None)
-    parts = [part for part in (act.description.rstrip(".") if act else directive.act, fold(directive.instruction or "")) if part]
-    task = ", ".join(parts)
+    task = ", ".join(part for part in ((directive.act or "").replace("_", " "), fold(directive.instruction or "").rstrip(".")) if part)
     return " ".join(part for part in (task and f"{task}.", directive.tone and f"Tone: {directive.tone}.") if part)
 
 
@@ -142,7 +140,7 @@ def card(persona: Persona) -> list[str]:
     return [
         f"{persona.name}, {persona.role}. {persona.manner}".rstrip(),
         _sentences(persona.does),
-        f"Never {', never '.join(persona.never)}." if persona.never else "",
+        f"Never: {', '.join(persona.never)}." if persona.never else "",
     ]
 
 
@@ -152,7 +150,7 @@ def speaker_messages(view: View, budget: int | None = BUDGET) -> tuple[Message, 
     if persona is None:
         raise ValueError(f"{view.agent} is not a speaker of {view.domain.id!r}")
     first, *rest = card(persona)
-    asked = in_words(view.directive, view.domain)
+    asked = in_words(view.directive)
     system = [f"You are {first}", *rest, f"Answer as {persona.name} {LENGTH}."]
     return _messages(system, [*_situation(view.scenario), *_lines(view, budget), f"Directive: {asked}" if asked else ""])
 
@@ -168,8 +166,9 @@ def director_messages(view: View, budget: int | None = BUDGET) -> tuple[Message,
         "Acts:",
         *(f"{a.id}: {a.description}" for a in domain.acts),
         f"Tones: {', '.join(t.id for t in domain.tones)}",
-        "Answer in one of these two forms and nothing else:",
+        "Answer in this form and nothing else:",
         "Agent: NAME. Action: ACT, what about. Tone: TONE.",
+        "or, to hand the floor back:",
         "Agent: user.",
     ]
     spoken = [label[t.agent] for t in view.block]
@@ -239,7 +238,7 @@ def _material(case: Judged, untrusted: Fence, budget: int | None) -> list[str]:
         turn = case.transcript[i]
         if place == 1 and cut:
             lines.append(f"[{cut} turns left out]")
-        if case.rubric.unit == "turn" and i in judged and (asked := in_words(turn.directive, case.domain)):
+        if case.rubric.unit == "turn" and i in judged and (asked := in_words(turn.directive)):
             lines.append(f"[directive for turn {i}] {clean(asked)}")
         lines.append(f"[{i}] {label.get(turn.agent, 'Speaker')}: {clean(turn.text) or '(silence)'}")
     speakers = ", ".join(f"[{i}] by {label.get(case.transcript[i].agent, 'Speaker')}" for i in judged)

@@ -25,6 +25,7 @@ class View:
     episode: int
     max_rounds: int
     block_turns: int
+    allow_repeat: bool = True  # whether a speaker may be called twice in a row within a block
 
     @property
     def key(self) -> tuple[int | str, ...]:
@@ -69,6 +70,11 @@ class View:
             if turn.agent != DIRECTOR:
                 out.append(turn)
         return tuple(reversed(out))
+
+    def may_speak(self, speaker: str) -> bool:
+        """False where the speaker has just spoken in this block and may not be called again."""
+        block = self.block
+        return self.allow_repeat or not block or block[-1].agent != speaker
 
     def fact(self, slot: str) -> tuple[str, ...]:
         """Fillers for a slot of a scripted line: the scenario's own, or the domain's for scenarios that carry none."""

@@ -10,6 +10,7 @@ properties for that reason: PettingZoo's `BaseWrapper.last()` reads `_cumulative
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -163,7 +164,7 @@ class DialogueEnv(AECEnv[str, Any, Any]):
         self._skip_agent_selection = None
         self._due: list[_Due] = []
         self.judgements: list[Judgement] = []
-        self.counts = {"unanswered": 0, "unparseable": 0, "cut": 0, "empty": 0, "judge_failed": 0}
+        self.counts = {"unanswered": 0, "unparseable": 0, "masked": 0, "cut": 0, "empty": 0, "judge_failed": 0}
         self.end_reason: str | None = None
         self._round = self._steps = self._words = self._shown = 0
         self._block_start = 1  # index of the first turn after the user's
@@ -214,11 +215,12 @@ class DialogueEnv(AECEnv[str, Any, Any]):
         if isinstance(action, Directive):
             self._check_directive(action)
             return Turn(DIRECTOR, "", action, round=self._round)
-        if form == "text":
+        if form == "text" or (isinstance(action, Completion) and not action.ok):  # a model that failed, whatever the form
             turn = self._read_speech(DIRECTOR, action)
             directive = directives.parse(turn.text, self.domain)
-            flags = turn.flags if directive is not None else (*turn.flags, "unparseable")
-            return Turn(DIRECTOR, turn.text, directive or Directive(None), turn.completion, self._round, flags)
+            if directive is None or (directive.speaker is not None and not self._may_speak(directive.speaker)):
+                directive, turn = Directive(None), dataclasses.replace(turn, flags=(*turn.flags, "unparseable" if directive is None else "masked"))
+            return Turn(DIRECTOR, turn.text, directive, turn.completion, self._round, turn.flags)
         space = self.action_spaces[DIRECTOR]
         try:
             values = np.asarray(action)
@@ -228,9 +230,12 @@ class DialogueEnv(AECEnv[str, Any, Any]):
             directive = self.decode(numbers)
         except (ValueError, TypeError, IndexError) as error:
             raise ActionError("not an action of this space", field="action of director_0", value=action, remedy=f"pass a value of {space}, or a Directive") from error
-        if directive.speaker is not None and not self._may_speak(directive.speaker):
-            raise ActionError("masked out: this speaker has just spoken", field="action of director_0", value=action, remedy="respect info['action_mask']")
+        self._refuse_masked(directive)
         return Turn(DIRECTOR, "", directive, round=self._round)
+
+    def _refuse_masked(self, directive: Directive) -> None:
+        if directive.speaker is not None and not self._may_speak(directive.speaker):
+            raise ActionError("masked out: this speaker has just spoken", field="action of director_0", value=directive, remedy="respect info['action_mask']")
 
     def decode(self, numbers: Sequence[int]) -> Directive:
         """The directive that an action of the discrete or the flat form stands for. Raises ValueError or IndexError."""
@@ -273,6 +278,7 @@ class DialogueEnv(AECEnv[str, Any, Any]):
         ):
             if value is not None and value not in known:
                 raise ActionError(f"unknown {name}", field=f"Directive.{name}", value=value, remedy=f"use one of {', '.join(known)}")
+        self._refuse_masked(directive)
 
     def _may_speak(self, speaker: str) -> bool:
         return self.arguments.allow_repeat or not self._block or self._block[-1] != speaker
@@ -348,7 +354,7 @@ class DialogueEnv(AECEnv[str, Any, Any]):
             return
         assert turn.directive is not None
         if turn.directive.speaker is None:
-            self._close_block("unparseable" not in turn.flags)
+            self._close_block(not {"unparseable", "masked"} & set(turn.flags))
             return
         self._directive = turn.directive
         self._select(turn.directive.speaker)
@@ -457,7 +463,7 @@ class DialogueEnv(AECEnv[str, Any, Any]):
         """The structured view of an agent, as in `info["view"]`."""
         a = self.arguments
         given = directive if directive is not None else self._directive if agent not in (DIRECTOR, USER) else None
-        return View(self.domain, self.transcript, agent, given, self._seed, self._episode, a.max_rounds, a.block_turns)
+        return View(self.domain, self.transcript, agent, given, self._seed, self._episode, a.max_rounds, a.block_turns, a.allow_repeat)
 
     def _mask(self) -> Any:
         if self.arguments.allow_repeat or not self._block:

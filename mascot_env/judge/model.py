@@ -38,7 +38,8 @@ DECLINED = "declined"
 _DIGIT = re.compile(r"\s*([1-5])(?![^\W_]|\s*[.,–-]\s*[0-9]|\s*/\s*(?!5(?![0-9]))[0-9]|\s+(?:to|or|and|out\s+of|of)\b)")
 _NUMBER = re.compile(r"\s*(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)(?![^\W_])")
 _REFUSAL = re.compile(
-    r"\W*(?:i(?:['’]?m| am)? ?(?:so |very |really )?(?:sorry|unable|not able)|sorry|i can(?:not|['’]?t)|i (?:won['’]?t|will not|must decline|have to decline)|as an ai)\b",
+    r"\W*(?:i(?:['’]?m| am)? ?(?:so |very |really )?(?:sorry|unable|not able)|sorry|as an ai"
+    r"|i can(?:not|['’]?t)|i (?:won['’]?t|will not|must decline|have to decline))\b",
     re.IGNORECASE,
 )
 

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 
 from mascot_env.types import DIRECTOR, USER, Abstain, Domain, JudgeError, Rubric, Score, Transcript, Turn, Verdict
 
+BLANK_LETTERS = "\u115f\u1160\u3164\uffa0"  # Hangul fillers: letters by category, invisible on screen
+
 Verdicts = Mapping[str, Verdict]  # criterion id -> verdict
 
 
@@ -155,6 +157,6 @@ def gate(case: Case) -> Verdicts | None:
     speech = case.speech
     if not speech:
         return {c.id: Score(1.0, source="rule") for c in case.rubric.criteria}
-    if case.rubric.unit == "turn" and not any(ch.isalnum() for ch in case.reply):
+    if case.rubric.unit == "turn" and not any(ch.isalnum() and ch not in BLANK_LETTERS for ch in case.reply):
         return {c.id: Score(1.0, source="gate") for c in case.rubric.criteria}
     return None

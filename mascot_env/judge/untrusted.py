@@ -37,7 +37,7 @@ _BRACKETS = str.maketrans({"<": "‹", ">": "›", "[": "(", "]": ")", "∶": ":
 _FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")  # letters and marks that show nothing
 _CYRILLIC = str.maketrans("асеіјорѕухԁԛԝһӏАВЕЅІЈКМНОРСТУХ", "aceijopsuxdqwhlABESIJKMHOPCTYX")
 _GREEK = str.maketrans("ανορτυικΑΒΕΖΗΙΚΜΝΟΡΤΥΧς", "avoptuikABEZHIKMNOPTYXc")
-_ALIKE = {**_CYRILLIC, **_GREEK, 0x131: "i", 0x237: "j", 0x251: "a", 0x261: "g"}
+_ALIKE: dict[int, int | str] = {**_CYRILLIC, **_GREEK, 0x131: "i", 0x237: "j", 0x251: "a", 0x261: "g"}
 _WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -126,4 +126,4 @@ def _is_latin(ch: str) -> bool:
 def _roles(names: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
     """Role names after heading signs, and before a colon."""
     roles = "|".join(re.escape(role) for role in sorted({*ROLES, *names}, key=len, reverse=True))
-    return re.compile(rf"#+\s*({roles})\b\s*:?", re.IGNORECASE), re.compile(rf"(?<!\w)({roles})[*_`]{{0,3}}\s*:(?!//)", re.IGNORECASE)
+    return re.compile(rf"#+\s*({roles})\b(?:\s*:)?", re.IGNORECASE), re.compile(rf"(?<!\w)({roles})[*_`]{{0,3}}\s*:(?!//)", re.IGNORECASE)

@@ -112,7 +112,7 @@ class CachedLLM:
             if getattr(local, "connection", None) is None or local.pid != os.getpid():  # a fork must not share its parent's
                 local.connection, local.pid = _open(self.path), os.getpid()
             yield local.connection
-        except (sqlite3.DatabaseError, ValueError, KeyError, TypeError) as error:  # the last three: a value that is not an answer
+        except (sqlite3.DatabaseError, ValueError, KeyError, TypeError, AttributeError) as error:  # the last four: no answer in a value
             remedy = "delete the file (and those ending in -wal and -shm) to start an empty cache, or pass another path"
             if "locked" in str(error):
                 remedy = "another process holds it for longer than a minute; wait, or pass another path"

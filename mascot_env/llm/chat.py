@@ -1,7 +1,8 @@
 """From messages to token ids: the chat template of a tokenizer, or a plain transcript where it has none.
 
 Whatever a message says, only the template writes control tokens: a user who types `<|im_end|>` or `</s>` gets those characters
-as ordinary text, so nobody can end a turn or open another's.
+as ordinary text, so nobody can end a turn or open another's. (Before transformers could do that itself, up to 5.17 at least, a
+zero-width space is put into such characters.)
 
 The plain form, for models without a template:
 
@@ -18,10 +19,10 @@ Later lines of a message are indented, so that no message can imitate a label; t
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mascot_env.errors import LLMError
 from mascot_env.llm.requests import Message, Request
 
 LABELS = {"system": "System:", "user": "User:", "assistant": "Assistant:"}
@@ -36,8 +37,8 @@ class ChatFormat:
         self.plain = not getattr(tokenizer, "chat_template", None)
         self.stops = tuple(f"\n{label}" for label in LABELS.values()) if self.plain else ()
         self._choices: dict[str, tuple[int, ...]] = {}
-        if not self.plain and "sanitize_control_tokens" not in inspect.signature(tokenizer.apply_chat_template).parameters:
-            raise LLMError("this tokenizer cannot keep control tokens out of messages", remedy="install transformers >= 5.23")
+        self.sanitizes = "sanitize_control_tokens" in inspect.signature(tokenizer.apply_chat_template).parameters  # transformers > 5.17
+        self._control = None if self.plain or self.sanitizes else _control_tokens(tokenizer)
 
     def prompt_ids(self, request: Request) -> list[int]:
         """The prompt up to where the reply begins. Raises jinja2's TemplateError where the template takes no such conversation."""
@@ -64,12 +65,13 @@ class ChatFormat:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def _template(self, messages: Sequence[Message], *, tokenize: bool) -> Any:
+        options = {"sanitize_control_tokens": tokenize} if self.sanitizes else {}
         return self.tokenizer.apply_chat_template(
-            [{"role": m.role, "content": m.content} for m in messages],
+            [{"role": m.role, "content": self._control.sub(_broken, m.content) if self._control else m.content} for m in messages],
             add_generation_prompt=True,
             tokenize=tokenize,
             return_dict=False,
-            sanitize_control_tokens=tokenize,
+            **options,
             **self.template_args,
         )
 
@@ -79,6 +81,18 @@ class ChatFormat:
         if special and ids and ids[-1] == self.tokenizer.eos_token_id:
             ids.pop()
         return ids
+
+
+def _control_tokens(tokenizer: Any) -> re.Pattern[str]:
+    """The tokens that mean something to the model: the special ones, and the added ones that the template writes."""
+    added = tokenizer.added_tokens_decoder.values()
+    tokens = {t.content for t in added if t.special or t.content.strip() and t.content in str(tokenizer.chat_template)}
+    return re.compile("|".join(map(re.escape, sorted(tokens, key=len, reverse=True))) or r"(?!)")
+
+
+def _broken(match: re.Match[str]) -> str:
+    """A control token with a zero-width space in it, which makes it ordinary text."""
+    return f"{match[0][0]}\u200b{match[0][1:]}"
 
 
 def plain_text(messages: Sequence[Message]) -> str:

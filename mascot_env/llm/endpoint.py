@@ -145,7 +145,7 @@ class EndpointLLM:
         try:
             async with asyncio.timeout(self.deadline_s):
                 return await self._retrying(index, request)(call, client, index, request)
-        except Exception as error:  # one bad request must not end its batch: the error's meaning is handed back in its place
+        except Exception as error:  # noqa: BLE001 - one bad request must not end its batch: its meaning is handed back in its place
             diagnosis = diagnose(error, client.api_key)
             return failed(diagnosis.reason, diagnosis.message)
 

@@ -20,7 +20,7 @@ def load(path: str, device: str | None, dtype: Any, *, offline: bool, allow_remo
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
     except ImportError as error:
-        raise DependencyError("transformers", "local") from error
+        raise DependencyError("transformers", "hf") from error
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype = dtype or ("float32" if device == "cpu" else "auto")
     common: dict[str, Any] = {"local_files_only": offline, "trust_remote_code": allow_remote_code}

@@ -95,7 +95,7 @@ class LocalLLM:
         try:
             from peft import PeftModel
         except ImportError as error:
-            raise DependencyError("peft", "local") from error
+            raise DependencyError("peft", "hf") from error
         if name in self._adapters or not re.fullmatch(r"[\w-]+", name) or name == "__base__":
             raise ConfigError("an adapter needs a new name of letters, digits, - and _", field="LocalLLM.adapters", value=name)
         if not (Path(folder) / "adapter_model.safetensors").is_file():

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ WITHIN = 8  # pieces: about 128 words of one conversation
 ACROSS = 48  # pieces: about 768 words of many
 DRAWS = 8
 BLEU_ORDER = 4
+Grams = Counter[tuple[str, ...]]
 VOCABULARY = 30522  # Liu et al. count the word pieces of BERT
 WORDS_PER_PIECE = 12  # what a budget in pieces amounts to in words, at least
 
@@ -63,32 +64,51 @@ def self_bleu(texts: Sequence[str], *, budget: int = WITHIN, draws: int = DRAWS,
 
     def once(sample: list[str]) -> float:
         counted = [_count(words(piece)) for piece in sample]
-        return float(np.mean([_bleu(own, counted[:i] + counted[i + 1 :]) for i, own in enumerate(counted)]))
+        leading = [_leaders([own[n] for own in counted]) for n in range(BLEU_ORDER)]
+        lengths = [own[0].total() for own in counted]
+        scores = []
+        for i, own in enumerate(counted):
+            most = [{g: top[0] if top[1] != i else top[2] for g in own[n] for top in (leading[n][g],)} for n in range(BLEU_ORDER)]
+            scores.append(_bleu(own, most, lengths[:i] + lengths[i + 1 :]))
+        return float(np.mean(scores))
 
     return _rarefied(texts, once, budget, draws, seed)
 
 
 def bleu(hypothesis: Sequence[str], references: Sequence[Sequence[str]]) -> float:
     """BLEU-4 of words against references, with add-one smoothing above single words (Lin and Och 2004), which short pieces need."""
-    return _bleu(_count(hypothesis), [_count(reference) for reference in references])
+    counted = [_count(reference) for reference in references]
+    most = [{g: top[0] for g, top in _leaders([c[n] for c in counted]).items()} for n in range(BLEU_ORDER)]
+    return _bleu(_count(hypothesis), most, [len(reference) for reference in references])
 
 
-def _count(tokens: Sequence[str]) -> list[Counter[tuple[str, ...]]]:
+def _count(tokens: Sequence[str]) -> list[Grams]:
     return [Counter(ngrams(tokens, n)) for n in range(1, BLEU_ORDER + 1)]
 
 
-def _bleu(hypothesis: list[Counter[tuple[str, ...]]], references: Sequence[list[Counter[tuple[str, ...]]]]) -> float:
-    length = hypothesis[0].total()
-    if not length or not references:
+def _leaders(counted: Sequence[Grams]) -> dict[tuple[str, ...], tuple[int, int, int]]:
+    """n-gram -> (its highest count in any of the texts, the index of that text, the next highest count)."""
+    out: dict[tuple[str, ...], tuple[int, int, int]] = {}
+    for i, counts in enumerate(counted):
+        for gram, count in counts.items():
+            first, holder, second = out.get(gram, (0, -1, 0))
+            out[gram] = (count, i, first) if count > first else (first, holder, max(second, count))
+    return out
+
+
+def _bleu(own: Sequence[Grams], most: Sequence[Mapping[tuple[str, ...], int]], lengths: Sequence[int]) -> float:
+    """BLEU of n-gram counts, given how often each n-gram may count and the references' lengths."""
+    length = own[0].total()
+    if not length or not lengths:
         return 0.0
     logs = 0.0
-    for n, own in enumerate(hypothesis):
-        others, smooth = [reference[n] for reference in references], int(n > 0)
-        hits = smooth + sum(min(count, max(other.get(gram, 0) for other in others)) for gram, count in own.items())
+    for n, (counts, limit) in enumerate(zip(own, most, strict=True)):
+        smooth = int(n > 0)
+        hits = smooth + sum(min(count, limit.get(gram, 0)) for gram, count in counts.items())
         if not hits:
             return 0.0
-        logs += math.log(hits / (own.total() + smooth)) / BLEU_ORDER
-    closest = min((abs(r[0].total() - length), r[0].total()) for r in references)[1]
+        logs += math.log(hits / (counts.total() + smooth)) / BLEU_ORDER
+    closest = min((abs(r - length), r) for r in lengths)[1]
     return math.exp(logs + min(0.0, 1.0 - closest / length))
 
 

@@ -181,7 +181,10 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 def t_cdf(t: float, dof: float) -> float:
     """P(T <= t) for Student's t, from the regularised incomplete beta function."""
-    tail = 0.5 * _incomplete_beta(dof / 2, 0.5, dof / (dof + t * t))
+    square = t * t
+    if square < dof:  # written for small t, where dof / (dof + t^2) would round to 1
+        return 0.5 + math.copysign(0.5 * _incomplete_beta(0.5, dof / 2, square / (dof + square)), t)
+    tail = 0.5 * _incomplete_beta(dof / 2, 0.5, dof / (dof + square))
     return 1.0 - tail if t >= 0 else tail
 
 

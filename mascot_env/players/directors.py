@@ -35,10 +35,15 @@ def default_manner(domain: Domain) -> dict[str, tuple[str, str]]:
 
 
 class _ViewDirector:
-    """A Director that decides for each conversation by itself."""
+    """A Director that decides for each conversation by itself. Where its choice is masked out, the floor goes back to the user."""
 
     def act(self, observations: Sequence[Any], infos: Sequence[Mapping[str, Any]]) -> list[Directive]:
-        return [self.decide(info["view"]) for info in infos]
+        chosen = []
+        for info in infos:
+            view: View = info["view"]
+            directive = self.decide(view)
+            chosen.append(directive if directive.speaker is None or view.may_speak(directive.speaker) else Directive(None))
+        return chosen
 
     def decide(self, view: View) -> Directive:
         raise TypeError(f"{type(self).__name__} must define decide(view)")

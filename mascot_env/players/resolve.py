@@ -65,7 +65,7 @@ def _resolve(field: str, spec: Any, named: Mapping[str, Callable[[], Policy]], l
         if isinstance(spec, LLM) and not isinstance(spec, type):
             return language(spec)
         raise UnknownIdError("not a player", field=field, value=spec, remedy=f"pass a Policy, an LLM, or one of {forms}")
-    slot = (language.__name__, spec, *key)  # type: ignore[attr-defined]
+    slot = (language.__name__, spec, *key)
     if slot not in _instances:
         if spec in named:
             _instances[slot] = named[spec]()

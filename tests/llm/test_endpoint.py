@@ -9,9 +9,8 @@ import logging
 import math
 import threading
 import time
+from typing import Any
 
-import httpx2
-import openai
 import pytest
 from fake_server import FakeServer, Reply, chat, error
 
@@ -35,7 +34,11 @@ def one(behave: object, **settings: object) -> tuple[object, EndpointLLM, FakeSe
 
 
 def test_success_in_order_with_parameters_and_usage() -> None:
-    with FakeServer(lambda body, _: Reply(body=chat(f" {body['messages'][-1]['content']} "), delay=0.05 if "0" in str(body) else 0)) as server:
+    def behave(body: dict[str, Any], _: int) -> Reply:
+        text = body["messages"][-1]["content"]
+        return Reply(body=chat(f" {text} "), delay=0.1 if text == "0" else 0.0)  # the first is the last to come back
+
+    with FakeServer(behave) as server:
         llm = EndpointLLM("m", server.url, extra_body={"top_k": 3}, **FAST)
         out = llm.generate(ask(*"01234", max_tokens=9, temperature=0.5, top_p=0.9, stop=("X",)))
     assert [c.text for c in out] == list("01234")
@@ -66,6 +69,8 @@ def test_adapter_is_the_model_and_greedy_ignores_the_key() -> None:
         (error(429, "You exceeded your current quota", "insufficient_quota"), "refused"),
         (error(400, "This model's maximum context length is 4096 tokens", "context_length_exceeded"), "overflow"),
         (error(400, "This model's maximum context length is 4096 tokens. However, you requested 5000"), "overflow"),
+        (error(400, "prompt is too long"), "overflow"),
+        (error(413), "overflow"),
         (error(400, "temperature must be at most 2"), "refused"),
         (error(404, "no such model"), "unreachable"),
         (Reply(302, "", {"Location": "http://127.0.0.1:1/v1/chat/completions"}), "unreachable"),
@@ -206,7 +211,9 @@ def test_scores_without_logprobs_are_unparseable() -> None:
     assert llm.usage.failures == {"unparseable": 1, "refused": 1}
 
 
-def test_the_key_shows_nowhere(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_key_shows_nowhere(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     caplog.set_level(logging.DEBUG)
     echo = f"bad key {KEY} and Bearer {KEY} and {KEY[:14]}*** and sk-{KEY[-9:]}"
@@ -251,14 +258,13 @@ def test_no_test_reaches_a_paid_model(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_urls() -> None:
-    for url in ("https://user:pa55word@host/v1", "https://host/v1?api-key=pa55word", "https://pa55word@host/v1", "pa55word", "ftp://h/pa55word"):
+    for url in ("https://me:pa55word@host/v1", "https://host/v1?key=pa55word", "https://pa55word@host/v1", "pa55word", "ftp://h/pa55word"):
         with pytest.raises(ConfigError) as caught:
             EndpointLLM("m", url)
         assert "pa55word" not in str(caught.value)
     assert EndpointLLM("m", "http://localhost:1/v1/").name == "openai:m@http://localhost:1/v1"
-    assert [is_loopback(u) for u in ("http://[::1]:8/v1", "http://localhost/", "http://127.9.9.9", "http://0.0.0.0", "http://10.0.0.1")] == [
-        True, True, True, False, False,
-    ]  # fmt: skip
+    assert all(map(is_loopback, ("http://[::1]:8/v1", "http://localhost/", "http://127.9.9.9")))
+    assert not any(map(is_loopback, ("http://0.0.0.0", "http://10.0.0.1", "http://localhost.example", "http://example/127.0.0.1")))
     with pytest.raises(ConfigError, match="timeout_s"):
         EndpointLLM("m", timeout_s=0)
 
@@ -266,7 +272,4 @@ def test_urls() -> None:
 def test_scrub_keeps_what_helps() -> None:
     assert retries.scrub("temperature must be\n at most 2", KEY) == "temperature must be at most 2"
     assert len(retries.scrub("x " * 500)) == 200
-    request = httpx2.Request("POST", "http://x")
-    found = retries.diagnose(openai.BadRequestError("prompt is too long", response=httpx2.Response(400, request=request), body=None))
-    assert found.reason == "overflow"
     assert retries.diagnose(OSError(KEY)).message == "the client failed (OSError)"

@@ -38,7 +38,8 @@ def model(kind: str = "qwen3", seed: int = 0) -> Any:
     size = {"vocab_size": 259, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
     ends = {"eos_token_id": 257, "bos_token_id": None, "pad_token_id": 258}
     if kind == "gpt2":
-        return GPT2LMHeadModel(GPT2Config(vocab_size=259, n_embd=32, n_layer=2, n_head=4, n_positions=512, **ends)).eval()
+        small = {"vocab_size": 259, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512, "initializer_range": 0.3}
+        return GPT2LMHeadModel(GPT2Config(**small, **ends)).eval()
     config, cls = (Qwen3Config, Qwen3ForCausalLM) if kind == "qwen3" else (LlamaConfig, LlamaForCausalLM)
     extra = {"num_key_value_heads": 2, "max_position_embeddings": 512, "initializer_range": 0.3, "tie_word_embeddings": False}
     if kind == "qwen3":

@@ -7,6 +7,7 @@ Sentences are drawn independently, so that longer turns and longer conversations
 
 from __future__ import annotations
 
+import bisect
 import functools
 
 import numpy as np
@@ -49,17 +50,17 @@ def stock(key: str, size: int) -> tuple[str, ...]:
 
 
 @functools.cache
-def cumulative(size: int) -> np.ndarray:
+def cumulative(size: int) -> list[float]:
     weight = 1.0 / (np.arange(size) + 6.0)
-    return np.cumsum(weight) / weight.sum()
+    return [*(np.cumsum(weight) / weight.sum())[:-1].tolist(), 1.0]
 
 
 def zipf(words: tuple[str, ...], rng: np.random.Generator) -> str:
-    return words[int(np.searchsorted(cumulative(len(words)), rng.random()))]
+    return words[bisect.bisect(cumulative(len(words)), rng.random())]
 
 
 def pick(items, rng: np.random.Generator) -> str:
-    return items[int(rng.integers(len(items)))]
+    return items[int(rng.random() * len(items))]
 
 
 def fill(frame: str, agent: str, topic: tuple[str, ...], voice: float, rng: np.random.Generator, common: int = 300) -> str:

@@ -11,10 +11,12 @@ import pytest
 
 from mascot_env import metrics as m
 from mascot_env.metrics.diversity import ACROSS, WITHIN
+from mascot_env.metrics.drift import slope
+from mascot_env.metrics.identifiability import rate
 from mascot_env.metrics.pieces import said
 from mascot_env.types import Transcript
 
-REPLICATES = 6
+REPLICATES = 5
 LONGER = {"turns twice as long": {"sentences": 6}, "twice as many turns": {"rounds": 8}}
 
 
@@ -67,12 +69,19 @@ PLANTED_IN_CONVERSATIONS = [
     *((name, kind) for name in DIVERSITY for kind in ("echo", "agree", "generic")),
 ]
 
+@functools.cache
+def guesses(transcripts: tuple[Transcript, ...]) -> m.Predictions:
+    found = m.predictions(transcripts)
+    assert isinstance(found, m.Predictions)
+    return found
+
+
 PER_CORPUS: dict[str, Callable] = {
-    "identifiability": lambda c: m.identifiability(c, permutations=0).accuracy,
+    "identifiability": lambda c: rate(guesses(c), 0).accuracy,
     "identifiability_style": lambda c: m.identifiability(c, features="style", permutations=0).accuracy,
     "separation": lambda c: value(m.separation(c)),
     "director_entropy": lambda c: m.director_choice(c).given_state,
-    "drift": lambda c: m.drift(c).slope,
+    "drift": lambda c: slope(guesses(c)).slope,
     **{f"{name}_across": functools.partial(across, measure) for name, measure in DIVERSITY.items()},
 }
 FADING = {"voice": 0.7, "fade": 0.06}
@@ -90,7 +99,7 @@ PLANTED_IN_CORPORA = [
 
 
 @functools.cache
-def conversation_values(name: str, kind: str, n: int = 60, **options: float) -> list[float]:
+def conversation_values(name: str, kind: str, n: int = 40, **options: float) -> list[float]:
     return [SIGN.get(name, 1) * PER_CONVERSATION[name](t) for t in corpus(kind, n, **options)]
 
 
@@ -113,45 +122,47 @@ def test_sees_what_was_planted_in_a_corpus(name: str, kind: str, options: dict) 
 
 
 def test_what_is_no_fault_is_not_seen() -> None:
-    """Echo is no collapse of the director, dominance no echo, and plain frames leave the words' voices alone."""
-    assert abs(planted.auc(corpus_values("director_entropy", "healthy"), [m.director_choice(corpus("echo", 24)).given_state]) - 0.5) <= 0.5
+    """Echo is no agreement, dominance no echo, and common frames leave the voices in the words alone."""
     assert np.mean(conversation_values("agreement", "echo")) > -0.05
     assert np.mean(corpus_values("identifiability", "plain")) > 0.8
-    assert np.mean(conversation_values("redundancy", "dominate")) >= np.mean(conversation_values("redundancy", "healthy")) - 0.05
+    assert value(m.redundancy(corpus("dominate"), reference())) <= value(m.redundancy(corpus(), reference())) + 0.05
 
 
 # Value at the usual length and at twice the length. Normalised measures (0 to 1, and the drift of one per ten turns) may move by
-# 0.05, the others by 5 %. The voices are weak (0.35), so that identifiability is far from its ceiling.
+# 0.05, the others by 5 %. For identifiability the voices are weak (0.35), so that it is far from its ceiling. Separation varies by
+# 4 % between corpora of one kind, so its mean over several is looked at.
 NORMALISED = {"identifiability", "identifiability_style", "redundancy", "agreement", "speaker_entropy", "director_entropy", "drift"}
 
 
 def within_tolerance(name: str, before: float, after: float) -> bool:
-    return abs(after - before) <= 0.05 * (1.0 if name in NORMALISED else abs(before))
+    return abs(after - before) <= (0.05 if name in NORMALISED else 0.05 * abs(before))
 
 
 @pytest.mark.parametrize("change", LONGER)
 @pytest.mark.parametrize("name", PER_CONVERSATION)
 def test_length_of_a_conversation_does_not_count(name: str, change: str) -> None:
-    n = 120 if name == "redundancy" else 60
+    n = 120 if name == "redundancy" else 40
     before = float(np.mean(conversation_values(name, "healthy", n)))
     after = float(np.mean(conversation_values(name, "healthy", n, **LONGER[change])))
     assert within_tolerance(name, before, after), (before, after)
 
 
 @functools.cache
-def corpus_value(name: str, voice: float, fade: float, **options: float) -> float:
-    return PER_CORPUS[name](corpus("healthy", 100, voice=voice, fade=fade, **options))
+def corpus_value(name: str, **options: float) -> float:
+    if name == "separation":
+        return float(np.mean([PER_CORPUS[name](corpus("healthy", 60, **options, **({"seed": i} if i else {}))) for i in range(4)]))
+    return PER_CORPUS[name](corpus("healthy", 100, voice=0.35, **options))
 
 
 @pytest.mark.parametrize("change", LONGER)
 @pytest.mark.parametrize("name", PER_CORPUS)
 def test_length_does_not_count_for_a_corpus(name: str, change: str) -> None:
-    before, after = corpus_value(name, 0.35, 0.0), corpus_value(name, 0.35, 0.0, **LONGER[change])
+    before, after = corpus_value(name), corpus_value(name, **LONGER[change])
     assert within_tolerance(name, before, after), (before, after)
 
 
 @pytest.mark.parametrize("change", LONGER)
 def test_length_does_not_count_for_faults(change: str) -> None:
     for name, kind in (("redundancy", "echo"), ("agreement", "agree"), ("novelty", "echo"), ("speaker_entropy", "dominate")):
-        before, after = np.mean(conversation_values(name, kind)), np.mean(conversation_values(name, kind, **LONGER[change]))
-        assert abs(after - before) <= 0.05 * max(1.0, abs(before)), (name, before, after)
+        before, after = np.mean(conversation_values(name, kind, 60)), np.mean(conversation_values(name, kind, 60, **LONGER[change]))
+        assert within_tolerance(name, before, after), (name, before, after)

@@ -5,7 +5,7 @@ The header is `conv_id,utterance_idx,context,prompt,speaker_idx,utterance,selfev
 a ninth field (candidate replies, joined by "|"), which is ignored.
 
 What is malformed, and what becomes of it. A row is left out and counted, with its line number, where it has another number of
-fields (`fields`), no conversation id (`conv_id`), an index that is no positive integer (`utterance_idx`), an index that its
+fields (`fields`), no conversation id (`conv_id`), an index that is no integer from 1 to 10000 (`utterance_idx`), an index that its
 dialogue already has (`duplicate_utterance`), an emotion that the valence map lacks (`emotion`), no speaker (`speaker_idx`) or no
 words (`utterance`). A dialogue is dropped only when none of its rows is left, when nothing can open it, or when an earlier file
 has a dialogue with its id (`duplicate_dialogue`). Where utterance 1 is missing (`opening`), the situation opens the dialogue, or
@@ -28,6 +28,7 @@ SOURCE = "empathetic_dialogues"
 COLUMNS = ("conv_id", "utterance_idx", "context", "prompt", "speaker_idx", "utterance", "selfeval", "tags")
 HEADER = ",".join(COLUMNS)
 MAX_INDEX = 10_000
+MAX_ID = 80
 _SELFEVAL = re.compile(r"[\d|_]*")
 
 Row = tuple[int, list[str]]  # line number, fields
@@ -44,7 +45,9 @@ class _Draft:
     turns: dict[int, tuple[str, str]] = field(default_factory=dict)  # index -> speaker, text
 
 
-def load_empathetic_dialogues(path: str | Path, split: str | None = None, *, valence_map: str | Path | Mapping[str, str] | None = None) -> Loaded:
+def load_empathetic_dialogues(
+    path: str | Path, split: str | None = None, *, valence_map: str | Path | Mapping[str, str] | None = None
+) -> Loaded:
     """One `support` scenario for each dialogue of a file, or of the files train.csv, valid.csv and test.csv of a folder.
 
     The opening is the speaker's first utterance, the summary the situation, the details the speaker's later utterances. The
@@ -85,7 +88,13 @@ def _load(parts: Iterable[tuple[Path, Split, Iterable[Row]]], valences: Mapping[
         for name, draft in _drafts(rows, valences, tally).items():
             built = _build(f"ed-{name}", draft, part, valences, tally)
             if built and built[0].id in ids:
-                tally.note("duplicate_dialogue", "an earlier file has a dialogue with this id; left out", line=draft.line, field="conv_id", value=name)
+                tally.note(
+                    "duplicate_dialogue",
+                    "an earlier file has a dialogue with this id; left out",
+                    line=draft.line,
+                    field="conv_id",
+                    value=name,
+                )
             elif built:
                 ids.add(built[0].id)
                 scenarios.append(built[0])
@@ -104,7 +113,9 @@ def _files(path: Path, split: Split | None) -> list[tuple[Path, Split]]:
     found = [(path / f"{s}.csv", s) for s in wanted if (path / f"{s}.csv").is_file()]
     if not found:
         names = ", ".join(f"{s}.csv" for s in wanted)
-        raise CatalogError(f"the folder holds none of {names}", file=str(path), remedy="pass the folder that the EmpatheticDialogues archive unpacks to")
+        raise CatalogError(
+            f"the folder holds none of {names}", file=str(path), remedy="pass the folder that the EmpatheticDialogues archive unpacks to"
+        )
     return found
 
 
@@ -114,7 +125,12 @@ def _rows(path: Path) -> Iterator[Row]:
     first = next(lines, (1, ""))[1]
     if first.strip() != HEADER:
         what = "it is empty" if not first.strip() else f"its first line is not {HEADER}"
-        raise CatalogError(f"not an EmpatheticDialogues file: {what}", file=str(path), line=1, remedy="pass train.csv, valid.csv, test.csv, or their folder")
+        raise CatalogError(
+            f"not an EmpatheticDialogues file: {what}",
+            file=str(path),
+            line=1,
+            remedy="pass train.csv, valid.csv, test.csv, or their folder",
+        )
     for number, text in lines:
         if text.strip():
             yield number, text.split(",")
@@ -150,10 +166,10 @@ def _wrong(fields: list[str], valences: Mapping[str, str]) -> Wrong | None:
     if len(fields) != 8 and not _has_candidates(fields):
         return "fields", ",".join(fields[:9]), f"{len(fields)} fields where 8 are needed"
     name, index, emotion, _, speaker, utterance = fields[:6]
-    if not name.strip():
-        return "conv_id", name, "no conversation id"
+    if not name.strip() or len(name) > MAX_ID or not name.strip().isprintable():
+        return "conv_id", name, f"no printable conversation id of at most {MAX_ID} characters"
     if not (index.isascii() and index.isdigit() and len(index) < 6 and 0 < int(index) <= MAX_INDEX):
-        return "utterance_idx", index, "no integer from 1"
+        return "utterance_idx", index, f"no integer from 1 to {MAX_INDEX}"
     if emotion not in valences and emotion.strip().lower() not in valences:
         return "emotion", emotion, "an emotion that the valence map lacks"
     if not speaker.strip():

@@ -29,6 +29,8 @@ _SPLIT_NAMES: dict[str, Split] = {"train": "train", "valid": "valid", "val": "va
 
 def clean(text: str) -> str:
     """The text without lone surrogates (now U+FFFD), control characters (now blanks) and blanks at the ends."""
+    if text.isprintable():  # nothing of the kind; ten times faster
+        return text.strip()
     return _CONTROL.sub(" ", _SURROGATE.sub("\ufffd", text)).strip()
 
 
@@ -43,7 +45,7 @@ def shorten(text: str, limit: int = SUMMARY) -> str:
 
 def check_split(split: str | None) -> Split | None:
     if split is None or split in SPLITS:
-        return split  # type: ignore[return-value]
+        return split
     raise ConfigError("unknown split", field="split", value=split, remedy=f"use one of {', '.join(SPLITS)}, or None for all")
 
 
@@ -53,7 +55,12 @@ def split_of(path: Path, split: Split | None) -> Split:
     if named is None and split is None:
         raise ConfigError(f"the file name {path.name!r} names no split", field="split", remedy="pass split='train', 'valid' or 'test'")
     if named is not None and split is not None and named != split:
-        raise ConfigError(f"the file {path.name!r} is of the split {named!r}", field="split", value=split, remedy="leave the argument out, or pass the other file")
+        raise ConfigError(
+            f"the file {path.name!r} is of the split {named!r}",
+            field="split",
+            value=split,
+            remedy="leave the argument out, or pass the other file",
+        )
     return named or split or "train"
 
 
@@ -90,7 +97,12 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     with _open(path) as handle:
         for number, raw in enumerate(iter(lambda: handle.readline(MAX_LINE + 1), b""), start=1):
             if len(raw) > MAX_LINE:
-                raise CatalogError(f"a line longer than {MAX_LINE >> 20} MiB", file=str(path), line=number, remedy="this is no file of dialogue data; check the path")
+                raise CatalogError(
+                    f"a line longer than {MAX_LINE >> 20} MiB",
+                    file=str(path),
+                    line=number,
+                    remedy="this is no file of dialogue data; check the path",
+                )
             if number == 1:
                 raw = raw.removeprefix(b"\xef\xbb\xbf")
             yield number, _decode(raw, path, number).rstrip("\r\n")
@@ -109,7 +121,9 @@ def read_json(path: Path) -> Any:
     with _open(path) as handle:
         raw = handle.read(MAX_JSON + 1)
     if len(raw) > MAX_JSON:
-        raise CatalogError(f"the file is larger than {MAX_JSON >> 20} MiB", file=str(path), remedy="pass the ESConv file itself (about 9 MB)")
+        raise CatalogError(
+            f"the file is larger than {MAX_JSON >> 20} MiB", file=str(path), remedy="pass the ESConv file itself (about 9 MB)"
+        )
     if not raw.strip():
         raise CatalogError("the file is empty", file=str(path), remedy="check the path, or fetch the file again")
     try:
@@ -117,7 +131,9 @@ def read_json(path: Path) -> Any:
     except CatalogError:
         raise
     except ValueError as error:
-        raise CatalogError(f"not valid JSON ({error})", file=str(path), line=getattr(error, "lineno", None), remedy="pass a JSON list of dialogues") from error
+        raise CatalogError(
+            f"not valid JSON ({error})", file=str(path), line=getattr(error, "lineno", None), remedy="pass a JSON list of dialogues"
+        ) from error
 
 
 def read_valences(source: str | Path | Mapping[str, str] | None) -> dict[str, str]:

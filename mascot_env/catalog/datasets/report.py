@@ -85,6 +85,13 @@ class Loaded:
     dialogues: tuple[Dialogue, ...] = ()
 
 
+def _seen(value: Any) -> str:
+    try:
+        return short(value[:200] if isinstance(value, str) else value)
+    except RecursionError:
+        return "a value nested too deeply to show"
+
+
 class Tally:
     """Collects a report while a loader runs."""
 
@@ -100,11 +107,13 @@ class Tally:
         """Counts a problem of the file that is being read (the last of `files`)."""
         self.malformed[reason] += 1
         if len(self.problems) < MAX_PROBLEMS:
-            seen = "" if value is None else short(value[:200] if isinstance(value, str) else value)
+            seen = "" if value is None else _seen(value)
             self.problems.append(Problem(self.files[-1] if self.files else self.source, line, field, seen, message, reason))
 
     def report(self) -> LoadReport:
-        return LoadReport(self.source, tuple(self.files), self.read, self.kept, dict(self.malformed), tuple(self.problems), dict(self.counts))
+        return LoadReport(
+            self.source, tuple(self.files), self.read, self.kept, dict(self.malformed), tuple(self.problems), dict(self.counts)
+        )
 
     def finish(self, path: str | Path, wanted: str) -> LoadReport:
         """The report. Where nothing at all was kept, a CatalogError that says what the first problem was."""
@@ -112,4 +121,9 @@ class Tally:
             return self.report()
         first = self.problems[0] if self.problems else None
         why = f"the first problem is: {first.message}, seen {first.value or 'nothing'}" if first else "it is empty"
-        raise CatalogError(f"no {wanted} could be read here; {why}", file=str(path), line=first.line if first else None, remedy=f"pass a file of {self.source}")
+        raise CatalogError(
+            f"no {wanted} could be read here; {why}",
+            file=str(path),
+            line=first.line if first else None,
+            remedy=f"pass a file of {self.source}",
+        )

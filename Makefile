@@ -1,0 +1,62 @@
+# `make help` lists the targets. Two commands are enough on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+export OMP_NUM_THREADS ?= 1
+export TOKENIZERS_PARALLELISM := false
+export PYTHONUNBUFFERED := 1
+DATA ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all lint bench bench-director test-rllib pages golden lock clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready  ## install the locked versions into .venv (about 2 minutes, 2 GB)
+
+# torch first: with it in place nothing else pulls a GPU build
+$(VENV)/.ready: requirements.lock setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say which with: make PYTHON=python3.12"; exit 1; }
+	@echo "Installing the locked versions into $(VENV): about 2 minutes, 2 GB."
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || { echo "venv is missing (Debian: apt-get install python3-venv)"; exit 1; }
+	@echo "  1/3 torch" && $(PY) -m pip install -q --disable-pip-version-check "$$(grep '^torch==' requirements.lock)"
+	@echo "  2/3 everything else" && $(PY) -m pip install -q --disable-pip-version-check -r requirements.lock
+	@echo "  3/3 mascot_env" && $(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup  ## watch a conversation, train a Director, compare it (2 minutes after setup; DATA=PATH for real data)
+	@$(PY) -m experiments.demo $(if $(DATA),--data "$(DATA)")
+
+test: setup  ## the tests (about 6 minutes on 2 cores)
+	@echo "The test suite takes about 6 minutes on two cores; slower suites are in 'make test-all'."
+	@$(PY) -m pytest -m "not slow"
+
+test-all: setup  ## all tests, the slow ones too (about 20 minutes)
+	@$(PY) -m pytest
+
+lint: setup  ## ruff, mypy on mascot_env, and the generated pages
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+	@$(PY) -m experiments.environment_pages --check
+
+bench: setup  ## overhead of the environment, as ratios within one run (1 minute)
+	@$(PY) -m experiments.benchmark
+
+bench-director: setup  ## the claim behind the demo: 5 training seeds, paired intervals (6 minutes)
+	@$(PY) -m experiments.bench_director
+
+test-rllib:  ## RLlib on the act form, in an environment of its own (its lock pins gymnasium 1.2.2; 3 minutes)
+	@bash tests/rllib/run.sh "$(PYTHON)"
+
+pages: setup  ## rewrite the generated documentation
+	@$(PY) -m experiments.environment_pages
+
+golden: setup  ## rewrite the golden playthroughs, after a change of behaviour that is meant
+	@$(PY) -m tests.envs.regenerate
+
+lock:  ## write requirements.lock from what is installed now
+	@(echo "# Exact versions that make installs from. Regenerate: make lock"; $(PY) -m pip freeze --exclude-editable --all | grep -vE '^(pip|mascot_env|-e) ?' | sed 's/+cpu//') > requirements.lock
+
+clean:  ## remove caches and build products (not runs, not .venv)
+	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

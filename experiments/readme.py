@@ -1,0 +1,132 @@
+"""Writes the generated parts of README.md: the table of environments, the tree, and the results of kept runs.
+
+    python -m experiments.readme                     # rewrite the parts from the code and from docs/results/
+    python -m experiments.readme --check             # exit 1 where one is stale (CI does this)
+    python -m experiments.readme --keep-demo runs/demo --keep-bench runs/bench_director
+                                                     # first copy the tables of these runs into docs/results/
+
+No figure in the README is typed by hand: results come from the files that the programs wrote.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import mascot_env  # noqa: F401 - registers the environments
+from experiments import console
+from mascot_env import registry
+from mascot_env.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "docs" / "results"
+
+TREE = {
+    "mascot_env/": "the suite; the only package that is installed",
+    "mascot_env/envs/": "the game, its single-agent views, the SB3 form",
+    "mascot_env/catalog/": "loaders: domains, personas, scenarios, real data sets",
+    "mascot_env/data/": "personas, scenarios, rubrics, word lists (YAML)",
+    "mascot_env/llm/": "models: scripted, hf:, openai:, cache",
+    "mascot_env/judge/": "judges: scripted, language-model, panel, planted bias",
+    "mascot_env/metrics/": "collapse and sycophancy without a model; statistics",
+    "mascot_env/players/": "policies and the team they make",
+    "mascot_env/rollout.py": "many conversations side by side",
+    "mascot_env/testing.py": "conformance checks, for your environments too",
+    "agents/": "learners (checkout only)",
+    "experiments/": "programs: demo, bench_director, benchmark (checkout only)",
+    "tests/": "the tests; tests/envs/golden holds a playthrough of every id",
+    "docs/results/": "tables written by the programs",
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is written.
+
+    check: only compare
+    keep_demo: a demo's run folder whose table becomes the README's
+    keep_bench: the run folder of bench_director
+    json: end with one JSON object
+    """
+
+    check: bool = False
+    keep_demo: str = ""
+    keep_bench: str = ""
+    json: bool = False
+
+
+def environments() -> str:
+    rows = [[f"`{e.id}`", "PettingZoo AEC" if e.kind == "aec" else "Gymnasium", e.description, e.actions] for e in registry.entries()]
+    return console.table(["id", "kind", "what", "actions"], rows)
+
+
+def tree() -> str:
+    for path in TREE:
+        if not (ROOT / path).exists():
+            raise ConfigError("the tree names a path that is not there", field="TREE", value=path, remedy="mend experiments/readme.py")
+    width = max(map(len, TREE)) + 2
+    return "```\n" + "\n".join(f"{path.ljust(width)}{text}" for path, text in TREE.items()) + "\n```"
+
+
+def result(name: str) -> str:
+    path = RESULTS / f"{name}.md"
+    if not path.exists():
+        raise ConfigError("no kept result", field="docs/results", value=path.name, remedy="run the program and keep its run with --keep-demo or --keep-bench")
+    return path.read_text(encoding="utf-8").strip()
+
+
+def sections() -> dict[str, str]:
+    return {"environments": environments(), "tree": tree(), "demo": result("demo"), "claim": result("claim")}
+
+
+def render(text: str) -> str:
+    """The README with every generated part made anew."""
+    for name, body in sections().items():
+        pattern = re.compile(rf"(<!-- begin {name} -->\n).*?(\n<!-- end {name} -->)", re.DOTALL)
+        if not pattern.search(text):
+            raise ConfigError("the README has no such part", field="README.md", value=name, remedy=f"add <!-- begin {name} --> and <!-- end {name} -->")
+        text = pattern.sub(lambda m, body=body: m.group(1) + body + m.group(2), text)  # type: ignore[misc]
+    return text
+
+
+def keep_demo(run: Path) -> None:
+    """The demo's table, as the program wrote it."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "demo.md").write_text((run / "table.md").read_text(encoding="utf-8"), encoding="utf-8")
+
+
+def keep_bench(folder: Path) -> None:
+    """The tables of bench_director, one for each domain that was run."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    parts = []
+    for run in sorted(folder.iterdir(), reverse=True):
+        figures = json.loads((run / "figures.json").read_text(encoding="utf-8"))
+        name, cycle = figures["best_cycle"]
+        parts.append(
+            f"**{figures['domain']}**, {figures['seeds']} training seeds, {figures['config']['steps']:,} decisions each\n\n{(run / 'table.md').read_text(encoding='utf-8').strip()}\n\n"
+            f"Best of all fixed cycles ({name}) {cycle:.1f}; oracle {figures['oracle']:.1f}."
+        )
+    (RESULTS / "claim.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def main(argv: list[str] | None = None) -> int:
+    config = console.parse(Config, __doc__ or "", argv)
+    if config.keep_demo:
+        keep_demo(Path(config.keep_demo))
+    if config.keep_bench:
+        keep_bench(Path(config.keep_bench))
+    path = ROOT / "README.md"
+    old = path.read_text(encoding="utf-8")
+    new = render(old)
+    stale = old != new
+    if stale and not config.check:
+        path.write_text(new, encoding="utf-8")
+    print("README.md is stale: run python -m experiments.readme" if stale and config.check else "README.md written" if stale else "README.md is up to date")
+    console.finish({"stale": stale}, config.json)
+    return int(stale and config.check)
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,63 @@
+"""One source for a subcommand's configuration and its options: the fields of its `Config`.
+
+    @dataclass(frozen=True)
+    class Config:
+        seed: int = option(0, "seed of the first conversation", type=natural)
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+SPLITS = ("train", "valid", "test", "all")
+
+
+def option(default: Any, text: str, **argparse_keywords: Any) -> Any:
+    """A field of a `Config`, with its line of help and what argparse needs besides."""
+    return dataclasses.field(default=default, metadata={"help": text, **argparse_keywords})
+
+
+def add(parser: argparse.ArgumentParser, config: type[Any]) -> None:
+    """Gives the parser an option for each field: `max_rounds` becomes `--max-rounds`; what is False by default becomes a switch."""
+    for f in dataclasses.fields(config):
+        keywords: dict[str, Any] = dict(f.metadata)
+        text = keywords.pop("help").replace("%", "%%")
+        if f.default is False:
+            keywords["action"] = "store_true"
+        elif f.default is not None:
+            text += " (default: %(default)s)"
+        parser.add_argument(f"--{f.name.replace('_', '-')}", default=f.default, help=text, **keywords)
+
+
+def read(args: argparse.Namespace, config: type[Any]) -> Any:
+    """The `Config` that was asked for."""
+    return config(**{f.name: getattr(args, f.name) for f in dataclasses.fields(config)})
+
+
+def natural(text: str) -> int:
+    """A whole number from 0 on."""
+    return _whole(text, 0)
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on."""
+    return _whole(text, 1)
+
+
+def _whole(text: str, least: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"a whole number of at least {least} is needed, not {ascii(text)[:40]}")
+    return number
+
+
+DOMAIN: Mapping[str, Any] = {"metavar": "ID"}
+DIRECTOR_HELP = "who directs: heuristic, round-robin, random, hand-back, hf:PATH_OR_ID, openai:MODEL@URL"
+SPEAKERS_HELP = "who plays the personas: scripted, silent, hf:PATH_OR_ID, openai:MODEL@URL"
+JUDGE_HELP = "who scores: scripted, scripted-heldout, hf:PATH_OR_ID, openai:MODEL@URL, or none"

@@ -1,0 +1,90 @@
+"""The demo's whole path, small: files, figures, exit codes; real data in the native schema; the claim's program."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from experiments import bench_director, benchmark, demo
+from mascot_env.errors import ConfigError, RunFolderError
+from mascot_env.run_folder import RunFolder
+
+SMALL = ["--steps", "2048", "--num-envs", "32", "--tune", "2", "--test", "4"]
+
+
+def last_json(text: str) -> dict:
+    return json.loads(text.strip().splitlines()[-1])
+
+
+def test_demo_writes_what_it_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "demo"
+    code = demo.main([*SMALL, "--out", str(out), "--json"])
+    figures = last_json(capsys.readouterr().out)
+    assert code == (0 if figures["beats_round_robin"] and figures["beats_random"] else 1)
+    for name in ("manifest.json", "episodes.jsonl", "table.md", "table.json", "learning_curve.png", "metrics.jsonl", "director.safetensors"):
+        assert (out / name).stat().st_size > 0, name
+    rows = list(RunFolder.open(out).episodes())
+    assert len(rows) == 4 * len(figures["directors"])
+    assert {r["director"] for r in rows} == set(figures["directors"])
+    hand_back = figures["directors"]["always hand back"]
+    assert hand_back["overall"] == 0.0 and hand_back["blocks_failed"] == 0
+    assert figures["directors"]["trained (PPO)"]["overall"] > hand_back["overall"]
+
+
+def test_demo_keeps_an_earlier_run(tmp_path: Path) -> None:
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "table.md").write_text("mine")
+    assert demo.fresh_folder(tmp_path / "demo") == tmp_path / "demo-2"
+
+
+def empathetic_folder(path: Path) -> Path:
+    """Own words in the native schema: commas escaped, nothing quoted."""
+    for split, n in (("train", 12), ("valid", 6)):
+        lines = ["conv_id,utterance_idx,context,prompt,speaker_idx,utterance,selfeval,tags"]
+        for i in range(n):
+            emotion = ("afraid", "proud", "nostalgic")[i % 3]
+            situation = f"My kite number {i} tore in the wind_comma_ and I felt {emotion}."
+            lines += [f"hit:{i}_conv:{i},1,{emotion},{situation},0,{situation},,", f"hit:{i}_conv:{i},2,{emotion},{situation},1,Oh dear.,,"]
+            lines.append(f"hit:{i}_conv:{i},3,{emotion},{situation},0,It was red and older than me.,,")
+        (path / f"{split}.csv").write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_demo_on_the_schema_of_real_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "ed"
+    data.mkdir()
+    demo.main([*SMALL, "--data", str(empathetic_folder(data)), "--out", str(tmp_path / "run"), "--json"])
+    figures = last_json(capsys.readouterr().out)
+    assert figures["domain"] == "support" and figures["directors"]["random"]["conversations"] == 4
+
+
+def test_demo_needs_two_splits(tmp_path: Path) -> None:
+    empathetic_folder(tmp_path)
+    (tmp_path / "valid.csv").unlink()
+    with pytest.raises(ConfigError, match="another one"):
+        demo.main([*SMALL, "--data", str(tmp_path), "--out", str(tmp_path / "run")])
+
+
+def test_bench_director_resumes_and_refuses_other_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--seeds", "2", "--steps", "2048", "--workers", "2", "--test", "4", "--longest-cycle", "1", "--out", str(tmp_path), "--json"]
+    folder = tmp_path / "support"
+    folder.mkdir()
+    manner = {"anchor_0": ["reflect_feeling", "calm"], "catalyst_0": ["reframe", "calm"], "beacon_0": ["celebrate", "calm"], "guide_0": ["make_plan", "calm"]}
+    (folder / "manner.json").write_text(json.dumps({"config": {"domain": "support"}, "result": manner}))  # the tuning stage is the demo's
+    bench_director.main(arguments)
+    first = last_json(capsys.readouterr().out)
+    kept = (folder / "seed-0.json").stat().st_mtime_ns
+    bench_director.main(arguments)
+    again = last_json(capsys.readouterr().out)
+    assert first == again and (folder / "seed-0.json").stat().st_mtime_ns == kept
+    assert first["gaps"]["random"]["low"] <= first["gaps"]["random"]["estimate"] <= first["gaps"]["random"]["high"]
+    with pytest.raises(RunFolderError, match="steps"):
+        bench_director.main([*arguments[:3], "4096", *arguments[4:]])
+
+
+def test_step_is_no_dearer_than_connect_four_and_flat() -> None:
+    figures = benchmark.measure(benchmark.Config(repeats=12))
+    assert figures["ratio_to_connect_four"]["features on, judge off"] <= 1.0, figures
+    assert figures["turn_400_to_turn_10"] <= 1.2, figures

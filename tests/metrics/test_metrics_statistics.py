@@ -1,0 +1,122 @@
+"""Statistics against hand-worked values, scipy, and their own coverage."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from mascot_env import metrics as m
+from mascot_env.errors import ConfigError
+from mascot_env.metrics.statistics import crossed_variance, t_cdf, t_quantile
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+@pytest.mark.parametrize("dof", [1, 2.5, 4, 30, 500])
+def test_student_t_against_scipy(dof: float) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    for t in (-8.0, -1.3, 0.0, 0.4, 2.0, 15.0):
+        assert t_cdf(t, dof) == pytest.approx(stats.t.cdf(t, dof), abs=1e-10)
+    for p in (0.005, 0.3, 0.5, 0.975, 0.9995):
+        assert t_quantile(p, dof) == pytest.approx(stats.t.ppf(p, dof), rel=1e-7, abs=1e-9)
+
+
+def test_pairs_are_matched_by_scenario() -> None:
+    assert m.paired({"b": 3.0, "a": 1.0}, {"a": 0.5, "b": 1.0}).tolist() == [0.5, 2.0]
+    with pytest.raises(ConfigError, match="same scenarios"):
+        m.paired({"a": 1.0}, {"b": 1.0})
+    with pytest.raises(ConfigError):
+        m.paired([1.0], [1.0, 2.0])
+    with pytest.raises(ConfigError):
+        m.paired({"a": 1.0}, [1.0])
+
+
+def test_paired_bootstrap_against_scipy() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    a, b = rng().normal(0.3, 1, 60), rng().normal(0, 1, 60) * 0.5
+    found = m.paired_bootstrap(a, b, rng())
+    theirs = stats.bootstrap((a - b,), np.mean, method="percentile", n_resamples=9999, random_state=1).confidence_interval
+    assert isinstance(found, m.Interval) and found.estimate == pytest.approx(np.mean(a - b))
+    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=0.01)
+    assert found.p == pytest.approx(stats.ttest_1samp(a - b, 0).pvalue, abs=0.01)
+    assert found == m.paired_bootstrap(a, b, rng())
+    assert isinstance(m.paired_bootstrap([1.0], [0.0], rng()), m.NotMeasured)
+
+
+def test_paired_bootstrap_by_hand() -> None:
+    """Differences 0 and 1: a resample's mean is 0, 1/2 or 1 with chances 1/4, 1/2, 1/4; |mean - 1/2| >= 1/2 in half of them."""
+    found = m.paired_bootstrap([0.0, 1.0], [0.0, 0.0], rng())
+    assert isinstance(found, m.Interval) and (found.low, found.high) == (0.0, 1.0) and found.p == pytest.approx(0.5, abs=0.02)
+
+
+def test_crossed_variance_by_hand() -> None:
+    """[[0, 2], [4, 10]]: mean 4, seed means 1 and 7, scenario means 2 and 6, so A = 36, B = 16, R = 4; (36 + 16 - 4) / 4 = 12.
+
+    Satterthwaite: 48^2 / (36^2 + 16^2 + 4^2), 1.469.
+    """
+    variance, dof = crossed_variance(np.array([[0.0, 2.0], [4.0, 10.0]]))
+    assert variance == pytest.approx(12.0) and dof == pytest.approx(48**2 / (36**2 + 16**2 + 4**2))
+
+
+def test_without_seed_variation_the_scenarios_decide() -> None:
+    """The same values for every seed: the interval is the t interval over scenarios."""
+    stats = pytest.importorskip("scipy.stats")
+    row = rng().normal(0.2, 1, 30)
+    found = m.two_level_t(np.tile(row, (5, 1)))
+    low, high = stats.t.interval(0.95, 29, row.mean(), stats.sem(row))
+    assert isinstance(found, m.Interval) and (found.low, found.high) == pytest.approx((low, high))
+    assert found.p == pytest.approx(stats.ttest_1samp(row, 0).pvalue)
+
+
+def _draw(generator: np.random.Generator, seeds: int = 5, scenarios: int = 40) -> np.ndarray:
+    a, b = generator.normal(0, 0.5, (seeds, 1)), generator.normal(0, 1.0, (1, scenarios))
+    return a + b + generator.normal(0, 1.0, (seeds, scenarios))
+
+
+def test_two_level_intervals_cover() -> None:
+    """Seeds and scenarios vary, the truth is 0. Resampling scenarios alone would cover in far too few cases."""
+    generator, hits, naive, boot = rng(), 0, 0, 0
+    for i in range(300):
+        diff = _draw(generator)
+        t = m.two_level_t(diff)
+        assert isinstance(t, m.Interval)
+        hits += t.low <= 0 <= t.high
+        columns = diff.mean(0)
+        naive += abs(columns.mean()) <= 2.02 * columns.std(ddof=1) / math.sqrt(len(columns))
+        if i < 60:
+            b = m.two_level_bootstrap(diff, generator, samples=150)
+            assert isinstance(b, m.Interval)
+            boot += b.low <= 0 <= b.high
+    assert 0.91 <= hits / 300 <= 0.99 and naive / 300 < 0.85 and boot / 60 >= 0.85
+
+
+def test_two_levels_need_two_of_each() -> None:
+    for shape in ((1, 9), (5, 1)):
+        assert isinstance(m.two_level_t(np.ones(shape)), m.NotMeasured)
+        assert isinstance(m.two_level_bootstrap(np.ones(shape), rng()), m.NotMeasured)
+    assert isinstance(m.two_level_bootstrap(np.ones((5, 5)), rng()), m.NotMeasured)  # no spread
+    with pytest.raises(ConfigError):
+        m.two_level_t(np.ones(5))
+    flat = m.two_level_t(np.ones((3, 4)))
+    assert isinstance(flat, m.Interval) and (flat.low, flat.high, flat.p) == (1.0, 1.0, 0.0)
+
+
+def test_iqm_by_hand_and_against_scipy() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    assert m.iqm([100.0, 2.0, 4.0, -50.0]) == 3.0 and m.iqm([7.0]) == 7.0
+    values = rng().normal(size=(5, 23))
+    assert m.iqm(values) == pytest.approx(stats.trim_mean(values, 0.25, axis=None))
+    assert isinstance(m.iqm([]), m.NotMeasured)
+    found = m.iqm_interval(values, rng(), samples=300)
+    assert isinstance(found, m.Interval) and found.low < found.estimate < found.high
+
+
+def test_holm_by_hand() -> None:
+    assert m.holm({"a": 0.04, "b": 0.01, "c": 0.03}) == {"a": pytest.approx(0.06), "b": pytest.approx(0.03), "c": pytest.approx(0.06)}
+    assert m.holm({"a": 0.9, "b": 0.8}) == {"a": 1.0, "b": 1.0} and m.holm({}) == {}
+    with pytest.raises(ConfigError):
+        m.holm({"a": float("nan")})
