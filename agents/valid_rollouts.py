@@ -37,7 +37,9 @@ class ValidRolloutBuffer(MaskableRolloutBuffer):  # type: ignore[misc]
         """Minibatches of the valid transitions alone."""
         valid = np.flatnonzero(~self.swap_and_flatten(self.invalid[..., None]).reshape(-1))
         if not len(valid):
-            raise ConfigError("not one valid transition was collected", field="judge", remedy="see info['reward_reason'] for what the judge said")
+            raise ConfigError(
+                "not one valid transition was collected", field="judge", remedy="see info['reward_reason'] for what the judge said"
+            )
         if not self.generator_ready:
             for name in ("observations", "actions", "values", "log_probs", "advantages", "returns", "action_masks"):
                 self.__dict__[name] = self.swap_and_flatten(self.__dict__[name])

@@ -33,7 +33,15 @@ from mascot_env import catalog
 from mascot_env.errors import RunFolderError
 from mascot_env.metrics.measure import NotMeasured
 from mascot_env.metrics.statistics import two_level_t
-from mascot_env.players.directors import HandBackDirector, HeuristicDirector, OracleDirector, RandomDirector, RoundRobinDirector, SameSpeakerDirector, ShuffledDirector
+from mascot_env.players.directors import (
+    HandBackDirector,
+    HeuristicDirector,
+    OracleDirector,
+    RandomDirector,
+    RoundRobinDirector,
+    SameSpeakerDirector,
+    ShuffledDirector,
+)
 from mascot_env.scoring import ConversationScore
 from mascot_env.types import DIRECTOR, Directive
 
@@ -106,7 +114,10 @@ def one_seed(config: Config, seed: int, manner: Mapping[str, tuple[str, str]]) -
     for name, player in players.items():
         episodes, scores = scores_of(setting, player, seed)
         out["scores"][name] = dict(directors.overall(scores))
-        out["summary"][name] = {**directors.summary(scores), "training_judge": directors.mean(setting.score(episodes, setting.training_judge))}
+        out["summary"][name] = {
+            **directors.summary(scores),
+            "training_judge": directors.mean(setting.score(episodes, setting.training_judge)),
+        }
     return out
 
 
@@ -139,7 +150,10 @@ def train_all(config: Config, out: Path, manner: Mapping[str, tuple[str, str]]) 
     """All seeds, `workers` at a time; finished ones are read back."""
     key = key_of(config)
     missing = [s for s in range(config.seeds) if not (out / f"seed-{s}.json").exists()]
-    with concurrent.futures.ProcessPoolExecutor(config.workers, mp_context=multiprocessing.get_context("spawn")) as pool, console.Bar("seeds", config.seeds) as bar:
+    with (
+        concurrent.futures.ProcessPoolExecutor(config.workers, mp_context=multiprocessing.get_context("spawn")) as pool,
+        console.Bar("seeds", config.seeds) as bar,
+    ):
         running = {pool.submit(one_seed, config, s, manner): s for s in missing}
         bar.update(config.seeds - len(missing))
         for done, future in enumerate(concurrent.futures.as_completed(running), 1):
@@ -171,16 +185,24 @@ def main(argv: list[str] | None = None) -> int:
     out = Path(config.out) / config.domain
     out.mkdir(parents=True, exist_ok=True)
     setting = setting_of(config)
-    print(f"{config.seeds} seeds on {config.domain}; {len(setting.test)} held-out scenarios. About {1 + config.seeds} minutes with 2 workers.")
+    print(
+        f"{config.seeds} seeds on {config.domain}; {len(setting.test)} held-out scenarios. About {1 + config.seeds} minutes with 2 workers."
+    )
     with console.stage("best fixed (act, tone) per persona, on train scenarios"):
         options = len(setting.domain.agents) * (len(setting.domain.acts) + len(setting.domain.tones))
         with console.Bar("tuning", options) as bar:
-            found = load_or(out / "manner.json", {"domain": config.domain}, lambda: directors.tune_manner(setting, setting.train, 0, bar.update))
+            found = load_or(
+                out / "manner.json", {"domain": config.domain}, lambda: directors.tune_manner(setting, setting.train, 0, bar.update)
+            )
         manner = {agent: (act, tone) for agent, (act, tone) in found.items()}
     with console.stage("training"):
         runs = train_all(config, out, manner)
     with console.stage("every fixed cycle"):
-        name, cycle, oracle = load_or(out / "cycles.json", {**key_of(config), "longest": config.longest_cycle}, lambda: best_cycle(setting, manner, config.longest_cycle))
+        name, cycle, oracle = load_or(
+            out / "cycles.json",
+            {**key_of(config), "longest": config.longest_cycle},
+            lambda: best_cycle(setting, manner, config.longest_cycle),
+        )
     figures = report(config, runs, name, cycle, oracle)
     (out / "figures.json").write_text(json.dumps({**figures, "config": dataclasses.asdict(config)}, indent=2), encoding="utf-8")
     (out / "table.md").write_text(figures.pop("table") + "\n", encoding="utf-8")
@@ -202,7 +224,9 @@ def report(config: Config, runs: list[dict[str, Any]], cycle_name: str, cycle: f
         ahead = "" if gap is None else f"{gap.estimate:+.1f} [{gap.low:+.1f}, {gap.high:+.1f}]"
         training = np.mean([r["summary"][name]["training_judge"] for r in runs])
         rows.append([name, f"{np.mean(values):.1f}", ahead, f"{training:.1f}", f"{100 * np.mean(met):.0f} %"])
-    text = console.table(["Director", "held-out judge", f"trained is ahead by [95 %, {config.seeds} seeds]", "training judge", "needs met"], rows)
+    text = console.table(
+        ["Director", "held-out judge", f"trained is ahead by [95 %, {config.seeds} seeds]", "training judge", "needs met"], rows
+    )
     means = {name: float(np.mean([r["summary"][name]["overall"] for r in runs])) for name in runs[0]["scores"]}
     degenerate = [n for n in means if n.startswith("always") or n == "shuffled directives"]
     shown = {
@@ -211,10 +235,21 @@ def report(config: Config, runs: list[dict[str, Any]], cycle_name: str, cycle: f
         "degenerate_policies_lose_to_round_robin": all(means[n] < means["round-robin"] for n in degenerate),
         "looking_is_worth_20_percent_of_the_range": (oracle - cycle) / RANGE >= WORTH_LOOKING,
     }
-    print(f"\n{text}\n\nbest fixed cycle: {cycle_name} {cycle:.1f}; oracle {oracle:.1f}; oracle minus best cycle {oracle - cycle:.1f} of {RANGE:.0f}")
+    print(
+        f"\n{text}\n\nbest fixed cycle: {cycle_name} {cycle:.1f}; oracle {oracle:.1f}; oracle minus best cycle {oracle - cycle:.1f} of {RANGE:.0f}"
+    )
     for name, holds in shown.items():
         print(f"  {'yes' if holds else 'NO '}  {name.replace('_', ' ')}")
-    return {"domain": config.domain, "seeds": config.seeds, "means": means, "gaps": gaps, "best_cycle": [cycle_name, cycle], "oracle": oracle, "shown": shown, "table": text}
+    return {
+        "domain": config.domain,
+        "seeds": config.seeds,
+        "means": means,
+        "gaps": gaps,
+        "best_cycle": [cycle_name, cycle],
+        "oracle": oracle,
+        "shown": shown,
+        "table": text,
+    }
 
 
 if __name__ == "__main__":

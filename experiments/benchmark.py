@@ -47,7 +47,9 @@ def texts(seed: int) -> Iterator[str]:
     """Utterances of about fifteen words, all different."""
     draw = random.Random(seed)
     while True:
-        yield " ".join(draw.choice(WORDS) if draw.random() < 0.85 else f"{draw.choice(WORDS)}{draw.randrange(999)}" for _ in range(15)) + "."
+        yield (
+            " ".join(draw.choice(WORDS) if draw.random() < 0.85 else f"{draw.choice(WORDS)}{draw.randrange(999)}" for _ in range(15)) + "."
+        )
 
 
 def dialogue(said: Iterator[str], **arguments: Any) -> Any:
@@ -119,7 +121,11 @@ def measure(config: Config) -> dict[str, Any]:
     from mascot_env.judge import ScriptedJudge
 
     said = texts(config.seed)
-    kinds: dict[str, dict[str, Any]] = {"features on, judge off": {"judge": None}, "features off": {"judge": None, "features": False}, "judge on": {"judge": ScriptedJudge()}}
+    kinds: dict[str, dict[str, Any]] = {
+        "features on, judge off": {"judge": None},
+        "features off": {"judge": None, "features": False},
+        "judge on": {"judge": ScriptedJudge()},
+    }
     times: dict[str, list[float]] = {name: [] for name in [*kinds, "connect_four_v3"]}
     with console.Bar("timing", config.repeats) as bar:
         for repeat in range(config.repeats):
@@ -143,7 +149,8 @@ def main(argv: list[str] | None = None) -> int:
     figures = measure(config)
     rows = [[name, f"{ratio:.2f}"] for name, ratio in figures["ratio_to_connect_four"].items()]
     print(console.table(["one wrapped step (last + step)", "times one of connect_four_v3"], rows))
-    print(f"turn 400 against turn 10: {figures['turn_400_to_turn_10']:.2f}   import mascot_env: {figures['import_seconds']:.2f} s, torch imported: {figures['import_brings_torch']}")
+    grown, seconds, with_torch = figures["turn_400_to_turn_10"], figures["import_seconds"], figures["import_brings_torch"]
+    print(f"turn 400 against turn 10: {grown:.2f}   import mascot_env: {seconds:.2f} s, torch imported: {with_torch}")
     held = {
         "step_no_dearer_than_connect_four": figures["ratio_to_connect_four"]["features on, judge off"] <= 1.0,
         "flat_within_20_percent": figures["turn_400_to_turn_10"] <= 1.2,

@@ -33,10 +33,10 @@ from mascot_env.errors import ConfigError
 from mascot_env.metrics.measure import NotMeasured
 from mascot_env.metrics.statistics import paired_bootstrap
 from mascot_env.players.directors import GreedyDirector, HandBackDirector, RandomDirector, RoundRobinDirector
+from mascot_env.players.scripted import ScriptedSpeaker
 from mascot_env.rewards import ETA
 from mascot_env.rollout import Episode
 from mascot_env.run_folder import RunFolder
-from mascot_env.players.scripted import ScriptedSpeaker
 from mascot_env.scoring import ConversationScore
 from mascot_env.types import Scenario
 
@@ -73,9 +73,17 @@ def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
     train, test, domain_id = scenarios(config)
     setting = directors.scripted_setting(catalog.domain(domain_id), train, test)
-    print(f"mascot_env demo: {setting.domain.title}; {len(train)} scenarios to train on, {len(test)} held out. About two minutes on two cores.")
+    print(
+        f"mascot_env demo: {setting.domain.title}; {len(train)} scenarios to train on, {len(test)} held out. About two minutes on two cores."
+    )
     out = fresh_folder(Path(config.out))
-    with RunFolder.create(out, dataclasses.asdict(config), seed=config.seed, judge=setting.held_out_judge.name, models={"speakers": "scripted", "user": "scripted"}) as run:
+    with RunFolder.create(
+        out,
+        dataclasses.asdict(config),
+        seed=config.seed,
+        judge=setting.held_out_judge.name,
+        models={"speakers": "scripted", "user": "scripted"},
+    ) as run:
         with console.stage("1/4  One conversation, directed in turn, judged as it goes"):
             show(setting, RoundRobinDirector(setting.domain), config.seed)
         director = learn(setting, config, out)
@@ -84,7 +92,7 @@ def main(argv: list[str] | None = None) -> int:
         with console.stage(f"4/4  Everybody on the same {len(test)} held-out scenarios"):
             results = evaluate(setting, config, director, manner, run)
     figures = report(setting, config, out, results, director)
-    print(f"\nThe same scenario as in 1/4, now with the trained Director:\n")
+    print("\nThe same scenario as in 1/4, now with the trained Director:\n")
     show(setting, director, config.seed)
     what_next(out)
     console.finish(figures, config.json)
@@ -104,7 +112,9 @@ def scenarios(config: Config) -> tuple[tuple[Scenario, ...], tuple[Scenario, ...
     train = tuple(s for s in ready if s.split == "train")
     held = tuple(s for s in ready if s.split != "train")
     if not train or not held:
-        raise ConfigError("a train split and another one are needed", field="data", value=config.data, remedy="pass the folder that holds both files")
+        raise ConfigError(
+            "a train split and another one are needed", field="data", value=config.data, remedy="pass the folder that holds both files"
+        )
     chosen = np.random.default_rng(config.seed).permutation(len(held))[: config.test]
     return train, tuple(held[i] for i in sorted(chosen)), domain_id
 
@@ -126,7 +136,9 @@ def show(setting: directors.Setting, director: Any, seed: int) -> None:
 
 def learn(setting: directors.Setting, config: Config, out: Path) -> maskable_ppo.TrainedDirector:
     """MaskablePPO on the Director view, with its learning curve in `metrics.jsonl`."""
-    ppo = maskable_ppo.DirectorPPOConfig(total_steps=config.steps, num_envs=config.num_envs, env={"scenarios": setting.train, "judge": setting.training_judge})
+    ppo = maskable_ppo.DirectorPPOConfig(
+        total_steps=config.steps, num_envs=config.num_envs, env={"scenarios": setting.train, "judge": setting.training_judge}
+    )
     env_id = f"mascot/{setting.domain.id.title()}Director-v0"
     tracker = Tracker(out, "demo", {**dataclasses.asdict(config), **ppo.to_json()}, config.wandb)
     with console.stage(f"2/4  Training a Director: MaskablePPO, {config.steps:,} decisions in {config.num_envs} conversations at a time"):
@@ -182,21 +194,37 @@ def report(setting: directors.Setting, config: Config, out: Path, results: dict[
         gap = None
         if name != "trained (PPO)":
             found = paired_bootstrap([ours[k] for k in shared], [theirs[k] for k in shared], np.random.default_rng(config.seed))
-            gap = None if isinstance(found, NotMeasured) else {"estimate": found.estimate, "low": found.low, "high": found.high, "scenarios": len(shared)}
+            gap = (
+                None
+                if isinstance(found, NotMeasured)
+                else {"estimate": found.estimate, "low": found.low, "high": found.high, "scenarios": len(shared)}
+            )
         line["training_judge"] = directors.mean(setting.score(episodes, setting.training_judge))
         line["trained_minus_this"] = gap
         figures[name] = line
         met = "-" if line["needs_met"] is None else f"{100 * line['needs_met']:.0f} %"
         ahead = "" if gap is None else f"{gap['estimate']:+.1f} [{gap['low']:+.1f}, {gap['high']:+.1f}]"
         rows.append([name, f"{line['overall']:.1f}", ahead, f"{line['training_judge']:.1f}", met, str(line["blocks_failed"])])
-    text = console.table(["Director", "held-out judge", "trained is ahead by [95 %]", "training judge", "needs met", "blocks not scored"], rows)
+    text = console.table(
+        ["Director", "held-out judge", "trained is ahead by [95 %]", "training judge", "needs met", "blocks not scored"], rows
+    )
     note = (
         f"0-100, {len(setting.test)} held-out scenarios, same seeds, paired bootstrap over scenarios; one training seed, so an illustration.\n"
         "Scripted players and judges: this says nothing about people or about language models."
     )
     print(f"\n{text}\n{note}")
-    beats = {f"beats_{key}": bool((figures[name]["trained_minus_this"] or {"low": -1})["low"] > 0) for key, name in (("round_robin", "round-robin"), ("random", "random"))}
-    everything = {"domain": setting.domain.id, "seed": config.seed, "directors": figures, "dropped_transitions": director.dropped, "run": str(out), **beats}
+    beats = {
+        f"beats_{key}": bool((figures[name]["trained_minus_this"] or {"low": -1})["low"] > 0)
+        for key, name in (("round_robin", "round-robin"), ("random", "random"))
+    }
+    everything = {
+        "domain": setting.domain.id,
+        "seed": config.seed,
+        "directors": figures,
+        "dropped_transitions": director.dropped,
+        "run": str(out),
+        **beats,
+    }
     (out / "table.md").write_text(f"{text}\n\n{note}\n", encoding="utf-8")
     (out / "table.json").write_text(json.dumps(everything, indent=2), encoding="utf-8")
     pictures.learning_curve(director.curve, out / "learning_curve.png", f"MaskablePPO on {setting.domain.id}, training judge, one seed")

@@ -36,7 +36,9 @@ class Setting:
     held_out_judge: Judge
 
     def make_env(self) -> DialogueEnv:
-        return DialogueEnv(domain=self.domain, judge=self.training_judge, user=None, judge_speakers=False, scenarios=self.train, observation="features")
+        return DialogueEnv(
+            domain=self.domain, judge=self.training_judge, user=None, judge_speakers=False, scenarios=self.train, observation="features"
+        )
 
     def play(self, director: Policy, scenarios: Sequence[Scenario], seed: int, num_envs: int = 64) -> list[Episode]:
         team = Team.of(self.domain, director=director, speakers=ScriptedSpeaker(), user=ScriptedUser())

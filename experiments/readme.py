@@ -73,7 +73,12 @@ def tree() -> str:
 def result(name: str) -> str:
     path = RESULTS / f"{name}.md"
     if not path.exists():
-        raise ConfigError("no kept result", field="docs/results", value=path.name, remedy="run the program and keep its run with --keep-demo or --keep-bench")
+        raise ConfigError(
+            "no kept result",
+            field="docs/results",
+            value=path.name,
+            remedy="run the program and keep its run with --keep-demo or --keep-bench",
+        )
     return path.read_text(encoding="utf-8").strip()
 
 
@@ -86,7 +91,9 @@ def render(text: str) -> str:
     for name, body in sections().items():
         pattern = re.compile(rf"(<!-- begin {name} -->\n).*?(\n<!-- end {name} -->)", re.DOTALL)
         if not pattern.search(text):
-            raise ConfigError("the README has no such part", field="README.md", value=name, remedy=f"add <!-- begin {name} --> and <!-- end {name} -->")
+            raise ConfigError(
+                "the README has no such part", field="README.md", value=name, remedy=f"add <!-- begin {name} --> and <!-- end {name} -->"
+            )
         text = pattern.sub(lambda m, body=body: m.group(1) + body + m.group(2), text)  # type: ignore[misc]
     return text
 
@@ -104,8 +111,9 @@ def keep_bench(folder: Path) -> None:
     for run in sorted(folder.iterdir(), reverse=True):
         figures = json.loads((run / "figures.json").read_text(encoding="utf-8"))
         name, cycle = figures["best_cycle"]
+        table = (run / "table.md").read_text(encoding="utf-8").strip()
         parts.append(
-            f"**{figures['domain']}**, {figures['seeds']} training seeds, {figures['config']['steps']:,} decisions each\n\n{(run / 'table.md').read_text(encoding='utf-8').strip()}\n\n"
+            f"**{figures['domain']}**, {figures['seeds']} training seeds, {figures['config']['steps']:,} decisions each\n\n{table}\n\n"
             f"Best of all fixed cycles ({name}) {cycle:.1f}; oracle {figures['oracle']:.1f}."
         )
     (RESULTS / "claim.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
@@ -123,7 +131,13 @@ def main(argv: list[str] | None = None) -> int:
     stale = old != new
     if stale and not config.check:
         path.write_text(new, encoding="utf-8")
-    print("README.md is stale: run python -m experiments.readme" if stale and config.check else "README.md written" if stale else "README.md is up to date")
+    print(
+        "README.md is stale: run python -m experiments.readme"
+        if stale and config.check
+        else "README.md written"
+        if stale
+        else "README.md is up to date"
+    )
     console.finish({"stale": stale}, config.json)
     return int(stale and config.check)
 

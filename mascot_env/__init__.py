@@ -21,7 +21,12 @@ from mascot_env.version import VERSION as __version__
 
 register_shipped()
 
-_MODULES = {"support_v0": "mascot_env.envs.support_v0", "meeting_v0": "mascot_env.envs.meeting_v0", "testing": "mascot_env.testing", "catalog": "mascot_env.catalog"}
+_MODULES = {
+    "support_v0": "mascot_env.envs.support_v0",
+    "meeting_v0": "mascot_env.envs.meeting_v0",
+    "testing": "mascot_env.testing",
+    "catalog": "mascot_env.catalog",
+}
 
 __all__ = ["__version__", "catalog", "meeting_v0", "register_domain", "support_v0", "testing"]
 

@@ -8,7 +8,19 @@ from typing import Any
 REDACTED = "[redacted]"
 
 _COUNTABLE = {"key", "keys", "apikey", "apikeys", "token", "tokens"}  # a number under such a name is a count or an index
-_SECRET = _COUNTABLE | {"password", "passwords", "passwd", "passphrase", "secret", "secrets", "credential", "credentials", "auth", "authorization", "bearer"}
+_SECRET = _COUNTABLE | {
+    "password",
+    "passwords",
+    "passwd",
+    "passphrase",
+    "secret",
+    "secrets",
+    "credential",
+    "credentials",
+    "auth",
+    "authorization",
+    "bearer",
+}
 _ENDINGS = ("password", "secret", "token", "apikey", "accesskey", "secretkey", "privatekey")  # of names written as one word
 _NAME_PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _IN_TEXT = (  # secrets inside of values: credentials and keys in URLs, keys of the common providers

@@ -37,7 +37,7 @@ class Entry:
         return ("director_0",) if "Director" in self.id else catalog.domain(self.domain).agents[:1]
 
 
-_AEC_FORMS = (
+_AEC_FORMS: tuple[dict[str, Any], ...] = (
     {},
     {"director": "flat"},
     {"director": "text"},
@@ -47,8 +47,8 @@ _AEC_FORMS = (
     {"user": None},
     {"allow_repeat": False, "team_weight": 0.5},
 )
-_DIRECTOR_FORMS = ({}, {"director": "flat"}, {"director": "text"}, {"allow_repeat": False})
-_SPEAKER_FORMS = ({}, {"action": "act"})
+_DIRECTOR_FORMS: tuple[dict[str, Any], ...] = ({}, {"director": "flat"}, {"director": "text"}, {"allow_repeat": False})
+_SPEAKER_FORMS: tuple[dict[str, Any], ...] = ({}, {"action": "act"})
 _entries: dict[str, Entry] = {}
 
 
@@ -59,15 +59,44 @@ def entries() -> list[Entry]:
 
 def _register(namespace: str, domain: str, version: str, aec_module: str | None) -> list[Entry]:
     kind = domain[:1].upper() + domain[1:]
-    aec = Entry(f"{namespace}/{domain}-{version}", "aec", domain, f"the whole {domain} conversation", "discrete, flat or text directives; text or act speech", "dialogue, features", _AEC_FORMS)
-    director = Entry(f"{namespace}/{kind}Director-{version}", "gymnasium", domain, f"direct a {domain} conversation", "discrete, flat or text", "features", _DIRECTOR_FORMS)
-    speaker = Entry(f"{namespace}/{kind}Speaker-{version}", "gymnasium", domain, f"speak as one persona of a {domain} conversation", "text or act", "dialogue, features", _SPEAKER_FORMS)
+    aec = Entry(
+        f"{namespace}/{domain}-{version}",
+        "aec",
+        domain,
+        f"the whole {domain} conversation",
+        "discrete, flat or text directives; text or act speech",
+        "dialogue, features",
+        _AEC_FORMS,
+    )
+    director = Entry(
+        f"{namespace}/{kind}Director-{version}",
+        "gymnasium",
+        domain,
+        f"direct a {domain} conversation",
+        "discrete, flat or text",
+        "features",
+        _DIRECTOR_FORMS,
+    )
+    speaker = Entry(
+        f"{namespace}/{kind}Speaker-{version}",
+        "gymnasium",
+        domain,
+        f"speak as one persona of a {domain} conversation",
+        "text or act",
+        "dialogue, features",
+        _SPEAKER_FORMS,
+    )
     entry_point = f"{aec_module}:env" if aec_module else "mascot_env.envs.game:env"
     pettingzoo.register("aec", aec.id, entry_point, kwargs={} if aec_module else {"domain": domain})
     for entry, name in ((director, "Director"), (speaker, "Speaker")):
         module = f"mascot_env.envs.{name.lower()}"
         gymnasium.register(
-            entry.id, entry_point=f"{module}:{name}Env", vector_entry_point=f"{module}:{name}VectorEnv", kwargs={"domain": domain}, disable_env_checker=True, order_enforce=True
+            entry.id,
+            entry_point=f"{module}:{name}Env",
+            vector_entry_point=f"{module}:{name}VectorEnv",
+            kwargs={"domain": domain},
+            disable_env_checker=True,
+            order_enforce=True,
         )
     made = [aec, director, speaker]
     _entries.update({e.id: e for e in made})

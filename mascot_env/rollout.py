@@ -52,7 +52,13 @@ class Episode:
             "returns": dict(self.returns),
             "counts": dict(self.counts),
             "judgements": [
-                {"kind": j.kind, "start": j.start, "end": j.end, "verdicts": {k: to_json(v) for k, v in j.verdicts.items()}, "reward": to_json(j.reward)}
+                {
+                    "kind": j.kind,
+                    "start": j.start,
+                    "end": j.end,
+                    "verdicts": {k: to_json(v) for k, v in j.verdicts.items()},
+                    "reward": to_json(j.reward),
+                }
                 for j in self.judgements
             ],
             "transcript": self.transcript.to_json(),
@@ -88,7 +94,9 @@ def rollout(team: Team, tasks: Iterable[Task], make_env: Callable[[], DialogueEn
     for task in _take(waiting, num_envs):
         env = make_env()
         if missing := [a for a in env.possible_agents if a not in team]:
-            raise ConfigError("agents without a policy", field="team", value=missing, remedy="add them to the Team, or inject them into the environment")
+            raise ConfigError(
+                "agents without a policy", field="team", value=missing, remedy="add them to the Team, or inject them into the environment"
+            )
         slot = _Slot(env)
         slot.start(task)
         slots.append(slot)
@@ -135,12 +143,18 @@ def choose(team: Mapping[str, Policy], acting: Sequence[tuple[Any, Any, Any]]) -
     out = []
     for k, actions in zip(order, answers, strict=True):
         if len(actions) != len(groups[k]):
-            raise ConfigError(f"{type(policies[k]).__name__} gave {len(actions)} actions for {len(groups[k])} conversations", field="act", remedy="return one action for each observation, in order")
+            raise ConfigError(
+                f"{type(policies[k]).__name__} gave {len(actions)} actions for {len(groups[k])} conversations",
+                field="act",
+                remedy="return one action for each observation, in order",
+            )
         out += [(slot, action) for (slot, _, _), action in zip(groups[k], actions, strict=True)]
     return out
 
 
-def play(team: Team, scenarios: Sequence[Scenario], make_env: Callable[[], DialogueEnv], *, seed: int = 0, num_envs: int = 64) -> list[Episode]:
+def play(
+    team: Team, scenarios: Sequence[Scenario], make_env: Callable[[], DialogueEnv], *, seed: int = 0, num_envs: int = 64
+) -> list[Episode]:
     """One episode for each scenario, in the order of the scenarios; the i-th has seed `seed + i`."""
     tasks = [Task(seed + i, s) for i, s in enumerate(scenarios)]
     done = {e.seed: e for e in rollout(team, tasks, make_env, num_envs=num_envs)}

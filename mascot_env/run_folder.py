@@ -101,7 +101,9 @@ class RunFolder:
         except BaseException as error:
             self._close_rows()  # so that the next append looks for a torn line first
             if isinstance(error, OSError) and not isinstance(error, RunFolderError):
-                raise RunFolderError(f"{self.path / ROWS}: the row could not be written ({error})", remedy="make room, then resume the run") from error
+                raise RunFolderError(
+                    f"{self.path / ROWS}: the row could not be written ({error})", remedy="make room, then resume the run"
+                ) from error
             raise
 
     def _write(self, line: bytes) -> None:
@@ -173,7 +175,9 @@ def _scan(file: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
                 if following is not None:
                     remedy = "restore the file, or remove the line and play its episode again"
                     raise RunFolderError(f"{file}:{number}: damaged line ({short(str(error))})", remedy=remedy) from error
-                warnings.warn(f"{file}:{number}: the last line is torn and was left out; the next append cuts it off", RuntimeWarning, stacklevel=3)
+                warnings.warn(
+                    f"{file}:{number}: the last line is torn and was left out; the next append cuts it off", RuntimeWarning, stacklevel=3
+                )
                 return
             end += len(line)
             yield number, end, row
@@ -209,26 +213,39 @@ def _make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
         strangers = sorted(p.name for p in path.iterdir() if p.name not in (LOCK, f"{MANIFEST}.new"))
     except OSError as error:
-        raise RunFolderError(f"the folder cannot be used ({error})", field="path", value=str(path), remedy="choose another folder") from error
+        raise RunFolderError(
+            f"the folder cannot be used ({error})", field="path", value=str(path), remedy="choose another folder"
+        ) from error
     if strangers and MANIFEST not in strangers:
-        raise RunFolderError(f"not a run folder, and not empty (it holds {short(strangers[0])})", field="path", value=str(path), remedy="choose another folder")
+        raise RunFolderError(
+            f"not a run folder, and not empty (it holds {short(strangers[0])})",
+            field="path",
+            value=str(path),
+            remedy="choose another folder",
+        )
 
 
 def _take_lock(path: Path) -> int:
     try:
         lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        raise RunFolderError(f"the folder cannot be written to ({error})", field="path", value=str(path), remedy="choose another folder") from error
+        raise RunFolderError(
+            f"the folder cannot be written to ({error})", field="path", value=str(path), remedy="choose another folder"
+        ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         holder = os.read(lock, 32).decode("ascii", "replace").strip()
         os.close(lock)
         who = f"process {holder}" if holder.isdigit() else "another process"
-        raise RunFolderError(f"{who} is writing to this run", field="path", value=str(path), remedy="wait for it to end, or choose another folder") from error
+        raise RunFolderError(
+            f"{who} is writing to this run", field="path", value=str(path), remedy="wait for it to end, or choose another folder"
+        ) from error
     except OSError as error:
         os.close(lock)
-        raise RunFolderError(f"this file system cannot lock files ({error})", field="path", value=str(path), remedy="choose a folder on another one") from error
+        raise RunFolderError(
+            f"this file system cannot lock files ({error})", field="path", value=str(path), remedy="choose a folder on another one"
+        ) from error
     os.ftruncate(lock, 0)
     os.write(lock, f"{os.getpid()}\n".encode())
     return lock
@@ -239,7 +256,9 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise RunFolderError(f"not a run folder: it has no {MANIFEST}", field="path", value=str(path), remedy="name a folder that a run has written") from error
+        raise RunFolderError(
+            f"not a run folder: it has no {MANIFEST}", field="path", value=str(path), remedy="name a folder that a run has written"
+        ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise RunFolderError(f"{file}: cannot be read ({short(str(error))})", remedy="restore it, or choose another folder") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
@@ -295,7 +314,13 @@ def _circumstances() -> dict[str, Any]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             packages[name] = importlib.metadata.version(name)
     commit = _commit()
-    made = {"time": _now(), "mascot_env": VERSION, "python": platform.python_version(), "platform": platform.platform(), "packages": packages}
+    made = {
+        "time": _now(),
+        "mascot_env": VERSION,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": packages,
+    }
     return made | ({"commit": commit} if commit else {})
 
 
@@ -321,7 +346,9 @@ def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
     try:
         plain: dict[str, Any] = json.loads(json.dumps(to_json(value), allow_nan=False, default=_text))
     except (TypeError, ValueError, RecursionError) as error:
-        raise RunFolderError(f"a run's configuration must be JSON ({error})", field="config", remedy="pass names and numbers instead of objects") from error
+        raise RunFolderError(
+            f"a run's configuration must be JSON ({error})", field="config", remedy="pass names and numbers instead of objects"
+        ) from error
     return {name: redacted(item) for name, item in plain.items()}
 
 

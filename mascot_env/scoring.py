@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mascot_env.judge.protocol import Case, Judge
+from mascot_env.judge.protocol import Case, Judge, Verdicts
 from mascot_env.players.scripted import progress
 from mascot_env.rewards import failed, mean_score, percent
 from mascot_env.types import Domain, Score, Transcript
@@ -34,21 +34,23 @@ def score_blocks(transcripts: Sequence[Transcript], judge: Judge, domain: Domain
         for user, end in transcript.blocks():
             cases.append(Case(transcript, domain.group_rubric, domain, user + 1, end))
             owners.append(index)
-    verdicts: list[list[Mapping[str, object]]] = [[] for _ in transcripts]
+    verdicts: list[list[Verdicts]] = [[] for _ in transcripts]
     for owner, answer in zip(owners, judge.judge(cases), strict=True):
         verdicts[owner].append(answer)
     return [_conversation(t, answers, domain) for t, answers in zip(transcripts, verdicts, strict=True)]
 
 
-def _conversation(transcript: Transcript, answers: Sequence[Mapping[str, object]], domain: Domain) -> ConversationScore:
-    good = [a for a in answers if not failed(a)]  # type: ignore[arg-type]
+def _conversation(transcript: Transcript, answers: Sequence[Verdicts], domain: Domain) -> ConversationScore:
+    good = [a for a in answers if not failed(a)]
     criteria = {}
     for c in domain.group_rubric.criteria:
-        values = [a[c.id].value for a in good if isinstance(a[c.id], Score)]  # type: ignore[attr-defined]
+        values = [v.value for v in (a[c.id] for a in good) if isinstance(v, Score)]
         if values:
             criteria[c.id] = percent(sum(values) / len(values))
-    overall = sum(percent(mean_score(a)) for a in good) / len(good) if good else None  # type: ignore[arg-type]
-    return ConversationScore(transcript.scenario.id, overall, criteria, len(answers), len(answers) - len(good), needs_met(transcript, domain))
+    overall = sum(percent(mean_score(a)) for a in good) / len(good) if good else None
+    return ConversationScore(
+        transcript.scenario.id, overall, criteria, len(answers), len(answers) - len(good), needs_met(transcript, domain)
+    )
 
 
 def needs_met(transcript: Transcript, domain: Domain) -> float | None:

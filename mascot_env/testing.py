@@ -111,7 +111,10 @@ def _play_on(env: Any, players: Players | None = None, limit: int = 10_000) -> d
 def _record(game: DialogueEnv) -> dict[str, Any]:
     """What was said and judged, as JSON-ready values; settles what is pending."""
     game._settle()
-    judged = [{"kind": j.kind, "start": j.start, "end": j.end, "verdicts": to_json(j.verdicts), "reward": to_json(j.reward)} for j in game.judgements]
+    judged = [
+        {"kind": j.kind, "start": j.start, "end": j.end, "verdicts": to_json(j.verdicts), "reward": to_json(j.reward)}
+        for j in game.judgements
+    ]
     return {"transcript": game.transcript.to_json(), "judgements": judged, "end": game.end_reason, "counts": dict(game.counts)}
 
 
@@ -309,7 +312,11 @@ def check_vector(make_vector: Callable[[int], Any], make_env: MakeEnv, num_envs:
         for i, env in enumerate(singles):
             where = f"step {t}, environment {i}"
             observation, reward, end, cut, infos[i] = env.step(actions[i])
-            _same([float(rewards[i]), bool(terminated[i]), bool(truncated[i])], [float(reward), bool(end), bool(cut)], f"{where}: reward and ends")
+            _same(
+                [float(rewards[i]), bool(terminated[i]), bool(truncated[i])],
+                [float(reward), bool(end), bool(cut)],
+                f"{where}: reward and ends",
+            )
             if end or cut:
                 _same(vector_infos["final_obs"][i], observation, f"{where}: the last observation")
                 observation, infos[i] = env.reset()
@@ -409,10 +416,14 @@ def _seen(observation: Any, info: Mapping[str, Any]) -> str:
     parts = observation if isinstance(observation, Mapping) else {"features": observation}
     shown = []
     if "dialogue" in parts:
-        shown.append(f"dialogue {len(parts['dialogue'])}:{hashlib.sha256(parts['dialogue'].encode('utf-8', 'surrogatepass')).hexdigest()[:12]}")
+        shown.append(
+            f"dialogue {len(parts['dialogue'])}:{hashlib.sha256(parts['dialogue'].encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
+        )
     if "features" in parts:
         weights = np.arange(1, parts["features"].size + 1, dtype=np.float64)
-        shown.append(f"features {_round(float(parts['features'].sum(dtype=np.float64)))} {_round(float(parts['features'].astype(np.float64) @ weights))}")
+        shown.append(
+            f"features {_round(float(parts['features'].sum(dtype=np.float64)))} {_round(float(parts['features'].astype(np.float64) @ weights))}"
+        )
     mask = info.get("action_mask")
     if mask is not None:
         shown.append("mask " + "".join(str(int(v)) for v in (np.concatenate(mask) if isinstance(mask, tuple) else mask)))

@@ -39,7 +39,7 @@ FAILURES = (
 class Line:
     """One line of a meeting excerpt."""
 
-    __pydantic_config__ = STRICT  # type: ignore[misc]
+    __pydantic_config__ = STRICT
 
     speaker: str
     text: str
@@ -49,7 +49,7 @@ class Line:
 class Scenario:
     """What a conversation is about. `needs` and `facts` are private to the simulated user and to scripted players."""
 
-    __pydantic_config__ = STRICT  # type: ignore[misc]
+    __pydantic_config__ = STRICT
 
     id: str
     domain: str
@@ -76,7 +76,7 @@ class Scenario:
 class Voice:
     """How a persona talks on the scripted grade: phrases around the act, and words typical of it."""
 
-    __pydantic_config__ = STRICT  # type: ignore[misc]
+    __pydantic_config__ = STRICT
 
     openers: tuple[str, ...] = ()
     closers: tuple[str, ...] = ()
@@ -87,7 +87,7 @@ class Voice:
 class Persona:
     """A character card. `acts` are the dialogue acts in character; the domain's others are legal and cost fidelity."""
 
-    __pydantic_config__ = STRICT  # type: ignore[misc]
+    __pydantic_config__ = STRICT
 
     id: str
     name: str
@@ -111,7 +111,7 @@ class Persona:
 class UserProfile:
     """A simulated user's manner (sixteen MBTI types are shipped: a device for variety, not a measure)."""
 
-    __pydantic_config__ = STRICT  # type: ignore[misc]
+    __pydantic_config__ = STRICT
 
     id: str
     group: str
@@ -126,7 +126,7 @@ class UserProfile:
 class Criterion:
     """One thing that is judged, on a scale from 1 to 5 with written anchors at 1, 3 and 5."""
 
-    __pydantic_config__ = STRICT  # type: ignore[misc]
+    __pydantic_config__ = STRICT
 
     id: str
     name: str
@@ -141,7 +141,7 @@ class Criterion:
 class Rubric:
     """A list of criteria for one unit: a speaker's `turn`, or a `block` of turns."""
 
-    __pydantic_config__ = STRICT  # type: ignore[misc]
+    __pydantic_config__ = STRICT
 
     id: str
     title: str
@@ -153,7 +153,7 @@ class Rubric:
 class Act:
     """A dialogue act of a domain. `cues` are the phrases by which it is recognised in text; `lines` are scripted wordings."""
 
-    __pydantic_config__ = STRICT  # type: ignore[misc]
+    __pydantic_config__ = STRICT
 
     id: str
     description: str
@@ -166,7 +166,7 @@ class Act:
 class Tone:
     """A tone of voice that a Director can ask for."""
 
-    __pydantic_config__ = STRICT  # type: ignore[misc]
+    __pydantic_config__ = STRICT
 
     id: str
     description: str = ""
@@ -178,7 +178,7 @@ class Tone:
 class Need:
     """Something that a simulated user can want. `asks` are the ways of showing it, `cues` the phrases that give it away."""
 
-    __pydantic_config__ = STRICT  # type: ignore[misc]
+    __pydantic_config__ = STRICT
 
     id: str
     description: str = ""
@@ -335,7 +335,9 @@ class Transcript:
         if agent == DIRECTOR:
             return self.turns
         return tuple(
-            t if t.agent == agent or (t.directive is None and t.completion is None) else dataclasses.replace(t, directive=None, completion=None)
+            t
+            if t.agent == agent or (t.directive is None and t.completion is None)
+            else dataclasses.replace(t, directive=None, completion=None)
             for t in self
             if t.agent != DIRECTOR
         )
@@ -378,7 +380,12 @@ class Score:
 
     def __post_init__(self) -> None:
         if not 1.0 <= self.value <= 5.0:  # also refuses NaN
-            raise ConfigError("a score lies on the scale from 1 to 5", field="Score.value", value=self.value, remedy="return an Abstain or a JudgeError instead")
+            raise ConfigError(
+                "a score lies on the scale from 1 to 5",
+                field="Score.value",
+                value=self.value,
+                remedy="return an Abstain or a JudgeError instead",
+            )
 
 
 @dataclass(frozen=True, slots=True)

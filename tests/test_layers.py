@@ -52,7 +52,19 @@ LAYERS = {
     "baselines": 11,
     "experiments": 12,
 }
-HEAVY = {"torch", "transformers", "peft", "sklearn", "scipy", "wandb", "openai", "datasets", "stable_baselines3", "sb3_contrib", "matplotlib"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "peft",
+    "sklearn",
+    "scipy",
+    "wandb",
+    "openai",
+    "datasets",
+    "stable_baselines3",
+    "sb3_contrib",
+    "matplotlib",
+}
 
 
 def layer(module: str) -> int:
@@ -96,7 +108,9 @@ def imports(tree: ast.AST, module: str) -> list[tuple[str, int]]:
 @pytest.mark.parametrize("path", files(), ids=module_of)
 def test_imports_go_downward(path: Path) -> None:
     module = module_of(path)
-    wrong = [f"{path.name}:{line} imports {name}" for name, line in imports(ast.parse(path.read_text()), module) if layer(name) > layer(module)]
+    wrong = [
+        f"{path.name}:{line} imports {name}" for name, line in imports(ast.parse(path.read_text()), module) if layer(name) > layer(module)
+    ]
     assert not wrong, wrong
 
 

@@ -51,7 +51,12 @@ def _find(name: str) -> tuple[Domain, tuple[Scenario, ...]]:
         return _registered[name]
     if name in SHIPPED:
         return _shipped(name)
-    raise UnknownIdError("unknown domain", field="domain", value=name, remedy=f"known are {', '.join([*SHIPPED, *_registered])}; add one with mascot_env.register_domain")
+    raise UnknownIdError(
+        "unknown domain",
+        field="domain",
+        value=name,
+        remedy=f"known are {', '.join([*SHIPPED, *_registered])}; add one with mascot_env.register_domain",
+    )
 
 
 def domain(name: str) -> Domain:

@@ -70,11 +70,18 @@ def load_scenarios(file: str | Path, domain: Domain, valences: Mapping[str, str]
     for s in scenarios:
         _refer(f"scenarios[{s.id}].needs", [n for stage in s.needs for n in stage], needs, str(file))
         if not s.opening.strip():
-            raise CatalogError("the opening is the user's first message and cannot be empty", file=str(file), field=f"scenarios[{s.id}].opening", value=s.opening)
+            raise CatalogError(
+                "the opening is the user's first message and cannot be empty",
+                file=str(file),
+                field=f"scenarios[{s.id}].opening",
+                value=s.opening,
+            )
     return prepare(scenarios, domain, valences, voice_first_need=True)
 
 
-def prepare(scenarios: Iterable[Scenario], domain: Domain, valences: Mapping[str, str] | None = None, *, voice_first_need: bool = False) -> tuple[Scenario, ...]:
+def prepare(
+    scenarios: Iterable[Scenario], domain: Domain, valences: Mapping[str, str] | None = None, *, voice_first_need: bool = False
+) -> tuple[Scenario, ...]:
     """Scenarios ready to play: valence from the emotion, needs from an arc, and (for shipped data) a spoken first need.
 
     Real data keep their opening word for word (`voice_first_need=False`).
@@ -116,7 +123,9 @@ def _check_rubric(rubric: Rubric, file: str) -> Rubric:
 def _known(raw: Mapping[str, Any], file: str) -> None:
     for key in raw:
         if key not in _DOMAIN_FIELDS:
-            raise CatalogError("unknown field", file=file, field=str(key), value=raw[key], remedy=f"remove it; known are {', '.join(_DOMAIN_FIELDS)}")
+            raise CatalogError(
+                "unknown field", file=file, field=str(key), value=raw[key], remedy=f"remove it; known are {', '.join(_DOMAIN_FIELDS)}"
+            )
 
 
 def _mapping(raw: Mapping[str, Any], key: str, file: str) -> Mapping[str, Any]:
@@ -145,7 +154,13 @@ def _cast(raw: Mapping[str, Any], personas_file: str | Path, acts: list[str], do
     for p in personas:
         _refer(f"personas[{p.id}].acts", list(p.acts), acts, str(personas_file))
         if not p.id.isidentifier() or p.id in ("director", "user"):
-            raise CatalogError("a persona's id becomes an agent id", file=str(personas_file), field="id", value=p.id, remedy="use letters, digits and underscores; not 'director' or 'user'")
+            raise CatalogError(
+                "a persona's id becomes an agent id",
+                file=str(personas_file),
+                field="id",
+                value=p.id,
+                remedy="use letters, digits and underscores; not 'director' or 'user'",
+            )
     names = raw.get("personas") or [p.id for p in personas]
     by_id = {p.id: p for p in personas}
     _refer("personas", list(names), list(by_id), domain_file)
@@ -154,7 +169,9 @@ def _cast(raw: Mapping[str, Any], personas_file: str | Path, acts: list[str], do
 
 
 def _arcs(raw: Mapping[str, Any], needs: list[str], file: str) -> dict[str, tuple[tuple[tuple[str, ...], ...], ...]]:
-    arcs = {str(k): files.parse(tuple[tuple[tuple[str, ...], ...], ...], v, file, f"arcs.{k}") for k, v in _mapping(raw, "arcs", file).items()}
+    arcs = {
+        str(k): files.parse(tuple[tuple[tuple[str, ...], ...], ...], v, file, f"arcs.{k}") for k, v in _mapping(raw, "arcs", file).items()
+    }
     for key, items in arcs.items():
         _refer(f"arcs.{key}", [n for arc in items for stage in arc for n in stage], needs, file)
     return arcs

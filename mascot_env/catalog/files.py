@@ -40,9 +40,13 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark is not None else None
         problem = getattr(error, "problem", None) or "malformed"
-        raise CatalogError(f"not valid YAML: {problem}", file=str(path), line=line, remedy="mend the line; quote texts that hold ': ' or '#'") from error
+        raise CatalogError(
+            f"not valid YAML: {problem}", file=str(path), line=line, remedy="mend the line; quote texts that hold ': ' or '#'"
+        ) from error
     if not isinstance(data, dict):
-        raise CatalogError(f"holds a {type(data).__name__}, a mapping is needed", file=str(path), remedy="see the shipped file of the same kind")
+        raise CatalogError(
+            f"holds a {type(data).__name__}, a mapping is needed", file=str(path), remedy="see the shipped file of the same kind"
+        )
     return data
 
 
@@ -54,7 +58,8 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 def parse(kind: type[T], data: Any, file: str | Path, where: str) -> T:
     """`data` as a value of `kind`; the first problem becomes a CatalogError."""
     try:
-        return _adapter(kind).validate_python(data)  # type: ignore[no-any-return]
+        validated: T = _adapter(kind).validate_python(data)  # type: ignore[arg-type]
+        return validated
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         place = where + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
@@ -68,14 +73,18 @@ def parse_list(kind: type[T], data: Mapping[str, Any], key: str, file: str | Pat
     """The list under `key`, each item a `kind` with an `id` that no other has."""
     items = data.get(key)
     if not isinstance(items, list) or not items:
-        raise CatalogError("a list of at least one item is needed", file=str(file), field=key, value=items, remedy=f"write `{key}:` and the items below it")
+        raise CatalogError(
+            "a list of at least one item is needed", file=str(file), field=key, value=items, remedy=f"write `{key}:` and the items below it"
+        )
     values = []
     seen: set[str] = set()
     for index, item in enumerate(items):
         value = parse(kind, item, file, f"{key}[{index}]")
         name = getattr(value, "id", str(index))
         if name in seen:
-            raise CatalogError("this id stands twice", file=str(file), field=f"{key}[{index}].id", value=name, remedy="give every item its own id")
+            raise CatalogError(
+                "this id stands twice", file=str(file), field=f"{key}[{index}].id", value=name, remedy="give every item its own id"
+            )
         seen.add(name)
         values.append(value)
     return tuple(values)

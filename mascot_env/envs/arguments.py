@@ -79,7 +79,9 @@ class Arguments:
     def __post_init__(self) -> None:
         for field, known in _CHOICES.items():
             if getattr(self, field) not in known:
-                raise ConfigError("unknown value", field=field, value=getattr(self, field), remedy=f"use one of {', '.join(map(repr, known))}")
+                raise ConfigError(
+                    "unknown value", field=field, value=getattr(self, field), remedy=f"use one of {', '.join(map(repr, known))}"
+                )
         for field, least in _AT_LEAST.items():
             value = getattr(self, field)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:

@@ -27,6 +27,7 @@ from mascot_env.envs.arguments import Arguments
 from mascot_env.envs.dialogue_text import DialogueText
 from mascot_env.errors import ActionError, ConfigError, UnknownIdError
 from mascot_env.judge.protocol import Case, Pending, Verdicts
+from mascot_env.rewards import Reward
 from mascot_env.types import DIRECTOR, LEAVE, USER, Completion, Directive, Domain, Scenario, Transcript, Turn
 from mascot_env.view import View
 
@@ -41,7 +42,7 @@ class Judgement:
     start: int
     end: int
     verdicts: Verdicts
-    reward: rewards.Reward
+    reward: Reward
 
 
 @dataclass(slots=True)
@@ -87,7 +88,9 @@ class DialogueEnv(AECEnv[str, Any, Any]):
         else:
             chosen = tuple(a.scenarios)
         if not chosen:
-            raise ConfigError("there are no scenarios to play", field="scenarios", value=a.split, remedy="choose another split or pass scenarios")
+            raise ConfigError(
+                "there are no scenarios to play", field="scenarios", value=a.split, remedy="choose another split or pass scenarios"
+            )
         return chosen
 
     def _make_spaces(self) -> None:
@@ -148,7 +151,12 @@ class DialogueEnv(AECEnv[str, Any, Any]):
         for s in self.scenarios:
             if s.id == wanted:
                 return s
-        raise UnknownIdError("unknown scenario", field="options['scenario']", value=wanted, remedy=f"pass a Scenario or one of {len(self.scenarios)} ids, e.g. {self.scenarios[0].id!r}")
+        raise UnknownIdError(
+            "unknown scenario",
+            field="options['scenario']",
+            value=wanted,
+            remedy=f"pass a Scenario or one of {len(self.scenarios)} ids, e.g. {self.scenarios[0].id!r}",
+        )
 
     def _begin(self, scenario: Scenario) -> None:
         """An empty conversation about the scenario."""
@@ -219,7 +227,10 @@ class DialogueEnv(AECEnv[str, Any, Any]):
             turn = self._read_speech(DIRECTOR, action)
             directive = directives.parse(turn.text, self.domain)
             if directive is None or (directive.speaker is not None and not self._may_speak(directive.speaker)):
-                directive, turn = Directive(None), dataclasses.replace(turn, flags=(*turn.flags, "unparseable" if directive is None else "masked"))
+                directive, turn = (
+                    Directive(None),
+                    dataclasses.replace(turn, flags=(*turn.flags, "unparseable" if directive is None else "masked")),
+                )
             return Turn(DIRECTOR, turn.text, directive, turn.completion, self._round, turn.flags)
         space = self.action_spaces[DIRECTOR]
         try:
@@ -229,13 +240,20 @@ class DialogueEnv(AECEnv[str, Any, Any]):
             numbers = [int(v) for v in values.reshape(-1)]
             directive = self.decode(numbers)
         except (ValueError, TypeError, IndexError) as error:
-            raise ActionError("not an action of this space", field="action of director_0", value=action, remedy=f"pass a value of {space}, or a Directive") from error
+            raise ActionError(
+                "not an action of this space", field="action of director_0", value=action, remedy=f"pass a value of {space}, or a Directive"
+            ) from error
         self._refuse_masked(directive)
         return Turn(DIRECTOR, "", directive, round=self._round)
 
     def _refuse_masked(self, directive: Directive) -> None:
         if directive.speaker is not None and not self._may_speak(directive.speaker):
-            raise ActionError("masked out: this speaker has just spoken", field="action of director_0", value=directive, remedy="respect info['action_mask']")
+            raise ActionError(
+                "masked out: this speaker has just spoken",
+                field="action of director_0",
+                value=directive,
+                remedy="respect info['action_mask']",
+            )
 
     def decode(self, numbers: Sequence[int]) -> Directive:
         """The directive that an action of the discrete or the flat form stands for. Raises ValueError or IndexError."""
@@ -294,7 +312,9 @@ class DialogueEnv(AECEnv[str, Any, Any]):
         act = self.act_id(agent, action)
         if words is None:
             if self.realiser is None:
-                raise ConfigError("acts need somebody to put them into words", field="realiser", remedy="pass realiser='scripted' or a Policy")
+                raise ConfigError(
+                    "acts need somebody to put them into words", field="realiser", remedy="pass realiser='scripted' or a Policy"
+                )
             (words,) = self.realiser.act([{}], [{"view": self.view(agent, self.obeying(agent, act))}])
         turn = self._read_speech(agent, words)
         return Turn(agent, turn.text, turn.directive, turn.completion, turn.round, (*turn.flags, f"act:{act}"))
@@ -307,7 +327,12 @@ class DialogueEnv(AECEnv[str, Any, Any]):
         except (ValueError, TypeError):
             index = -1
         if not 0 <= index < len(self.domain.acts):
-            raise ActionError("not a dialogue act", field=f"action of {agent}", value=action, remedy=f"pass a whole number from 0 to {len(self.domain.acts) - 1}")
+            raise ActionError(
+                "not a dialogue act",
+                field=f"action of {agent}",
+                value=action,
+                remedy=f"pass a whole number from 0 to {len(self.domain.acts) - 1}",
+            )
         return self.domain.acts[index].id
 
     def obeying(self, agent: str, act: str) -> Directive:
@@ -319,7 +344,12 @@ class DialogueEnv(AECEnv[str, Any, Any]):
         completion = action if isinstance(action, Completion) else None
         said = action.text if completion is not None else action
         if not isinstance(said, str):
-            raise ActionError(f"speech is a str or a Completion, not {type(action).__name__}", field=f"action of {agent}", value=action, remedy="pass any string; every string is legal")
+            raise ActionError(
+                f"speech is a str or a Completion, not {type(action).__name__}",
+                field=f"action of {agent}",
+                value=action,
+                remedy="pass any string; every string is legal",
+            )
         flags: list[str] = []
         if completion is not None and not completion.ok:
             flags.append("failed")
@@ -419,8 +449,16 @@ class DialogueEnv(AECEnv[str, Any, Any]):
             self._select(DIRECTOR)
 
     def _fail(self, turn: Turn) -> None:
-        """A model that gave no words: nothing is made up, the episode is truncated for everybody."""
+        """A model that gave no words: nothing is made up, the episode is truncated for everybody, and no open block is judged."""
         reason = turn.completion.stop if turn.completion else "failed"
+        unpaid = (turn.agent,) if turn.agent == USER else dict.fromkeys((turn.agent, DIRECTOR))
+        for agent in unpaid:
+            self._paid[agent] = {
+                "reward_components": {},
+                **self._paid.get(agent, {}),
+                "reward_valid": False,
+                "reward_reason": f"{turn.agent} failed: {reason}",
+            }
         self._end(f"{turn.agent} failed: {reason}", self._truncations)
 
     def _check_limits(self) -> None:
@@ -447,7 +485,12 @@ class DialogueEnv(AECEnv[str, Any, Any]):
         self.end_reason = reason
         for agent in self.agents:
             flags[agent] = True
-            self.infos[agent] = {"view": self.view(agent), "reward_valid": self.judge is not None, **self._paid.get(agent, {}), "end": reason}
+            self.infos[agent] = {
+                "view": self.view(agent),
+                "reward_valid": self.judge is not None,
+                **self._paid.get(agent, {}),
+                "end": reason,
+            }
 
     def _select(self, agent: str) -> None:
         self.agent_selection = agent
@@ -466,10 +509,10 @@ class DialogueEnv(AECEnv[str, Any, Any]):
         return View(self.domain, self.transcript, agent, given, self._seed, self._episode, a.max_rounds, a.block_turns, a.allow_repeat)
 
     def _mask(self) -> Any:
+        mask = spaces.full_mask(self.action_spaces[DIRECTOR])  # a fresh one each time: whoever writes into it alters nobody else's
         if self.arguments.allow_repeat or not self._block:
-            return self._full_mask
-        space, last = self.action_spaces[DIRECTOR], self._speakers.index(self._block[-1])
-        mask = spaces.full_mask(space)
+            return mask
+        last = self._speakers.index(self._block[-1])
         if isinstance(mask, tuple):
             mask[0][last + 1] = 0
         else:
@@ -510,7 +553,7 @@ class DialogueEnv(AECEnv[str, Any, Any]):
     # ------------------------------------------------------------------ rewards, settled on reading
 
     @property
-    def rewards(self) -> dict[str, float]:  # type: ignore[override]
+    def rewards(self) -> dict[str, float]:
         """Rewards of the last step, by agent. Settles what is pending."""
         self._settle()
         return self._rewards
@@ -520,7 +563,7 @@ class DialogueEnv(AECEnv[str, Any, Any]):
         self._rewards = value
 
     @property
-    def _cumulative_rewards(self) -> dict[str, float]:  # type: ignore[override]
+    def _cumulative_rewards(self) -> dict[str, float]:
         self._settle()
         return self._cumulative
 
@@ -529,7 +572,7 @@ class DialogueEnv(AECEnv[str, Any, Any]):
         self._cumulative = value
 
     @property
-    def terminations(self) -> dict[str, bool]:  # type: ignore[override]
+    def terminations(self) -> dict[str, bool]:
         return self._terminations
 
     @terminations.setter
@@ -537,7 +580,7 @@ class DialogueEnv(AECEnv[str, Any, Any]):
         self._terminations = value
 
     @property
-    def truncations(self) -> dict[str, bool]:  # type: ignore[override]
+    def truncations(self) -> dict[str, bool]:
         """Settles first: a failed verdict truncates the episode."""
         self._settle()
         return self._truncations
@@ -585,7 +628,7 @@ class DialogueEnv(AECEnv[str, Any, Any]):
         if reason:
             self._end(f"judge failed: {reason}", self._truncations)
 
-    def _note(self, agent: str, item: _Due, reward: rewards.Reward) -> None:
+    def _note(self, agent: str, item: _Due, reward: Reward) -> None:
         """What `info` says of a reward."""
         if agent in item.late:
             return

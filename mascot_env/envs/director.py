@@ -52,7 +52,12 @@ _DEFAULTS = {"domain": "support", "speakers": "scripted", "user": "scripted", "j
 def _batch(num_envs: int, given: dict[str, Any]) -> FocalBatch:
     players, game = keywords(_DEFAULTS, given)
     if game.pop("observation", "features") != "features":
-        raise ConfigError("a Director view observes features", field="observation", value=given["observation"], remedy="read the words from info['view'], or use the AEC environment")
+        raise ConfigError(
+            "a Director view observes features",
+            field="observation",
+            value=given["observation"],
+            remedy="read the words from info['view'], or use the AEC environment",
+        )
     arguments = {"judge_speakers": False, **game, "observation": "features"}
     return make_batch(num_envs, DIRECTOR, director=None, arguments=arguments, **players)
 

@@ -12,7 +12,7 @@ same size for every domain (unused slots are zero), so that one network can be m
 | wants (8), wanted (8) | cues of each need in the last user message (0, 0.5, 1); the same for all earlier ones, halved each round |
 | last speaker (8), block (8), share (8) | who spoke last; who has spoken since the user did; share of all speaker turns |
 | asked (12) | dialogue acts that the Director asked for since the user spoke |
-| speech (5) | last speaker turn: words squashed, new content lemmas squashed (k = 6), share of 4-grams that another agent has said, agreement phrases, overlap with the user's message |
+| speech (5) | last speaker turn: words squashed, new content lemmas squashed (k = 6), 4-grams said by others, agreement, overlap with the user |
 | likeness (8) | share of persona marker words in the last speaker turn, by persona |
 | self (8), act (12), tone (8) | the observing speaker, and the act and tone that it was directed to take; zero for the Director and the user |
 | embedding (0 or n) | the sentence embedding of the last turn, where `embed` is given |
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from mascot_env import catalog, text
 from mascot_env.catalog.domains import MAX_ACTS, MAX_NEEDS, MAX_SPEAKERS, MAX_TONES
-from mascot_env.types import DIRECTOR, USER, Directive, Domain, Scenario, Transcript, Turn, VALENCES
+from mascot_env.types import DIRECTOR, USER, VALENCES, Directive, Domain, Scenario, Transcript, Turn
 
 Embed = Callable[[str], NDArray[np.float32]]
 EMOTIONS = 32
@@ -99,7 +99,9 @@ def _emotion_index() -> dict[str, int]:
 class Features:
     """The running encoding of one conversation. `vector(agent, directive)` is a fresh float32 array of `size` numbers."""
 
-    def __init__(self, domain: Domain, scenario: Scenario, max_rounds: int, block_turns: int, embed: Embed | None = None, embed_size: int = 0) -> None:
+    def __init__(
+        self, domain: Domain, scenario: Scenario, max_rounds: int, block_turns: int, embed: Embed | None = None, embed_size: int = 0
+    ) -> None:
         self._reader = _reader(domain)
         self._max_rounds, self._block_turns, self._embed = max_rounds, block_turns, embed
         self.size = SIZE + embed_size
@@ -116,7 +118,9 @@ class Features:
         self._n = self._rounds = self._in_block = 0
 
     @classmethod
-    def replay(cls, domain: Domain, transcript: Transcript, max_rounds: int, block_turns: int, embed: Embed | None = None, embed_size: int = 0) -> Features:
+    def replay(
+        cls, domain: Domain, transcript: Transcript, max_rounds: int, block_turns: int, embed: Embed | None = None, embed_size: int = 0
+    ) -> Features:
         """The encoding from scratch, equal to the one kept turn by turn."""
         features = cls(domain, transcript.scenario, max_rounds, block_turns, embed, embed_size)
         for turn in transcript:

@@ -51,7 +51,9 @@ class FocalBatch:
         self.envs = [DialogueEnv(domain=domain, user=None, **arguments) for _ in range(num_envs)]
         self._rank = {DIRECTOR: 0, USER: 2}
 
-    def reset(self, indices: Sequence[int], seeds: Mapping[int, int | None], options: Mapping[str, Any] | None = None) -> dict[int, tuple[Any, dict[str, Any]]]:
+    def reset(
+        self, indices: Sequence[int], seeds: Mapping[int, int | None], options: Mapping[str, Any] | None = None
+    ) -> dict[int, tuple[Any, dict[str, Any]]]:
         """Starts new conversations and plays them to the focal agent's first turn."""
         options = dict(options) if options else None
         for i in indices:
@@ -65,7 +67,10 @@ class FocalBatch:
             for i in waiting:  # the focal agent was never called: draw the next episode
                 self.envs[i].reset(options=options)
         raise ConfigError(
-            f"{self.focal} was not called in {MAX_REDRAWS} conversations", field="director", value=type(self.players.get(DIRECTOR)).__name__, remedy="choose a Director that calls every speaker"
+            f"{self.focal} was not called in {MAX_REDRAWS} conversations",
+            field="director",
+            value=type(self.players.get(DIRECTOR)).__name__,
+            remedy="choose a Director that calls every speaker",
         )
 
     def step(self, actions: Mapping[int, Any]) -> dict[int, Outcome]:
@@ -84,7 +89,10 @@ class FocalBatch:
         if self.focal == DIRECTOR or first.arguments.action != "act" or realiser is None:
             return actions
         order = [i for i, action in actions.items() if not isinstance(action, str | tuple)]
-        infos = [{"view": self.envs[i].view(self.focal, self.envs[i].obeying(self.focal, self.envs[i].act_id(self.focal, actions[i])))} for i in order]
+        infos = [
+            {"view": self.envs[i].view(self.focal, self.envs[i].obeying(self.focal, self.envs[i].act_id(self.focal, actions[i])))}
+            for i in order
+        ]
         words = realiser.act([{} for _ in order], infos) if order else []
         return {**actions, **{i: (actions[i], said) for i, said in zip(order, words, strict=True)}}
 
@@ -137,9 +145,12 @@ def make_batch(
     d = domain if isinstance(domain, Domain) else catalog.domain(domain)
     if focal not in (DIRECTOR, *d.agents):
         raise UnknownIdError("no such agent", field="persona", value=focal, remedy=f"use one of {', '.join(p.id for p in d.personas)}")
-    if user is None:
+    player = resolve.resolve_user(user)
+    if player is None:
         raise ConfigError("a single-agent view needs somebody to play the user", field="user", remedy="pass 'scripted' or a Policy")
     each = speakers if isinstance(speakers, Mapping) else dict.fromkeys(d.agents, resolve.resolve_speakers(speakers, d))
     chosen = resolve.resolve_director("round-robin" if focal == DIRECTOR else director, d)
-    team = Team.of(d, director=chosen, speakers={k: resolve.resolve_speakers(v, d) for k, v in each.items()}, user=resolve.resolve_user(user))
-    return FocalBatch(num_envs, focal, d, team, {"judge": judges.resolve(judge), "realiser": resolve.resolve_realiser("scripted"), **arguments})
+    team = Team.of(d, director=chosen, speakers={k: resolve.resolve_speakers(v, d) for k, v in each.items()}, user=player)
+    return FocalBatch(
+        num_envs, focal, d, team, {"judge": judges.resolve(judge), "realiser": resolve.resolve_realiser("scripted"), **arguments}
+    )

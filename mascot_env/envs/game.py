@@ -11,9 +11,17 @@ from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.players import resolve
 
 
-def raw_env(*, domain: Any = "support", judge: Any = "scripted", user: Any = "scripted", realiser: Any = "scripted", **arguments: Any) -> DialogueEnv:
+def raw_env(
+    *, domain: Any = "support", judge: Any = "scripted", user: Any = "scripted", realiser: Any = "scripted", **arguments: Any
+) -> DialogueEnv:
     """The bare environment. Arguments: `mascot_env.envs.arguments`."""
-    return DialogueEnv(domain=domain, judge=judges.resolve(judge), user=resolve.resolve_user(user), realiser=resolve.resolve_realiser(realiser), **arguments)
+    return DialogueEnv(
+        domain=domain,
+        judge=judges.resolve(judge),
+        user=resolve.resolve_user(user),
+        realiser=resolve.resolve_realiser(realiser),
+        **arguments,
+    )
 
 
 def env(**arguments: Any) -> Any:

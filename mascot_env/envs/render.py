@@ -69,7 +69,9 @@ def _turn_lines(index: int, turn: Turn, domain: Domain, judgements: Sequence[Any
         out.append(("dim italic", f"  Director {_directive(turn, domain)}"))
     else:
         style = next((p.color for p in domain.personas if p.agent == turn.agent), "bold white")
-        out.append((style, f"{_label(turn, domain)}: {visible(turn.text)}" + (f"  [{', '.join(f for f in turn.flags)}]" if turn.flags else "")))
+        out.append(
+            (style, f"{_label(turn, domain)}: {visible(turn.text)}" + (f"  [{', '.join(f for f in turn.flags)}]" if turn.flags else ""))
+        )
     for kind in ("speaker", "group"):
         scores = _scores(judgements, index, index + 1, kind)
         if scores:

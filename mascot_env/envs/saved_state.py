@@ -21,7 +21,19 @@ if TYPE_CHECKING:
     from mascot_env.envs.dialogue import DialogueEnv
 
 VERSION = 1
-_PLAIN = ("agents", "agent_selection", "_seed", "_episode", "_round", "_steps", "_words", "_shown", "_block_start", "end_reason", "_skip_agent_selection")
+_PLAIN = (
+    "agents",
+    "agent_selection",
+    "_seed",
+    "_episode",
+    "_round",
+    "_steps",
+    "_words",
+    "_shown",
+    "_block_start",
+    "end_reason",
+    "_skip_agent_selection",
+)
 _MAPS = ("_rewards", "_cumulative", "_terminations", "_truncations", "counts", "_paid")
 _LISTS = ("_block", "_spoken")
 
@@ -49,7 +61,13 @@ def save(env: DialogueEnv) -> dict[str, Any]:
             for d in env._due
         ],
         "judgements": [
-            {"kind": j.kind, "start": j.start, "end": j.end, "verdicts": {k: to_json(v) for k, v in j.verdicts.items()}, "reward": to_json(j.reward)}
+            {
+                "kind": j.kind,
+                "start": j.start,
+                "end": j.end,
+                "verdicts": {k: to_json(v) for k, v in j.verdicts.items()},
+                "reward": to_json(j.reward),
+            }
             for j in env.judgements
         ],
     }
@@ -59,10 +77,20 @@ def restore(env: DialogueEnv, state: Mapping[str, Any]) -> None:
     from mascot_env.envs.dialogue import Judgement
 
     if state.get("version") != VERSION or state.get("domain") != env.domain.id:
-        raise StateError("not a state of this environment", field="state", value={k: state.get(k) for k in ("version", "domain")}, remedy="restore what save_state of the same domain and version gave")
-    transcript = Transcript.from_json(state["transcript"])
+        raise StateError(
+            "not a state of this environment",
+            field="state",
+            value={k: state.get(k) for k in ("version", "domain")},
+            remedy="restore what save_state of the same domain and version gave",
+        )
+    transcript = Transcript.from_json(state.get("transcript", {}))
     if transcript.agents != env.domain.agents:
-        raise StateError("other speakers", field="state['transcript']['agents']", value=transcript.agents, remedy="restore into an environment with the same personas")
+        raise StateError(
+            "other speakers",
+            field="state['transcript']['agents']",
+            value=transcript.agents,
+            remedy="restore into an environment with the same personas",
+        )
     try:
         env._begin(transcript.scenario)
         _restore_generator(env, state["generator"])
@@ -72,11 +100,12 @@ def restore(env: DialogueEnv, state: Mapping[str, Any]) -> None:
             setattr(env, name, copy.deepcopy(state[name]))
         env._directive = Directive(**state["directive"]) if state["directive"] else None
         env.judgements = [
-            Judgement(j["kind"], j["start"], j["end"], {k: verdict_from_json(v) for k, v in j["verdicts"].items()}, Reward(**j["reward"])) for j in state["judgements"]
+            Judgement(j["kind"], j["start"], j["end"], {k: verdict_from_json(v) for k, v in j["verdicts"].items()}, Reward(**j["reward"]))
+            for j in state["judgements"]
         ]
         for item in state["due"]:
             _submit_again(env, item)
-    except (KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, IndexError, ValueError) as error:
         raise StateError(f"the state is damaged ({type(error).__name__}: {error})", remedy="restore what save_state gave") from error
     _refresh_infos(env)
 
@@ -88,16 +117,26 @@ def _submit_again(env: DialogueEnv, item: Mapping[str, Any]) -> None:
     prefix = Transcript(env.transcript.scenario, env.transcript.agents, env.transcript.turns[:length])
     rubric = env.domain.speaker_rubric if item["kind"] == "speaker" else env.domain.group_rubric
     if env.judge is None:
-        raise StateError("verdicts are pending and this environment has no judge", remedy="restore into an environment with the judge that the state was saved with")
+        raise StateError(
+            "verdicts are pending and this environment has no judge",
+            remedy="restore into an environment with the judge that the state was saved with",
+        )
     pending = env.judge.submit(Case(prefix, rubric, env.domain, start, end))
-    env._due.append(_Due(item["kind"], pending, dict(item["payees"]), item["step"], item["well_formed"], item["diversity"], set(item["late"])))
+    env._due.append(
+        _Due(item["kind"], pending, dict(item["payees"]), item["step"], item["well_formed"], item["diversity"], set(item["late"]))
+    )
 
 
 def _refresh_infos(env: DialogueEnv) -> None:
     for agent in env.agents:
         env.infos[agent] = {}
         if env.end_reason is not None:
-            env.infos[agent] = {"view": env.view(agent), "reward_valid": env.judge is not None, **env._paid.get(agent, {}), "end": env.end_reason}
+            env.infos[agent] = {
+                "view": env.view(agent),
+                "reward_valid": env.judge is not None,
+                **env._paid.get(agent, {}),
+                "end": env.end_reason,
+            }
     env.infos = {agent: env.infos[agent] for agent in env.agents}
     if env.end_reason is None and env.agents:
         env._select(env.agent_selection)
@@ -116,5 +155,5 @@ def _restore_generator(env: DialogueEnv, state: Mapping[str, Any]) -> None:
     if name != "PCG64":
         raise StateError("unknown generator", field="generator.bit_generator", value=name, remedy="restore what save_state gave")
     generator = np.random.PCG64()
-    generator.state = state
+    generator.state = dict(state)  # type: ignore[assignment]
     env._np_random = np.random.Generator(generator)

@@ -30,10 +30,18 @@ except ImportError as error:  # pragma: no cover - the extra is absent
 def check_spaces(observation_space: gymnasium.Space[Any], action_space: gymnasium.Space[Any]) -> None:
     """Refuses text, which SB3 cannot take, and names the array form."""
     if not isinstance(observation_space, gymnasium.spaces.Box):
-        raise SpaceError("Stable-Baselines3 takes arrays, not text", field="observation", value=observation_space, remedy="pass observation='features' (for speakers also action='act')")
+        raise SpaceError(
+            "Stable-Baselines3 takes arrays, not text",
+            field="observation",
+            value=observation_space,
+            remedy="pass observation='features' (for speakers also action='act')",
+        )
     if not isinstance(action_space, gymnasium.spaces.Discrete | gymnasium.spaces.MultiDiscrete):
         raise SpaceError(
-            "Stable-Baselines3 takes discrete actions here, not text", field="action", value=action_space, remedy="pass director='discrete' or 'flat' for a Director, action='act' for a speaker"
+            "Stable-Baselines3 takes discrete actions here, not text",
+            field="action",
+            value=action_space,
+            remedy="pass director='discrete' or 'flat' for a Director, action='act' for a speaker",
         )
 
 
@@ -48,7 +56,7 @@ def make_vec_env(env_id: str, num_envs: int = 64, seed: int | None = None, **kwa
     return vec
 
 
-class MascotVecEnv(VecEnv):  # type: ignore[misc]
+class MascotVecEnv(VecEnv):
     """All conversations of a `FocalBatch`, stepped together."""
 
     def __init__(self, batch: FocalBatch) -> None:

@@ -52,7 +52,9 @@ def _batch(num_envs: int, given: dict[str, Any]) -> FocalBatch:
     domain = players["domain"] if isinstance(players["domain"], Domain) else catalog.domain(players["domain"])
     persona = game.pop("persona", None) or domain.personas[0].id
     if persona not in (p.id for p in domain.personas):
-        raise UnknownIdError("unknown persona", field="persona", value=persona, remedy=f"use one of {', '.join(p.id for p in domain.personas)}")
+        raise UnknownIdError(
+            "unknown persona", field="persona", value=persona, remedy=f"use one of {', '.join(p.id for p in domain.personas)}"
+        )
     if "realiser" in game:
         game["realiser"] = resolve.resolve_realiser(game["realiser"])
     form = game.get("action", "text")

@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode
-from gymnasium.vector.utils import batch_space, concatenate, create_empty_array
+from gymnasium.vector.utils import batch_space
 
 from mascot_env import spaces
 from mascot_env.envs.focal import FocalBatch, Outcome
@@ -56,7 +56,9 @@ class FocalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         try:
             self.autoreset_mode = AutoresetMode(autoreset_mode)
         except ValueError as error:
-            raise ConfigError("unknown mode", field="autoreset_mode", value=autoreset_mode, remedy=f"use one of {[m.value for m in AutoresetMode]}") from error
+            raise ConfigError(
+                "unknown mode", field="autoreset_mode", value=autoreset_mode, remedy=f"use one of {[m.value for m in AutoresetMode]}"
+            ) from error
         game = batch.envs[0]
         self.metadata = {**FocalEnv.metadata, "autoreset_mode": self.autoreset_mode}
         self.render_mode = game.render_mode
@@ -70,8 +72,18 @@ class FocalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         options = dict(options or {})
         mask = options.pop("reset_mask", None)
         chosen = range(self.num_envs) if mask is None else [int(i) for i in np.flatnonzero(mask)]
-        seeds = {i: seed + i for i in chosen} if isinstance(seed, int) else dict(zip(chosen, seed, strict=True)) if seed is not None else {}
-        started = self.batch.reset(list(chosen), seeds, options)
+        seeds = (
+            [seed] * self.num_envs
+            if seed is None
+            else [int(seed) + i for i in range(self.num_envs)]
+            if isinstance(seed, int | np.integer)
+            else list(seed)
+        )
+        if len(seeds) != self.num_envs:
+            raise ConfigError(
+                f"{self.num_envs} seeds are needed", field="seed", value=seeds, remedy="pass one number, or one for each conversation"
+            )
+        started = self.batch.reset(list(chosen), dict(enumerate(seeds)), options)
         self._ended[list(chosen)] = False
         infos: dict[str, Any] = {}
         observations = []
@@ -82,12 +94,21 @@ class FocalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         return self._stack(observations), infos
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        chosen = list(gymnasium.vector.utils.iterate(self.action_space, actions)) if not isinstance(actions, list | tuple) else list(actions)
+        chosen = (
+            list(gymnasium.vector.utils.iterate(self.action_space, actions)) if not isinstance(actions, list | tuple) else list(actions)
+        )
         if len(chosen) != self.num_envs:
-            raise ConfigError(f"{self.num_envs} actions are needed", field="actions", value=len(chosen), remedy="pass one action for each conversation")
+            raise ConfigError(
+                f"{self.num_envs} actions are needed", field="actions", value=len(chosen), remedy="pass one action for each conversation"
+            )
         again = [int(i) for i in np.flatnonzero(self._ended)] if self.autoreset_mode == AutoresetMode.NEXT_STEP else []
         if self.autoreset_mode == AutoresetMode.DISABLED and self._ended.any():
-            raise ConfigError("conversations have ended", field="actions", value=np.flatnonzero(self._ended).tolist(), remedy="reset them with options={'reset_mask': mask}")
+            raise ConfigError(
+                "conversations have ended",
+                field="actions",
+                value=np.flatnonzero(self._ended).tolist(),
+                remedy="reset them with options={'reset_mask': mask}",
+            )
         outcomes = self.batch.step({i: chosen[i] for i in range(self.num_envs) if i not in again})
         if again:
             for i, (observation, info) in self.batch.reset(again, {}).items():
@@ -119,10 +140,12 @@ class FocalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
 
     def _stack(self, observations: list[Any]) -> Any:
         if isinstance(self.single_observation_space, gymnasium.spaces.Box):
-            return concatenate(self.single_observation_space, observations, create_empty_array(self.single_observation_space, self.num_envs))
+            return np.stack(observations)
         # text does not stack into arrays: dict of tuples and stacked features
         return {
-            name: np.stack([o[name] for o in observations]) if isinstance(space, gymnasium.spaces.Box) else tuple(o[name] for o in observations)
+            name: np.stack([o[name] for o in observations])
+            if isinstance(space, gymnasium.spaces.Box)
+            else tuple(o[name] for o in observations)
             for name, space in self.single_observation_space.spaces.items()  # type: ignore[attr-defined]
         }
 

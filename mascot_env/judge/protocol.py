@@ -145,7 +145,9 @@ def _checked(answer: Verdicts, case: Case, name: str) -> Verdicts:
         if isinstance(verdict, Score | Abstain | JudgeError):
             out[c.id] = verdict
         else:
-            out[c.id] = JudgeError("unparseable", f"judge {name!r} gave {type(verdict).__name__} for {c.id!r}; return a Score, an Abstain or a JudgeError")
+            out[c.id] = JudgeError(
+                "unparseable", f"judge {name!r} gave {type(verdict).__name__} for {c.id!r}; return a Score, an Abstain or a JudgeError"
+            )
     return out
 
 

@@ -7,10 +7,10 @@ instruments for the scripted grade; neither knows what helps a person.
 
 | criterion | `ScriptedJudge` | `HeldOutScriptedJudge` |
 |---|---|---|
-| consistency, fidelity | share of turns with an act in character (0.6), own share of persona markers (0.4) | probability of the right speaker under naive Bayes over the cards |
-| relevance | needs answered (F1 of voiced and answered needs, 0.7), word overlap with the message (0.3) | trigram likeness of the replies to wordings that answer the message, relative to all acts |
+| consistency, fidelity | turns with an act in character (0.6), own persona markers (0.4) | P(right speaker), naive Bayes over the cards |
+| relevance | F1 of voiced and answered needs (0.7), word overlap (0.3) | trigram likeness to wordings that answer the message |
 | originality | new lemmas (0.5), 1 - repeated 4-grams (0.3), words of the situation (0.2) | compressed size that the block adds, against its size alone |
-| engagement, social_contribution | turns that answer a voiced need not answered before (0.7) and do not only agree (0.3) | likeness as above, of the worst turn (0.6); variety of word pairs (0.4) |
+| engagement, social_contribution | turns newly answering a voiced need (0.7), not only agreeing (0.3) | worst turn likeness (0.6), word-pair variety (0.4) |
 | emotional_expressiveness | affect words per reply, in the user's valence | smoothed log-odds of affect words |
 | empathetic_support | needs answered (0.6), affect (0.4) | likeness to wordings that answer the message |
 """
@@ -128,7 +128,13 @@ def _affect(reply: str, valence: str | None) -> float:
     lexicon, tokens = text.lexicon(), text.analyse(reply).words
     positive = sum(w in lexicon["positive"] for w in tokens)
     negative = sum(w in lexicon["negative"] for w in tokens)
-    right, wrong = (positive, negative) if valence == "positive" else (negative + 0.5 * positive, 0.5 * positive) if valence == "negative" else (positive + negative, 0)
+    right, wrong = (
+        (positive, negative)
+        if valence == "positive"
+        else (negative + 0.5 * positive, 0.5 * positive)
+        if valence == "negative"
+        else (positive + negative, 0)
+    )
     return min(max(right - 0.5 * wrong, 0.0) / 2.0, 1.0)
 
 

@@ -45,7 +45,7 @@ def diagnose(error: BaseException, secret: str = "") -> Diagnosis:
 
 def _status(error: openai.APIStatusError, secret: str) -> Diagnosis:
     status, codes = error.status_code, _codes(error)
-    label = f"HTTP {status}" + "".join(f" {code}" for code in codes)
+    label = scrub(" ".join([f"HTTP {status}", *codes]), secret)
     if status in (401, 402, 403) or any(code in NO_MONEY for code in codes):
         return Diagnosis("refused", f"{label}: check the API key, its permissions and its quota")  # such bodies quote parts of the key
     said = f"{label}: {scrub(error.message, secret)}"

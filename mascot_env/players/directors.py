@@ -173,7 +173,10 @@ class GreedyDirector(_ViewDirector):
     def decide(self, view: View) -> Directive:
         tone = self.tone or view.domain.tones[0].id
         options = [Directive(p.agent, act, tone) for p in view.domain.personas for act in p.acts]
-        views = [dataclasses.replace(view, agent=d.speaker, directive=d, transcript=view.transcript.append(Turn(DIRECTOR, "", d))) for d in options]
+        views = [
+            dataclasses.replace(view, agent=str(d.speaker), directive=d, transcript=view.transcript.append(Turn(DIRECTOR, "", d)))
+            for d in options
+        ]
         replies = self.speakers.act([{} for _ in views], [{"view": v} for v in views])
         worth = self._worth(view, [(v, d, reply) for v, d, reply in zip(views, options, replies, strict=True)])
         best = max(range(len(options)), key=lambda i: worth[i])

@@ -60,7 +60,12 @@ class Team(Mapping[str, Policy]):
         """A team from one Director, one policy for all speakers (or one each), and a user."""
         each = dict(speakers) if isinstance(speakers, Mapping) else dict.fromkeys(domain.agents, speakers)
         if missing := [a for a in domain.agents if a not in each]:
-            raise ConfigError("speakers without a policy", field="speakers", value=missing, remedy="pass one policy for all, or a mapping that names each agent")
+            raise ConfigError(
+                "speakers without a policy",
+                field="speakers",
+                value=missing,
+                remedy="pass one policy for all, or a mapping that names each agent",
+            )
         return cls({DIRECTOR: director, USER: user, **each}, name)
 
     def __getitem__(self, agent: str) -> Policy:

@@ -69,13 +69,23 @@ def test_valid_rewards_do_matter() -> None:
 
 def filled(rewards: list[float], invalid: list[int]) -> ValidRolloutBuffer:
     """One conversation of three decisions, values 0.1, 0.2, 0.3, ending after the third; gamma 0.9, lambda 0.8."""
-    buffer = ValidRolloutBuffer(len(rewards), spaces.Box(-1, 1, (2,)), spaces.Discrete(2), device="cpu", gamma=0.9, gae_lambda=0.8, n_envs=1)
+    buffer = ValidRolloutBuffer(
+        len(rewards), spaces.Box(-1, 1, (2,)), spaces.Discrete(2), device="cpu", gamma=0.9, gae_lambda=0.8, n_envs=1
+    )
     for t, reward in enumerate(rewards):
         for i in invalid:
             if i == t:
                 buffer.invalid[t, 0] = True
         start = np.array([t == 0])
-        buffer.add(np.zeros((1, 2)), np.zeros((1, 1)), np.array([reward]), start, torch.tensor([0.1 * (t + 1)]), torch.tensor([-0.5]), action_masks=np.ones((1, 2)))
+        buffer.add(
+            np.zeros((1, 2)),
+            np.zeros((1, 1)),
+            np.array([reward]),
+            start,
+            torch.tensor([0.1 * (t + 1)]),
+            torch.tensor([-0.5]),
+            action_masks=np.ones((1, 2)),
+        )
     buffer.compute_returns_and_advantage(torch.tensor([9.9]), np.array([True]))
     return buffer
 

@@ -23,7 +23,15 @@ def test_demo_writes_what_it_says(tmp_path: Path, capsys: pytest.CaptureFixture[
     code = demo.main([*SMALL, "--out", str(out), "--json"])
     figures = last_json(capsys.readouterr().out)
     assert code == (0 if figures["beats_round_robin"] and figures["beats_random"] else 1)
-    for name in ("manifest.json", "episodes.jsonl", "table.md", "table.json", "learning_curve.png", "metrics.jsonl", "director.safetensors"):
+    for name in (
+        "manifest.json",
+        "episodes.jsonl",
+        "table.md",
+        "table.json",
+        "learning_curve.png",
+        "metrics.jsonl",
+        "director.safetensors",
+    ):
         assert (out / name).stat().st_size > 0, name
     rows = list(RunFolder.open(out).episodes())
     assert len(rows) == 4 * len(figures["directors"])
@@ -68,10 +76,29 @@ def test_demo_needs_two_splits(tmp_path: Path) -> None:
 
 
 def test_bench_director_resumes_and_refuses_other_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--seeds", "2", "--steps", "2048", "--workers", "2", "--test", "4", "--longest-cycle", "1", "--out", str(tmp_path), "--json"]
+    arguments = [
+        "--seeds",
+        "2",
+        "--steps",
+        "2048",
+        "--workers",
+        "2",
+        "--test",
+        "4",
+        "--longest-cycle",
+        "1",
+        "--out",
+        str(tmp_path),
+        "--json",
+    ]
     folder = tmp_path / "support"
     folder.mkdir()
-    manner = {"anchor_0": ["reflect_feeling", "calm"], "catalyst_0": ["reframe", "calm"], "beacon_0": ["celebrate", "calm"], "guide_0": ["make_plan", "calm"]}
+    manner = {
+        "anchor_0": ["reflect_feeling", "calm"],
+        "catalyst_0": ["reframe", "calm"],
+        "beacon_0": ["celebrate", "calm"],
+        "guide_0": ["make_plan", "calm"],
+    }
     (folder / "manner.json").write_text(json.dumps({"config": {"domain": "support"}, "result": manner}))  # the tuning stage is the demo's
     bench_director.main(arguments)
     first = last_json(capsys.readouterr().out)

@@ -217,7 +217,7 @@ def test_the_key_shows_nowhere(
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     caplog.set_level(logging.DEBUG)
     echo = f"bad key {KEY} and Bearer {KEY} and {KEY[:14]}*** and sk-{KEY[-9:]}"
-    with FakeServer(lambda body, _: error(int(body["messages"][0]["content"]), echo)) as server:
+    with FakeServer(lambda body, _: error(int(body["messages"][0]["content"]), echo, KEY)) as server:
         llm = EndpointLLM("m", server.url, max_attempts=2, **FAST)
         out = llm.generate(ask("401", "400", "404", "429", "500"))
         scores = llm.score_choices(ask("400"), ["1"])

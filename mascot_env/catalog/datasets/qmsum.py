@@ -14,6 +14,7 @@ specific query without any usable span (`span_unusable`, see above). Span ends a
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,11 +24,12 @@ from typing import Any
 from mascot_env.catalog.datasets import excerpts, reading
 from mascot_env.catalog.datasets.report import Loaded, Tally
 from mascot_env.errors import CatalogError, ConfigError
-from mascot_env.types import Scenario, Split
+from mascot_env.types import SPLITS, Scenario, Split
 
 SOURCE = "qmsum"
 GROUPS = ("academic", "product", "committee")
 _FILES: dict[str, Split] = {"train.jsonl": "train", "val.jsonl": "valid", "valid.jsonl": "valid", "test.jsonl": "test"}
+_KEYS = ('"meeting_transcripts"', '"specific_query_list"', '"topic_list"')
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _INTEGER = re.compile(r"\s*-?[0-9]{1,9}\s*")
 _LISTS = (("specific_query_list", "specific"), ("general_query_list", "general"))
@@ -80,24 +82,28 @@ def load_qmsum(path: str | Path, split: str | None = None, *, domain: str | None
 
 
 def looks_like(path: Path) -> bool:
-    """Whether a folder has the layout, or a file's first bytes hold a key of the schema."""
+    """Whether a folder has the layout, or one of a file's first lines is a JSON object with a key of the schema."""
     if path.is_dir():
         return bool(_folders(path, None))
-    head = reading.read_head(path).lstrip()
-    return head.startswith(b"{") and any(key in head for key in (b'"meeting_transcripts"', b'"specific_query_list"', b'"topic_list"'))
+    try:
+        return any(text.startswith("{") and any(key in text for key in _KEYS) for _, text in itertools.islice(reading.read_lines(path), 50))
+    except CatalogError:
+        return False
 
 
 def _has_files(folder: Path) -> bool:
     return any((folder / name).is_file() for name in _FILES)
 
 
-def _group_of(path: Path) -> str | None:
-    """The domain that the nearest folder of a path is named after."""
-    return next((part.lower() for part in reversed(path.resolve().parts[-4:]) if part.lower() in GROUPS), None)
+def _group_of(folder: Path) -> str | None:
+    """The domain that a folder, or the one above a folder `jsonl`, is named after."""
+    folder = folder.resolve()
+    name = (folder.parent if folder.name == "jsonl" else folder).name.lower()
+    return name if name in GROUPS else None
 
 
 def _folders(path: Path, domain: str | None) -> list[tuple[Path, str | None]]:
-    """The folders that hold split files, with their domains: those of all domains, or else the path's own."""
+    """The folders that hold split files, with their domains where these are named: those of all domains, or the path's own."""
     for base in (path / "data", path):
         found: dict[str, Path] = {}
         for group in GROUPS:
@@ -107,37 +113,37 @@ def _folders(path: Path, domain: str | None) -> list[tuple[Path, str | None]]:
                 found[group] = place
         if found:
             return [(place, group) for group, place in found.items() if domain in (None, group)]
-    return [(place, domain or _group_of(place)) for place in (path / "jsonl", path) if _has_files(place)][:1]
+    return [(place, _group_of(place)) for place in (path / "jsonl", path) if _has_files(place)][:1]
 
 
 def _files(path: Path, split: Split | None, domain: str | None) -> list[tuple[Path, str, Split]]:
-    if path.is_dir():
-        folders = _folders(path, domain)
-        found = [(d / n, g, s) for d, g in folders for n, s in _FILES.items() if split in (None, s) and (d / n).is_file()]
-        if not found:
-            looked = (
-                f"data/{{Academic,Product,Committee}}/jsonl/{{train,val,test}}.jsonl (split {split or 'any'}, domain {domain or 'any'})"
-            )
-            raise CatalogError(
-                f"the folder holds no {looked}",
-                file=str(path),
-                remedy="pass the root folder of QMSum, its data folder, or a domain's folder",
-            )
-    else:
+    """The files to read, with domain and split. The two are taken from the path, or else from the arguments."""
+    if not path.is_dir():
         next(reading.read_lines(path), None)  # a file of the wrong kind is refused for that, not for its name
         if not looks_like(path):
-            remedy = "pass a .jsonl file of QMSum, or its folder"
-            raise CatalogError(
-                "not a QMSum file: it does not begin with a JSON object that has meeting_transcripts", file=str(path), line=1, remedy=remedy
-            )
-        found = [(path, domain or _group_of(path.parent), reading.split_of(path, split))]
-    return [(file, _known(group, file), part) for file, group, part in found]
+            what = "not a QMSum file: none of its first lines is a JSON object with meeting_transcripts"
+            raise CatalogError(what, file=str(path), line=1, remedy="pass a .jsonl file of QMSum, or its folder")
+        return [(path, _agree(_group_of(path.parent), domain, path), reading.split_of(path, split))]
+    found: list[tuple[Path, str, Split]] = []
+    for folder, group in _folders(path, domain):
+        for part in SPLITS if split is None else (split,):
+            file = next((folder / name for name, of in _FILES.items() if of == part and (folder / name).is_file()), None)
+            if file is not None:
+                found.append((file, _agree(group, domain, file), part))
+    if not found:
+        looked = "data/{Academic,Product,Committee}/jsonl/{train,val,test}.jsonl"
+        what = f"the folder holds none of {looked} (split {split or 'any'}, domain {domain or 'any'})"
+        raise CatalogError(what, file=str(path), remedy="pass the root folder of QMSum, its data folder, or a domain's folder")
+    return found
 
 
-def _known(group: str | None, file: Path) -> str:
-    if group is None:
+def _agree(named: str | None, domain: str | None, file: Path) -> str:
+    """The domain that the path names, or else the argument."""
+    if named is not None and domain not in (None, named):
+        raise ConfigError(f"{file} is of the domain {named!r}", field="domain", value=domain, remedy="leave the argument out")
+    if named is None and domain is None:
         raise ConfigError(f"the path {file} names no domain of QMSum", field="domain", remedy=f"pass domain=, one of {', '.join(GROUPS)}")
-    return group
+    return named or domain or ""
 
 
 def _meeting_ids(file: Path) -> list[str]:
