@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mascot_env.commands import options, play, show
 from mascot_env.commands.options import natural, option, positive
@@ -14,6 +13,7 @@ from mascot_env.commands.tally import collect, means, reason, scores_of
 
 if TYPE_CHECKING:
     from mascot_env.envs.dialogue import DialogueEnv
+    from mascot_env.players.policy import Policy
     from mascot_env.types import Scenario
 
 CARE = (
@@ -61,7 +61,7 @@ def run(config: Config) -> int:
     return 1 if failed else 0
 
 
-def _prepare(config: Config) -> tuple[DialogueEnv, Any]:
+def _prepare(config: Config) -> tuple[DialogueEnv, dict[str, Policy]]:
     """The environment, in which the user is stepped from outside, and who plays the others."""
     from mascot_env import catalog
     from mascot_env import judge as judges
@@ -71,9 +71,8 @@ def _prepare(config: Config) -> tuple[DialogueEnv, Any]:
 
     domain = catalog.domain(config.domain)
     director, speakers = resolve.resolve_director(config.director, domain), resolve.resolve_speakers(config.speakers, domain)
-    each = dict(speakers) if isinstance(speakers, Mapping) else dict.fromkeys(domain.agents, speakers)
     judge = judges.resolve(None if config.judge == "none" else config.judge)
-    return DialogueEnv(domain=domain, judge=judge, split=None, max_rounds=config.max_rounds), {DIRECTOR: director, **each}
+    return DialogueEnv(domain=domain, judge=judge, split=None, max_rounds=config.max_rounds), {DIRECTOR: director, **dict.fromkeys(domain.agents, speakers)}
 
 
 def _opened_by_person(domain: str) -> Scenario | None:
@@ -106,7 +105,7 @@ def _line() -> str:
     return text.strip()
 
 
-def _converse(env: DialogueEnv, team: Any, conversation: show.Conversation) -> str:
+def _converse(env: DialogueEnv, team: dict[str, Policy], conversation: show.Conversation) -> str:
     """Everybody acts in turn until somebody leaves or a limit ends it; gives the reason."""
     from mascot_env.types import USER
 

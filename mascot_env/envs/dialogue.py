@@ -223,7 +223,7 @@ class DialogueEnv(AECEnv[str, Any, Any]):
         if isinstance(action, Directive):
             self._check_directive(action)
             return Turn(DIRECTOR, "", action, round=self._round)
-        if form == "text" or (isinstance(action, Completion) and not action.ok):  # a model that failed, whatever the form
+        if form == "text" or (isinstance(action, Completion) and not action.ok and action.stop != "empty"):  # a model that failed, whatever the form
             turn = self._read_speech(DIRECTOR, action)
             directive = directives.parse(turn.text, self.domain)
             if directive is None or (directive.speaker is not None and not self._may_speak(directive.speaker)):
@@ -351,7 +351,7 @@ class DialogueEnv(AECEnv[str, Any, Any]):
                 remedy="pass any string; every string is legal",
             )
         flags: list[str] = []
-        if completion is not None and not completion.ok:
+        if completion is not None and not completion.ok and completion.stop != "empty":  # saying nothing is a turn, not a failure
             flags.append("failed")
         if not said.isascii() and any("\ud800" <= ch <= "\udfff" for ch in said):
             said = said.encode("utf-8", "replace").decode("utf-8")

@@ -105,6 +105,8 @@ def restore(env: DialogueEnv, state: Mapping[str, Any]) -> None:
         ]
         for item in state["due"]:
             _submit_again(env, item)
+    except StateError:
+        raise
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise StateError(f"the state is damaged ({type(error).__name__}: {error})", remedy="restore what save_state gave") from error
     _refresh_infos(env)

@@ -97,13 +97,14 @@ def paraphrase(text: str, rng: np.random.Generator) -> str:
 
 
 def speech(kind: str, agent: str, topic: tuple[str, ...], voice: float, sentences: int, last: str | None, rng: np.random.Generator) -> str:
+    """What is said. `last`: what another speaker said just before, where this turn is to echo or to agree."""
     if kind == "generic":
         return " ".join(fill(pick(GENERIC_FRAMES, rng), agent, topic, 0.0, rng, common=12) for _ in range(sentences))
-    if kind == "echo" and last is not None and rng.random() < 0.8:
+    if kind == "echo" and last is not None:
         return paraphrase(last, rng)
-    if kind == "agree" and last is not None and rng.random() < 0.8:
-        heard = tuple(w.strip(".,:;!?()") for w in last.split() if len(w) > 5) or topic
-        return " ".join(fill(pick(AGREEING, rng), agent, heard, voice, rng) for _ in range(sentences))
+    if kind == "agree" and last is not None:
+        words = tuple(w.strip(".,:;!?()") for w in last.split() if len(w) > 5) or topic
+        return " ".join(fill(pick(AGREEING, rng), agent, words, voice, rng) for _ in range(sentences))
     return healthy(agent, topic, voice, sentences, rng, plain=kind == "plain")  # plain: words of their own in common frames
 
 
@@ -125,7 +126,8 @@ def conversation(
         turns.append(Turn(USER, " ".join(fill(pick(USER_FRAMES, rng), USER, topic, 0.0, rng) for _ in range(2)), round=r))
         for _ in range(3):
             agent = choose(kind, last, rng)
-            text = speech(kind, agent, topic, max(0.0, voice - fade * spoken), sentences, text if last not in (None, agent) else None, rng)
+            heard = text if last not in (None, agent) and spoken % 4 else None  # three turns in four are faulty
+            text = speech(kind, agent, topic, max(0.0, voice - fade * spoken), sentences, heard, rng)
             turns += [Turn(DIRECTOR, "", Directive(agent), round=r), Turn(agent, text, round=r)]
             last, spoken = agent, spoken + 1
         turns.append(Turn(DIRECTOR, "", Directive(None), round=r))

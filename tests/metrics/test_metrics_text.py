@@ -77,9 +77,9 @@ def test_names_give_nobody_away() -> None:
 
 
 def test_permutation_p_is_uniform_without_voices_and_small_with() -> None:
-    """30 corpora with labels shuffled within scenarios: no p-value is favoured. Refitting gives about the same p."""
+    """20 corpora with labels shuffled within scenarios: no p-value is favoured. Refitting gives about the same p."""
     base, ps = planted.corpus("generic", 8, rounds=2, sentences=2), []
-    for i in range(30):
+    for i in range(20):
         guesses = m.predictions(base, shuffle=i)
         assert isinstance(guesses, m.Predictions)
         ps.append(rate(guesses, 99, seed=i).p or 0.0)

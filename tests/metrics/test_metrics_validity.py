@@ -16,7 +16,7 @@ from mascot_env.metrics.identifiability import rate
 from mascot_env.metrics.pieces import said
 from mascot_env.types import Transcript
 
-REPLICATES = 5
+REPLICATES = 4
 LONGER = {"turns twice as long": {"sentences": 6}, "twice as many turns": {"rounds": 8}}
 
 
@@ -150,8 +150,8 @@ def test_length_of_a_conversation_does_not_count(name: str, change: str) -> None
 @functools.cache
 def corpus_value(name: str, **options: float) -> float:
     if name == "separation":
-        return float(np.mean([PER_CORPUS[name](corpus("healthy", 60, **options, **({"seed": i} if i else {}))) for i in range(4)]))
-    return PER_CORPUS[name](corpus("healthy", 100, voice=0.35, **options))
+        return float(np.mean([PER_CORPUS[name](corpus("healthy", 60, **options, **({"seed": i} if i else {}))) for i in range(3)]))
+    return PER_CORPUS[name](corpus("healthy", 80, voice=0.35, **options))
 
 
 @pytest.mark.parametrize("change", LONGER)
