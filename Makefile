@@ -39,6 +39,7 @@ lint: setup  ## ruff, mypy on mascot_env, and the generated pages
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
 	@$(PY) -m experiments.environment_pages --check
+	@$(PY) -m experiments.readme --check
 
 bench: setup  ## overhead of the environment, as ratios within one run (1 minute)
 	@$(PY) -m experiments.benchmark
@@ -51,6 +52,7 @@ test-rllib:  ## RLlib on the act form, in an environment of its own (its lock pi
 
 pages: setup  ## rewrite the generated documentation
 	@$(PY) -m experiments.environment_pages
+	@$(PY) -m experiments.readme
 
 golden: setup  ## rewrite the golden playthroughs, after a change of behaviour that is meant
 	@$(PY) -m tests.envs.regenerate

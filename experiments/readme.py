@@ -89,12 +89,12 @@ def sections() -> dict[str, str]:
 def render(text: str) -> str:
     """The README with every generated part made anew."""
     for name, body in sections().items():
-        pattern = re.compile(rf"(<!-- begin {name} -->\n).*?(\n<!-- end {name} -->)", re.DOTALL)
+        pattern = re.compile(rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
         if not pattern.search(text):
             raise ConfigError(
                 "the README has no such part", field="README.md", value=name, remedy=f"add <!-- begin {name} --> and <!-- end {name} -->"
             )
-        text = pattern.sub(lambda m, body=body: m.group(1) + body + m.group(2), text)  # type: ignore[misc]
+        text = pattern.sub(lambda m, body=body: m.group(1) + body + "\n" + m.group(2), text)  # type: ignore[misc]
     return text
 
 

@@ -12,7 +12,7 @@ EXAMPLES = """examples:
   mascot envs --arguments       the arguments of pettingzoo.make("aec", "mascot/support-v0", ...), as Markdown
   mascot envs --json            the same as one JSON object
 """
-SHOWN = ("id", "kind", "domain", "actions", "observations", "agents", "description")
+SHOWN = ("id", "kind", "actions", "observations", "agents")
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ def run(config: Config) -> int:
 
     entries = registry.entries()
     if config.json:
-        rows = [{name: getattr(e, name) for name in SHOWN} for e in entries]
+        rows = [{name: getattr(e, name) for name in (*SHOWN, "domain", "description")} for e in entries]
         show.json_line({"command": "envs", "config": asdict(config), "environments": rows})
         return 0
-    show.table(SHOWN, [(e.id, e.kind, e.domain, e.actions, e.observations, ", ".join(e.agents), e.description) for e in entries])
+    show.table(SHOWN, [(e.id, e.kind, e.actions, e.observations, " ".join(e.agents)) for e in entries])
     return 0
 
 

@@ -49,10 +49,10 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
             print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    drawn = Table(*headers)
+    drawn = Table(*(Column(h, overflow="fold", no_wrap=i == 0) for i, h in enumerate(headers)))  # the first column is there to be copied
     for row in cells:
         drawn.add_row(*(Text(cell) for cell in row))
     Console(highlight=False).print(drawn)

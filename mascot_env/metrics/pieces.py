@@ -82,16 +82,20 @@ def _name_pattern(names: frozenset[str]) -> re.Pattern[str] | None:
 
 
 def pieces(text: str, size: int = SIZE, *, cover: bool = False) -> list[str]:
-    """The pieces of a text, punctuation kept: runs of `size` words, evenly spread; a shorter text is one piece, an empty one none.
+    """The pieces of a text, punctuation kept: runs of `size` words; a shorter text is one piece, an empty one none.
 
-    As many as fit side by side (fewer than `size` words are left over), or with `cover` as many as hold every word, overlapping.
+    As many as fit side by side, the words left over being split between start and end by a hash of the text, so that neither
+    openings nor sentence starts are seen more often in short texts; or with `cover` as many as hold every word, overlapping.
     """
     starts = [m.start() for m in WORD.finditer(text)]
     if len(starts) <= size:
         return [text.strip()] if starts else []
     slack = len(starts) - size
-    last = -(-slack // size) if cover else len(starts) // size - 1
-    return [_run(text, starts, slack * i // last if last else 0, size) for i in range(last + 1)]
+    if cover:
+        last = -(-slack // size)
+        return [_run(text, starts, slack * i // last, size) for i in range(last + 1)]
+    shift = digest("metrics", "shift", text) % (len(starts) % size + 1)
+    return [_run(text, starts, shift + size * i, size) for i in range(len(starts) // size)]
 
 
 def random_piece(turn: Said, size: int = SIZE, seed: int = 0) -> str:

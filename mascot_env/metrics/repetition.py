@@ -65,8 +65,11 @@ class Reference:
         return float(np.quantile(self.cosines, PERCENTILE ** (1.0 / max(comparisons, 1))))
 
 
-def repeated_shares(transcript: Transcript, reference: Reference) -> list[tuple[Said, float]]:
-    """For each speaker's turn with an earlier turn of another agent: the share of its pieces that repeat one of those turns."""
+def repeated_shares(transcript: Transcript, reference: Reference) -> list[tuple[Said, float, bool]]:
+    """For each speaker's turn with an earlier turn of another agent: the share of its pieces that repeat one of those turns.
+
+    The third item says whether other agents had said as much as LOOK_BACK pieces by then.
+    """
     turns = said(transcript, reference.names)
     cut = [pieces(turn.text, reference.size, cover=True) for turn in turns]
     vectors = [[reference.idf.vector(piece) for piece in parts] for parts in cut]
@@ -80,7 +83,7 @@ def repeated_shares(transcript: Transcript, reference: Reference) -> list[tuple[
                 _close(vector, recent, threshold) or _contained(piece, [turns[j].text for j in earlier])
                 for piece, vector in zip(cut[i], vectors[i], strict=True)
             ]
-            out.append((turn, sum(hits) / len(hits)))
+            out.append((turn, sum(hits) / len(hits), len(recent) == LOOK_BACK))
     return out
 
 
@@ -97,13 +100,16 @@ def redundancy_of(transcript: Transcript, reference: Reference | NotMeasured) ->
     """The share of speakers' turns that repeat an earlier turn of another agent.
 
     A turn repeats where its TF-IDF cosine with one of those turns lies above the 95th percentile of cross-scenario pairs, or
-    more than half of its 4-grams stand in one of them. Two adjustments keep length out: a turn is compared piece by piece and
-    counts with the share of its pieces that repeat (turns of one piece count 0 or 1), and the percentile is the one of the
-    largest of as many unrelated pairs as there are comparisons, so that unrelated talk scores 5 % in conversations of any length.
+    more than half of its 4-grams stand in one of them. Three adjustments keep length out. A turn is compared piece by piece and
+    counts with the share of its pieces that repeat (turns of one piece count 0 or 1). Cosines are taken with the LOOK_BACK latest
+    pieces of other agents only (4-grams with all earlier turns), and turns with less than that before them count only where
+    a conversation has no others. The percentile is that of the largest of as many unrelated pairs as there are comparisons, so
+    that unrelated talk scores 5 %. Talk on a shared topic scores more: compare with a baseline, not with 0.
     """
     if isinstance(reference, NotMeasured):
         return reference
-    shares = [share for _, share in repeated_shares(transcript, reference)]
+    found = repeated_shares(transcript, reference)
+    shares = [share for _, share, full in found if full] or [share for _, share, _ in found]
     return sum(shares) / len(shares) if shares else NotMeasured("no turn has an earlier turn of another agent")
 
 

@@ -78,8 +78,6 @@ def test_a_failed_verdict_truncates_for_all_and_pays_nobody(fault: str) -> None:
     assert env.infos["anchor_0"]["reward_valid"] is False and reason in env.infos["anchor_0"]["reward_reason"]
     assert env._cumulative_rewards == dict.fromkeys(env.possible_agents, 0.0)
     assert env.counts["judge_failed"] == 1
-    seen = {agent: env.last()[1:4] for agent in env.agent_iter() if env.step(None) is None and False or True and agent in env.agents}
-    assert not env.agents or seen  # pragma: no cover
 
 
 def test_dead_agents_leave_one_by_one() -> None:
@@ -159,7 +157,13 @@ def test_rendering_a_failure_neutralises_its_message() -> None:
 # ---------------------------------------------------------------------- models
 
 
-@pytest.mark.parametrize("stop", ["timeout", "unreachable", "empty", "refused"])
+def test_a_model_that_says_nothing_has_taken_its_turn() -> None:
+    env = started(judge=FixedJudge())
+    talk(env, ANCHOR, Completion("", stop="empty"))
+    assert env.end_reason is None and env.transcript[-1].flags == ("empty",) and env.rewards["anchor_0"] == pytest.approx(-0.9)
+
+
+@pytest.mark.parametrize("stop", ["timeout", "unreachable", "overflow", "refused"])
 def test_a_failed_completion_truncates_and_is_never_speech(stop: str) -> None:
     judge = FixedJudge()
     env = started(judge=judge)
@@ -260,12 +264,10 @@ def test_wrong_speech_changes_nothing(action: Any) -> None:
     unchanged(started(director="text"), action)
 
 
-@pytest.mark.parametrize("action", [None, -1, 12, 1.0, "reflect_feeling", [1, 2], (0, 5), (0, None, 0), (99, "text"), b"", {}, True], ids=str)
+@pytest.mark.parametrize("action", [None, -1, 12, 1.0, [1, 2], (0, 5), [0, "text", 0], (99, "text"), b"", {}, True], ids=str)
 def test_wrong_acts_change_nothing(action: Any) -> None:
     env = started(action="act")
     env.step(ANCHOR)
-    if action == (0, None, 0):
-        action = [0, "text", 0]
     unchanged(env, action)
 
 
@@ -278,13 +280,29 @@ def test_directives_with_unknown_names_change_nothing(directive: Directive) -> N
     unchanged(started(), directive)
 
 
-def test_masked_speakers_change_nothing() -> None:
-    for form, again in (("discrete", ANCHOR), ("flat", 1)):
-        env = started(allow_repeat=False, director=form)
-        talk(env, again, "One.")
-        assert not env.action_masks()[1]
-        unchanged(env, again)
-        env.step(0 if form == "flat" else HAND_BACK)
+@pytest.mark.parametrize(("form", "again", "back"), [("discrete", ANCHOR, HAND_BACK), ("flat", 1, 0)])
+def test_masked_speakers_change_nothing(form: str, again: Any, back: Any) -> None:
+    env = started(allow_repeat=False, director=form)
+    talk(env, again, "One.")
+    assert env.action_masks().tolist() == [i != 1 for i in range(21)] if form == "discrete" else not env.action_masks()[1:49].any()
+    unchanged(env, again)
+    unchanged(env, Directive("anchor_0", "reframe"))
+    talk(env, back, "Go on.", again)
+    assert env.agent_selection == "anchor_0"  # in a new block it may
+
+
+def test_a_masked_directive_in_words_hands_the_floor_back() -> None:
+    env = started(allow_repeat=False, director="text", judge=FixedJudge(3.0, 3.0))
+    talk(env, "Agent: Anchor.", "One.", "Agent: Anchor.")
+    assert env.agent_selection == USER and env.transcript[-1].flags == ("masked",) and env.counts["masked"] == 1
+
+
+def test_writing_into_a_mask_alters_nobody_elses() -> None:
+    env = started()
+    seen = env.observe(DIRECTOR)["action_mask"]
+    seen[0][:] = 0
+    env.infos[DIRECTOR]["action_mask"][1][:] = 0
+    assert env.action_masks().all() and all(part.all() for part in env.observe(DIRECTOR)["action_mask"])
 
 
 def test_what_numpy_gives_is_taken() -> None:
@@ -342,7 +360,8 @@ def test_any_string_is_a_legal_turn(name: str) -> None:
 
 
 def test_directives_that_cannot_be_read_hand_the_floor_back() -> None:
-    for text in ("", "Anchor, go!", "Agent: Nobody. Action: reframe.", "{" * 5000, '{"agent": 5}', '{"agent": null, "action": "x"}', "\x00", "Agent:" * 300):
+    texts = ("", "Anchor, go!", "Agent: Nobody Special. Action: reframe.", "{" * 5000, '{"agent": 5}', '{"agent": null, "action": "x"}', "\x00", "Agent:" * 300)
+    for text in texts:
         env = started(director="text")
         talk(env, text)
         assert env.agent_selection == USER and "unparseable" in env.transcript[-1].flags and env.counts["unparseable"] == 1
@@ -417,8 +436,9 @@ def test_an_unknown_scenario_does_not_shift_what_is_drawn_next() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"director": "loud"}, {"action": "dance"}, {"observation": "all"}, {"split": "holdout"}, {"max_rounds": 0}, {"block_turns": -1}, {"max_chars": 1.5}, {"max_cycles": 0},
-        {"team_weight": 2.0}, {"eta": -0.1}, {"eta": math.nan}, {"team_weight": math.nan}, {"scenarios": ()}, {"embed_size": 3}, {"max_words": -3}, {"max_rounds": True},
+        {"director": "loud"}, {"action": "dance"}, {"observation": "all"}, {"split": "holdout"}, {"max_rounds": 0}, {"max_rounds": True},
+        {"block_turns": -1}, {"max_chars": 1.5}, {"max_cycles": 0}, {"max_words": -3}, {"team_weight": 2.0}, {"team_weight": math.nan},
+        {"eta": -0.1}, {"eta": math.nan}, {"scenarios": ()}, {"embed_size": 3},
     ],
     ids=str,
 )  # fmt: skip
@@ -435,3 +455,9 @@ def test_a_user_that_leaves_ends_it_for_all() -> None:
     env = started()
     play(env, scripted_team())
     assert env.end_reason in ("closed", "max_rounds")
+
+
+def test_act_form_takes_bare_words_too() -> None:
+    env = started(action="act")
+    talk(env, ANCHOR, "Words of a text policy.")
+    assert env.transcript[-1].text == "Words of a text policy." and env.transcript[-1].flags == ()

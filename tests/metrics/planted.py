@@ -24,7 +24,11 @@ COMMON_FRAMES = (
     "You {v} it, and the {t} has a {c}.",
 )
 FRAMES = {
-    "anchor_0": ("It is so {c}, and the {t} will {v}.", "Mm, how {c} it must be with that {t}, you {v}.", "Such a {t} is {c}, it may {v} and {v}."),
+    "anchor_0": (
+        "It is so {c}, and the {t} will {v}.",
+        "Mm, how {c} it must be with that {t}, you {v}.",
+        "Such a {t} is {c}, it may {v} and {v}.",
+    ),
     "catalyst_0": ("What if the {t} did {v} instead: {c}?", "But why would you {v} a {t}, when {c}?", "Or might {c} rather {v} the {t}?"),
     "beacon_0": ("You can {v} this {t} - {c}!", "Look: {c} and {t} are yours to {v}!", "All of us {v} your {t}, and more {c}!"),
     "guide_0": ("First {v} the {t}; then {c} it.", "After that, {v} one {c} on the {t}.", "Then {v}, (from {c}) to {t}, by now."),
@@ -34,7 +38,13 @@ GENERIC_FRAMES = (
     "It is {c} to {v} about the {t} at your own {c}.",
     "I am here for you and the {t}, please {v} with {c}.",
 )
-AGREEING = ("I agree with {name}.", "Well said, and so true about the {t}.", "I second that, {name}.", "Could not agree more on the {t}.", "Nothing to add.")
+AGREEING = (
+    "I agree with {name}.",
+    "Well said, and so true about the {t}.",
+    "I second that, {name}.",
+    "Could not agree more on the {t}.",
+    "Nothing to add.",
+)
 USER_FRAMES = ("My {t} is too much for me and the {t}.", "I do not know about the {t} or my {c}.", "Yes, the {t} is still there, {c}.")
 
 
@@ -42,10 +52,11 @@ USER_FRAMES = ("My {t} is too much for me and the {t}.", "I do not know about th
 def stock(key: str, size: int) -> tuple[str, ...]:
     """Made-up words, two or three syllables long."""
     rng = generator("planted", "words", key)
-    onsets, vowels = ["b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "t", "v", "z", "st", "br", "pl", "gr"], ["a", "e", "i", "o", "u"]
+    onsets, vowels = ("b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "t", "v", "z", "st", "br", "pl", "gr"), "aeiou"
     made: dict[str, None] = {}
     while len(made) < size:
-        made["".join(rng.choice(onsets) + rng.choice(vowels) for _ in range(rng.integers(2, 4))) + str(rng.choice(["n", "m", "k", "p"]))] = None
+        syllables = [pick(onsets, rng) + pick(vowels, rng) for _ in range(rng.integers(2, 4))]
+        made["".join(syllables) + pick("nmkp", rng)] = None
     return tuple(made)
 
 

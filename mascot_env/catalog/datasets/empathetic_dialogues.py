@@ -32,7 +32,8 @@ MAX_ID = 80
 _SELFEVAL = re.compile(r"[\d|_]*")
 
 Row = tuple[int, list[str]]  # line number, fields
-Wrong = tuple[str, str, str]  # reason, value, message; the reason is also the field
+Wrong = tuple[str, str, str]  # reason, value, message
+_FIELDS = {"fields": "row", "emotion": "context", "duplicate_utterance": "utterance_idx"}  # where the reason is not the column
 
 
 @dataclass(slots=True)
@@ -155,8 +156,7 @@ def _drafts(rows: Iterable[Row], valences: Mapping[str, str], tally: Tally) -> d
                 draft.turns[int(index)] = (speaker.strip(), _text(utterance))
                 continue
             wrong = ("duplicate_utterance", index, "the dialogue already has an utterance with this index")
-        where = wrong[0] if wrong[0] in COLUMNS else ("utterance_idx" if wrong[0] == "duplicate_utterance" else "row")
-        tally.note(wrong[0], f"{wrong[2]}; the row is left out", line=line, field=where, value=wrong[1])
+        tally.note(wrong[0], f"{wrong[2]}; the row is left out", line=line, field=_FIELDS.get(wrong[0], wrong[0]), value=wrong[1])
     tally.read += len(seen)
     return drafts
 

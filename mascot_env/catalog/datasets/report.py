@@ -120,7 +120,7 @@ class Tally:
         if self.kept:
             return self.report()
         first = self.problems[0] if self.problems else None
-        why = f"the first problem is: {first.message}, seen {first.value or 'nothing'}" if first else "it is empty"
+        why = f"the first problem is: {first.message}, seen {first.value or 'nothing'}" if first else "it holds none"
         raise CatalogError(
             f"no {wanted} could be read here; {why}",
             file=str(path),
