@@ -108,7 +108,9 @@ def test_a_tear_at_any_byte_costs_the_last_row_only(tmp_path: Path) -> None:
     assert file.read_bytes() == whole
 
 
-@pytest.mark.parametrize("tail", [b"\0\0\0\0\n", b"\xff\xfe\n", b"{}\n", b"[1]\n", b"\n", b"7\n", b"[" * 100_000 + b"\n", b'{"scenario": "s", "seed": true}\n'])
+@pytest.mark.parametrize(
+    "tail", [b"\0\0\0\0\n", b"\xff\xfe\n", b"{}\n", b"[1]\n", b"\n", b"7\n", b"[" * 100_000 + b"\n", b'{"scenario": "s", "seed": true}\n']
+)
 def test_a_line_at_the_end_that_is_no_episode_is_dropped_and_cut_off(tmp_path: Path, tail: bytes) -> None:
     file = filled(tmp_path)
     whole = file.read_bytes()
@@ -133,7 +135,9 @@ def test_a_damaged_line_in_the_middle_stops_readers_and_writers(tmp_path: Path, 
     assert file.read_bytes() == before
 
 
-@pytest.mark.parametrize("bad", [{"scenario": "s"}, {"seed": 1}, row(0, x=float("nan")), row(0, x=object()), {"scenario": "s", "seed": 1.0}])
+@pytest.mark.parametrize(
+    "bad", [{"scenario": "s"}, {"seed": 1}, row(0, x=float("nan")), row(0, x=object()), {"scenario": "s", "seed": 1.0}]
+)
 def test_what_could_not_be_read_back_is_not_written(tmp_path: Path, bad: dict[str, Any]) -> None:
     with create(tmp_path) as folder:
         with pytest.raises(RunFolderError, match="cannot be kept"):
@@ -179,7 +183,10 @@ def test_resuming_needs_the_same_configuration_and_the_word(tmp_path: Path) -> N
     with pytest.raises(RunFolderError, match="holds this run already.*--resume"):
         create(tmp_path)
     for resume in (False, True):
-        with pytest.raises(RunFolderError, match=r"another run \(config\.nested\.rate: 0\.5 there, 0\.25 here; config\.steps: 10 there, nothing here; seed: 3 there, 4 here\)"):
+        with pytest.raises(
+            RunFolderError,
+            match=r"another run \(config\.nested\.rate: 0\.5 there, 0\.25 here; config\.steps: 10 there, nothing here; seed: 3 there, 4 here\)",
+        ):
             create(tmp_path, {"domain": "support", "nested": {"rate": 0.25, "names": ["a", "b"]}}, resume=resume, seed=4)
     with create(tmp_path, resume=True) as folder:
         assert len(folder.keys_done()) == 3
@@ -264,14 +271,40 @@ def test_a_writer_that_was_killed_frees_the_folder_and_keeps_its_rows(tmp_path: 
 # ---------------------------------------------------------------------- secrets
 
 
-@pytest.mark.parametrize("name", ["key", "api_key", "OPENAI_API_KEY", "apiKey", "APIKey", "hf-token", "token", "password", "user_password", "clientSecret", "accesskey", "Authorization"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "key",
+        "api_key",
+        "OPENAI_API_KEY",
+        "apiKey",
+        "APIKey",
+        "hf-token",
+        "token",
+        "password",
+        "user_password",
+        "clientSecret",
+        "accesskey",
+        "Authorization",
+    ],
+)
 def test_secret_names_are_redacted(name: str) -> None:
     assert redacted({"a": [{name: "xyzzy"}]}) == {"a": [{name: REDACTED}]}
     assert redacted({name: {"deep": "xyzzy"}}) == {name: REDACTED}
     assert redacted({name: None}) == {name: None}
 
 
-@pytest.mark.parametrize("value", [{"max_tokens": 256}, {"token_limit": 2.5}, {"keyboard": "de"}, {"monkey": "x"}, {"author": "me"}, {"url": "http://127.0.0.1:8000/v1?a=b"}])
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"max_tokens": 256},
+        {"token_limit": 2.5},
+        {"keyboard": "de"},
+        {"monkey": "x"},
+        {"author": "me"},
+        {"url": "http://127.0.0.1:8000/v1?a=b"},
+    ],
+)
 def test_other_names_are_kept(value: dict[str, Any]) -> None:
     assert redacted(value) == value
 

@@ -236,7 +236,11 @@ def unchanged(env: Any, action: Any) -> None:
     assert caught.value.field and caught.value.remedy and len(str(caught.value)) < 1000
     assert json.dumps(env.save_state(), sort_keys=True) == before
     after = env.observe(env.agent_selection)
-    assert after.keys() == observation.keys() and after["dialogue"] == observation["dialogue"] and np.array_equal(after["features"], observation["features"])
+    assert (
+        after.keys() == observation.keys()
+        and after["dialogue"] == observation["dialogue"]
+        and np.array_equal(after["features"], observation["features"])
+    )
 
 
 @pytest.mark.parametrize("action", WRONG_DISCRETE, ids=lambda a: str(a)[:24])
@@ -273,7 +277,14 @@ def test_wrong_acts_change_nothing(action: Any) -> None:
 
 @pytest.mark.parametrize(
     "directive",
-    [Directive("nobody_0"), Directive("anchor_0", "no_act"), Directive("anchor_0", None, "no_tone"), Directive("Anchor"), Directive(5), Directive("user_0")],
+    [
+        Directive("nobody_0"),
+        Directive("anchor_0", "no_act"),
+        Directive("anchor_0", None, "no_tone"),
+        Directive("Anchor"),
+        Directive(5),
+        Directive("user_0"),
+    ],
     ids=str,
 )
 def test_directives_with_unknown_names_change_nothing(directive: Directive) -> None:
@@ -360,7 +371,16 @@ def test_any_string_is_a_legal_turn(name: str) -> None:
 
 
 def test_directives_that_cannot_be_read_hand_the_floor_back() -> None:
-    texts = ("", "Anchor, go!", "Agent: Nobody Special. Action: reframe.", "{" * 5000, '{"agent": 5}', '{"agent": null, "action": "x"}', "\x00", "Agent:" * 300)
+    texts = (
+        "",
+        "Anchor, go!",
+        "Agent: Nobody Special. Action: reframe.",
+        "{" * 5000,
+        '{"agent": 5}',
+        '{"agent": null, "action": "x"}',
+        "\x00",
+        "Agent:" * 300,
+    )
     for text in texts:
         env = started(director="text")
         talk(env, text)
@@ -370,7 +390,22 @@ def test_directives_that_cannot_be_read_hand_the_floor_back() -> None:
 
 def random_text(rng: np.random.Generator) -> str:
     """A text of the kinds that break things: any code point, controls, combining marks, brackets of our own forms."""
-    pieces = ["Agent: Anchor. ", "Action: reframe", "Tone: calm", "[leaves]", '{"agent": ', "\x1b[31m", "\u202e", "\ud800", "\n", "\x00", "", "word ", "’", "?"]
+    pieces = [
+        "Agent: Anchor. ",
+        "Action: reframe",
+        "Tone: calm",
+        "[leaves]",
+        '{"agent": ',
+        "\x1b[31m",
+        "\u202e",
+        "\ud800",
+        "\n",
+        "\x00",
+        "",
+        "word ",
+        "’",
+        "?",
+    ]
     out = []
     for _ in range(int(rng.integers(0, 8))):
         if rng.random() < 0.5:
@@ -380,7 +415,9 @@ def random_text(rng: np.random.Generator) -> str:
     return "".join(out) * int(rng.choice([1, 1, 1, 200]))
 
 
-@pytest.mark.parametrize("arguments", [{"director": "text"}, {"director": "text", "domain": "meeting", "max_chars": 50}], ids=["support", "meeting"])
+@pytest.mark.parametrize(
+    "arguments", [{"director": "text"}, {"director": "text", "domain": "meeting", "max_chars": 50}], ids=["support", "meeting"]
+)
 def test_a_thousand_random_texts(arguments: dict[str, Any]) -> None:
     rng = np.random.default_rng(20)
     env = started(max_rounds=1000, **arguments)

@@ -54,8 +54,8 @@ def empathetic_folder(path: Path) -> Path:
         for i in range(n):
             emotion = ("afraid", "proud", "nostalgic")[i % 3]
             situation = f"My kite number {i} tore in the wind_comma_ and I felt {emotion}."
-            lines += [f"hit:{i}_conv:{i},1,{emotion},{situation},0,{situation},,", f"hit:{i}_conv:{i},2,{emotion},{situation},1,Oh dear.,,"]
-            lines.append(f"hit:{i}_conv:{i},3,{emotion},{situation},0,It was red and older than me.,,")
+            lines += [f"hit:{i}_conv:{split}{i},1,{emotion},{situation},0,{situation},,", f"hit:{i}_conv:{split}{i},2,{emotion},{situation},1,Oh dear.,,"]
+            lines.append(f"hit:{i}_conv:{split}{i},3,{emotion},{situation},0,It was red and older than me.,,")
         (path / f"{split}.csv").write_text("\n".join(lines) + "\n")
     return path
 

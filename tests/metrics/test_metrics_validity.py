@@ -150,7 +150,7 @@ def test_length_of_a_conversation_does_not_count(name: str, change: str) -> None
 @functools.cache
 def corpus_value(name: str, **options: float) -> float:
     if name in ("separation", "drift"):
-        return float(np.mean([PER_CORPUS[name](corpus("healthy", 60, **options, **({"seed": i} if i else {}))) for i in range(3)]))
+        return float(np.mean([PER_CORPUS[name](corpus("healthy", 60, **options, **({"seed": i} if i else {}))) for i in range(2)]))
     return PER_CORPUS[name](corpus("healthy", 80, voice=0.35, **options))
 
 
