@@ -8,7 +8,7 @@ export PYTHONUNBUFFERED := 1
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint bench bench-director test-rllib pages golden lock clean
+.PHONY: help setup demo test test-all lint bench bench-director pages golden lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -28,11 +28,11 @@ $(VENV)/.ready: requirements.lock setup.cfg pyproject.toml
 demo: setup  ## watch a conversation, train a Director, compare it (2 minutes after setup; DATA=PATH for real data)
 	@$(PY) -m experiments.demo $(if $(DATA),--data "$(DATA)")
 
-test: setup  ## the tests (about 6 minutes on 2 cores)
-	@echo "The test suite takes about 6 minutes on two cores; slower suites are in 'make test-all'."
+test: setup  ## the tests (about 4 minutes on 2 cores)
+	@echo "The test suite takes about 4 minutes on two cores; slower suites are in 'make test-all'."
 	@$(PY) -m pytest -m "not slow"
 
-test-all: setup  ## all tests, the slow ones too (about 20 minutes)
+test-all: setup  ## all tests, the slow ones too
 	@$(PY) -m pytest
 
 lint: setup  ## ruff, mypy on mascot_env, and the generated pages
@@ -46,9 +46,6 @@ bench: setup  ## overhead of the environment, as ratios within one run (1 minute
 
 bench-director: setup  ## the claim behind the demo: 5 training seeds, paired intervals (6 minutes)
 	@$(PY) -m experiments.bench_director
-
-test-rllib:  ## RLlib on the act form, in an environment of its own (its lock pins gymnasium 1.2.2; 3 minutes)
-	@bash tests/rllib/run.sh "$(PYTHON)"
 
 pages: setup  ## rewrite the generated documentation
 	@$(PY) -m experiments.environment_pages

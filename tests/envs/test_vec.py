@@ -256,7 +256,8 @@ def test_wrong_uses_of_a_vector() -> None:
 def test_text_stacks_as_tuples() -> None:
     vec = gymnasium.make_vec(SPEAKER_ID, num_envs=3)
     seen, infos = vec.reset(seed=0)
-    assert isinstance(seen["dialogue"], tuple) and len(seen["dialogue"]) == 3 and seen["features"].shape == (3, vec.single_observation_space["features"].shape[0])
+    assert isinstance(seen["dialogue"], tuple) and len(seen["dialogue"]) == 3
+    assert seen["features"].shape == (3, vec.single_observation_space["features"].shape[0])
     seen, rewards, *_ = vec.step(["One.", "Two.", "Three."])
     assert all(isinstance(text, str) for text in seen["dialogue"]) and rewards.shape == (3,)
 
