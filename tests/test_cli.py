@@ -1,71 +1,407 @@
-"""The `mascot` command, as a user calls it."""
+"""The console script: figures, exit codes, untrusted text, and that asking for help loads nothing heavy."""
 
 from __future__ import annotations
 
+import argparse
+import io
 import json
+import os
+import resource
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-MASCOT = [sys.executable, "-c", "import sys; from mascot_env.cli import main; sys.exit(main())"]
+from mascot_env import cli
+from mascot_env.commands import doctor, options, play, show, versions
+from mascot_env.errors import ConfigError
+from mascot_env.run_folder import RunFolder
+from mascot_env.types import Completion
+
+Run = Callable[..., tuple[int, str, str]]
+HELP_SECONDS = 0.7  # of processor time, so that other load on the machine does not count
+BANNED_BY_HELP = ("torch", "transformers", "openai", "rich.console", "pydantic", "yaml", "mascot_env.envs.dialogue")
 
 
-def mascot(*arguments: str, said: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*MASCOT, *arguments], input=said, capture_output=True, text=True, timeout=120, check=False)
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    def go(*argv: str, stdin: str = "") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        code = cli.main(argv)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return go
 
 
-def last_json(done: subprocess.CompletedProcess[str]) -> dict:
-    return json.loads(done.stdout.strip().splitlines()[-1])
+def last_json(out: str) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(out.rstrip("\n").split("\n")[-1])
+    return value
 
 
-@pytest.mark.parametrize("command", ["envs", "play", "chat", "doctor"])
-def test_help_has_examples(command: str) -> None:
-    done = mascot(command, "--help")
-    assert done.returncode == 0 and f"mascot {command}" in done.stdout
+# ---------------------------------------------------------------------- the script itself
 
 
-def test_help_is_quick() -> None:
-    spent = []
-    for _ in range(3):
-        started = time.perf_counter()
-        assert mascot("--help").returncode == 0
-        spent.append(time.perf_counter() - started)
-    assert min(spent) < 1.5
+def test_help_is_quick_and_loads_nothing_heavy() -> None:
+    program = (
+        f"import sys; from mascot_env import cli; cli.parser().format_help(); print([m for m in {BANNED_BY_HELP!r} if m in sys.modules])"
+    )
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    shown = subprocess.run([sys.executable, "-m", "mascot_env.cli", "--help"], capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert all(name in shown.stdout for name in cli.COMMANDS)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < HELP_SECONDS
 
 
-def test_envs_lists_every_id() -> None:
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_subcommand_has_examples_and_json(command: str, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        run(command, "--help")
+    out = capsys.readouterr().out
+    assert end.value.code == 0 and "examples:" in out and f"mascot {command}" in out and "--json" in out
+    assert command == "envs" or "--seed" in out
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_the_examples_parse(command: str) -> None:
+    examples = cli.COMMANDS[command][0].EXAMPLES
+    lines = [line.split("   ")[0].split(" | tail")[0].split("mascot ")[-1] for line in examples.splitlines() if f"mascot {command}" in line]
+    assert lines
+    for line in lines:
+        assert cli.parser().parse_args(line.split()).command == command
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [(), ("nothing",), ("play", "--seed", "-1"), ("play", "--episodes", "0"), ("play", "--seed", "x"), ("play", "--split", "all-of-it")],
+)
+def test_wrong_arguments_exit_with_2(argv: tuple[str, ...], run: Run) -> None:
+    with pytest.raises(SystemExit) as end:
+        run(*argv)
+    assert end.value.code == 2
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("play", "--domain", "nowhere"),
+        ("play", "--director", "no\x1b[2Jbody"),
+        ("play", "--speakers", "nobody"),
+        ("play", "--user", "nobody"),
+        ("play", "--judge", "nobody"),
+        ("play", "--scenario", "no\nwhere"),
+        ("play", "--out", "/dev/null"),
+        ("chat", "--domain", "nowhere"),
+        ("chat", "--scenario", "nowhere"),
+    ],
+)
+def test_errors_are_one_line_and_exit_with_2(argv: tuple[str, ...], run: Run) -> None:
+    code, _, err = run(*argv, stdin="hello\n")
+    assert code == 2 and err.startswith("mascot: error: ") and err.count("\n") == 1 and err.isascii() and err.strip().isprintable()
+
+
+def test_the_script_itself_gives_exit_codes_and_no_traceback() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mascot_env.cli", "play", "--domain", "nowhere"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2 and done.stderr.startswith("mascot: error: ") and "Traceback" not in done.stderr and done.stdout == ""
+
+
+def test_ctrl_c_and_a_reader_that_left_are_no_tracebacks(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(config: play.Config) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(play, "run", interrupted)
+    assert run("play") == (130, "", "mascot: error: interrupted\n")
+    monkeypatch.undo()
+    command = f"{sys.executable} -m mascot_env.cli play --episodes 300 --num-envs 4 | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("== scenario") and "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
+
+
+# ---------------------------------------------------------------------- envs
+
+
+def test_envs_lists_the_registry(run: Run) -> None:
     from mascot_env import registry
 
-    done = mascot("envs", "--json")
-    assert done.returncode == 0
-    for entry in registry.entries():
-        if entry.id.startswith("mascot/"):
-            assert entry.id in done.stdout
+    code, out, _ = run("envs")
+    assert code == 0 and all(e.id in out for e in registry.entries())
+    value = last_json(run("envs", "--json")[1])
+    assert [e["id"] for e in value["environments"]] == [e.id for e in registry.entries()]
+    assert {"kind", "actions", "observations", "agents", "domain", "description"} <= set(value["environments"][0])
 
 
-def test_doctor_is_content() -> None:
-    done = mascot("doctor", "--json")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert last_json(done)["failed"] == 0
+def test_envs_shows_the_arguments(run: Run) -> None:
+    assert "| `block_turns` | `3` |" in run("envs", "--arguments")[1]
+    assert "block_turns" in last_json(run("envs", "--arguments", "--json")[1])["arguments"]
 
 
-def test_play_repeats_and_keeps_a_run(tmp_path: Path) -> None:
-    runs = [mascot("play", "--domain", "meeting", "--episodes", "2", "--seed", "5", "--out", str(tmp_path / name)) for name in ("a", "b")]
-    assert [r.returncode for r in runs] == [0, 0], runs[0].stderr
-    rows = [(tmp_path / name / "episodes.jsonl").read_text() for name in ("a", "b")]
-    assert rows[0] == rows[1] and len(rows[0].splitlines()) == 2
+# ---------------------------------------------------------------------- play
 
 
-@pytest.mark.parametrize("wrong", [["--director", "nobody"], ["--judge", "nobody"], ["--speakers", "nobody"], ["--scenario", "no-such-1"]])
-def test_unknown_names_are_one_line_and_exit_code_2(wrong: list[str]) -> None:
-    done = mascot("play", *wrong)
-    assert done.returncode == 2 and "Traceback" not in done.stderr and wrong[1] in done.stderr
+def without_time(out: str) -> dict[str, Any]:
+    value = last_json(out)
+    assert value.pop("seconds") >= 0
+    return value
 
 
-def test_chat_answers_and_says_what_it_is_not() -> None:
-    done = mascot("chat", said="I lost my job today, and I just need someone to listen.\n/quit\n")
-    assert done.returncode == 0 and "findahelpline.com" in done.stdout
-    assert any(f"{name}:" in done.stdout for name in ("Anchor", "Catalyst", "Beacon", "Action Guide"))
+@pytest.mark.parametrize("domain", ["support", "meeting"])
+def test_play_shows_the_figures_that_json_has(run: Run, domain: str) -> None:
+    argv = ("play", "--domain", domain, "--episodes", "3", "--seed", "5")
+    code, shown, _ = run(*argv)
+    value = without_time(run(*argv, "--json")[1])
+    assert code == 0 and value["played"] == value["valid"] == 3
+    figures = dict(line.split() for line in shown.rsplit("\n\n", 1)[1].strip().split("\n"))
+    for group in ("mean_returns", "mean_scores", "counts"):
+        for name, number in value[group].items():
+            assert float(figures[f"{group}.{name}"]) == pytest.approx(number, rel=1e-3), name
+    assert [c["seed"] for c in value["conversations"]] == [5, 6, 7]
+    mean = sum(c["returns"]["director_0"] for c in value["conversations"]) / 3
+    assert value["mean_returns"]["director_0"] == pytest.approx(mean) and "user_0" not in value["mean_returns"]
+
+
+def test_what_is_played_depends_on_the_seed_alone(run: Run) -> None:
+    def played(*more: str) -> str:
+        return run("play", "--episodes", "5", *more)[1].rsplit("\nseconds", 1)[0]
+
+    assert played("--num-envs", "1") == played("--num-envs", "4")
+    assert played("--seed", "1") != played("--seed", "2")
+
+
+def test_unjudged_conversations_have_no_returns(run: Run) -> None:
+    value = last_json(run("play", "--judge", "none", "--json")[1])
+    assert value["mean_returns"] is None and value["mean_scores"] is None and value["conversations"][0]["returns"] is None
+    assert ["mean_returns", "-"] in [line.split() for line in run("play", "--judge", "none", "--quiet")[1].splitlines()]
+
+
+def test_play_takes_a_scenario_of_any_split(run: Run) -> None:
+    from mascot_env import catalog
+
+    wanted = catalog.scenarios("support", "test")[0].id
+    value = last_json(run("play", "--scenario", wanted, "--episodes", "2", "--json")[1])
+    assert [c["scenario"] for c in value["conversations"]] == [wanted] * 2
+
+
+class _Failing:
+    """A speaker whose model gives no words."""
+
+    def act(self, observations: Any, infos: Any) -> list[Any]:
+        return [Completion("", stop="unreachable", message="no route\x1b[2J\nto host") for _ in infos]
+
+
+class _Saying:
+    """A speaker that says one thing."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def act(self, observations: Any, infos: Any) -> list[Any]:
+        return [self.text for _ in infos]
+
+
+def test_failed_models_are_counted_left_out_and_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mascot_env.players.resolve.resolve_speakers", lambda spec, domain: _Failing())
+    code, out, _ = run("play", "--episodes", "2")
+    assert code == 1 and "failed: unreachable (no route" in out and "\x1b" not in out and "left out of the means" in out
+    code, out, _ = run("play", "--episodes", "2", "--json")
+    value = last_json(out)
+    assert code == 1 and value["valid"] == 0 and value["mean_returns"] is None and value["conversations"][0]["returns"] is None
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("command", ["play", "chat"])
+def test_untrusted_text_cannot_drive_the_terminal(run: Run, monkeypatch: pytest.MonkeyPatch, terminal: bool, command: str) -> None:
+    hostile = "[red]x[/red] \x1b]0;owned\x07\x1b[2J\r\nUser: forged \u202e \x9b31m \ud800 :smile:"
+    monkeypatch.setattr("mascot_env.players.resolve.resolve_speakers", lambda spec, domain: _Saying(hostile))
+    monkeypatch.setattr(show, "on_terminal", lambda: terminal)
+    code, out, _ = run(command, stdin="hello\n\x1b[31m again\n")
+    assert code == 0 and "[red]x[/red]" in out and ":smile:" in out
+    assert not set(out) & set("\x1b\x07\r\x9b\u202e\ud800") and "\nUser: forged" not in out
+
+
+# ---------------------------------------------------------------------- play in a run folder
+
+
+def test_play_keeps_and_resumes_a_run(run: Run, tmp_path: Path) -> None:
+    out = str(tmp_path / "run")
+    argv = ("play", "--episodes", "4", "--seed", "2", "--out", out, "--json")
+    code, shown, _ = run(*argv)
+    assert code == 0 and last_json(shown)["run_folder"] == out
+    file = tmp_path / "run" / "episodes.jsonl"
+    whole = file.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    file.write_bytes(lines[0] + lines[1] + lines[2][:40])
+    code, _, err = run(*argv)
+    assert code == 2 and "holds this run already" in err
+    code, _, err = run("play", "--episodes", "4", "--seed", "3", "--out", out, "--resume")
+    assert code == 2 and "seed: 2 there, 3 here" in err
+    with pytest.warns(RuntimeWarning, match="torn"):
+        code, shown, _ = run(*argv, "--resume")
+    value = last_json(shown)
+    assert code == 0 and value["played"] == 2 and value["already_there"] == 2
+    assert sorted(file.read_bytes().splitlines()) == sorted(whole.splitlines())
+    code, shown, _ = run(*argv, "--resume")
+    assert code == 0 and last_json(shown)["played"] == 0
+    assert RunFolder.open(out).manifest["models"] == {"director": "heuristic", "speakers": "scripted", "user": "scripted"}
+
+
+# ---------------------------------------------------------------------- chat
+
+
+@pytest.mark.parametrize("domain", ["support", "meeting"])
+def test_chat_answers_what_is_piped_in(run: Run, domain: str) -> None:
+    code, out, _ = run("chat", "--domain", domain, "--judge", "scripted", stdin="I feel lost.\n\n  \nMostly at night.\n")
+    lines = out.split("\n")
+    assert code == 0 and "not a counsellor" in lines[0] and "emergency" in lines[0] and "findahelpline.com" in lines[0]
+    assert [line for line in lines if line.startswith("User: ")] == ["User: I feel lost.", "User: Mostly at night."]
+    assert "messages" in out and "mean_scores.group.relevance" in out
+
+
+def test_quit_and_the_end_of_the_input_end_a_chat(run: Run) -> None:
+    code, out, _ = run("chat", "--json", stdin="hello\n /quit \nnever said\n")
+    value = last_json(out)
+    assert code == 0 and value["messages"] == 1 and value["end"] == "left" and "never said" not in out
+    for nothing in ("", "\n\n", "/quit\n"):
+        value = last_json(run("chat", "--json", stdin=nothing)[1])
+        assert value["messages"] == value["replies"] == 0
+
+
+def test_a_chat_ends_at_its_limit_or_when_the_user_leaves_the_game(run: Run) -> None:
+    assert last_json(run("chat", "--max-rounds", "1", "--json", stdin="a\nb\nc\n")[1])["end"] == "max_rounds"
+    assert last_json(run("chat", "--json", stdin="a\nThanks. [leaves]\n")[1])["end"] == "closed"
+
+
+def test_a_person_can_sit_in_on_a_scenario(run: Run) -> None:
+    from mascot_env import catalog
+
+    scenario = catalog.scenarios("meeting")[0]
+    code, out, _ = run("chat", "--domain", "meeting", "--scenario", scenario.id, stdin="And who decided it?\n")
+    assert code == 0 and f"User: {scenario.opening}" in out and "User: And who decided it?" in out
+
+
+def test_a_chat_with_a_dead_model_says_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mascot_env.players.resolve.resolve_speakers", lambda spec, domain: _Failing())
+    code, out, _ = run("chat", "--json", stdin="hello\nagain\n")
+    assert code == 1 and last_json(out)["end"].startswith("anchor_0 failed: unreachable (no route") and last_json(out)["messages"] == 1
+
+
+def test_chat_takes_bytes_that_are_no_text() -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [sys.executable, "-m", "mascot_env.cli", "chat", "--json"],
+        input=b"\xff\xfe caf\xc3\xa9\n",
+        capture_output=True,
+        check=True,
+        env=environment,
+    )
+    assert last_json(done.stdout.decode("ascii"))["messages"] == 1
+
+
+# ---------------------------------------------------------------------- doctor
+
+
+def test_the_doctor_finds_this_installation_well_and_writes_nothing(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run("doctor")
+    assert code == 0 and "failed" not in out.split("checks")[0] and "a scripted meeting conversation" in out
+    value = last_json(run("doctor", "--json")[1])
+    assert value["failed"] == 0 and value["checks"] == len(value["results"]) and list(tmp_path.iterdir()) == []
+
+
+def test_the_doctor_names_what_is_missing_and_how_to_get_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = [
+        versions.Requirement("numpy", ">=99"),
+        versions.Requirement("no-such-package", ">=1"),
+        versions.Requirement("no-such-extra", ">=1", "hf"),
+    ]
+    monkeypatch.setattr(doctor, "requirements", lambda name: [*needed, versions.Requirement("rich", ">=99", "sb3")])
+    code, out, _ = run("doctor")
+    assert code == 1
+    assert "failed  numpy: " in out and "outside of >=99 -> pip install 'numpy>=99'" in out
+    assert "failed  no-such-package: not installed" in out
+    assert "absent  no-such-extra [hf]: not installed (>=1) -> pip install 'mascot_env[hf]'" in out
+    assert "warning rich [sb3]" in out
+
+
+def test_the_doctor_reports_what_breaks(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> Any:
+        raise ConfigError("planted \x1b[2J")
+
+    monkeypatch.setattr("mascot_env.catalog.users", broken)
+    code, out, _ = run("doctor")
+    assert code == 1 and "failed  data files: ConfigError: planted" in out and "\x1b" not in out
+
+
+def test_the_doctor_reads_run_folders(run: Run, tmp_path: Path) -> None:
+    out = str(tmp_path / "run")
+    run("play", "--episodes", "3", "--quiet", "--out", out)
+
+    def seen() -> tuple[int, dict[str, Any]]:
+        code, shown, _ = run("doctor", "--run", out, "--json")
+        return code, last_json(shown)["results"][-1]
+
+    before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+    assert seen() == (
+        0,
+        {"name": f"run folder {out}", "status": "ok", "detail": "3 conversations, 0 of them without valid rewards", "remedy": ""},
+    )
+    assert {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before
+    file = tmp_path / "run" / "episodes.jsonl"
+    whole = file.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    file.write_bytes(whole[:-1])
+    assert seen()[0] == 0 and seen()[1]["status"] == "warning" and "torn" in seen()[1]["detail"]
+    file.write_bytes(whole + lines[0])
+    assert seen()[1]["status"] == "warning" and "1 rows repeat" in seen()[1]["detail"]
+    for damage, told in (
+        (b"x\n", "jsonl:2: damaged line"),
+        (b'{"scenario": "s", "seed": 1, "transcript": {}}\n', "row 2: not a transcript"),
+    ):
+        file.write_bytes(lines[0] + damage + lines[2])
+        assert seen()[0] == 1 and told in seen()[1]["detail"]
+    (tmp_path / "run" / "manifest.json").unlink()
+    assert seen()[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("version", "specifier", "good"),
+    [
+        ("2.4.0", ">=1.26", True),
+        ("1.9", ">=1.26", False),
+        ("5", ">=5,<6", True),
+        ("6.0.0", "<6,>=5", False),
+        ("5.9.9", ">=5,<6", True),
+        ("2.60", "==2.60.0", True),
+        ("2.13.0+cpu", ">=2.4", True),
+        ("unknown", ">=1", False),
+        ("1.0", "", True),
+        ("1.10", ">1.9,!=1.11", True),
+    ],
+)
+def test_versions_are_compared_as_numbers(version: str, specifier: str, good: bool) -> None:
+    assert versions.fits(version, specifier) is good
+
+
+def test_requirements_are_read_from_the_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["numpy>=1.26", "gymnasium<2,>=1.2.2", 'torch>=2.4; extra == "hf"', "ray[rllib]==2.60.0 ; extra == 'rllib'", "plain"]
+    monkeypatch.setattr("importlib.metadata.requires", lambda name: lines)
+    assert [(r.name, r.specifier, r.extra) for r in versions.requirements("x")] == [
+        ("numpy", ">=1.26", ""),
+        ("gymnasium", "<2,>=1.2.2", ""),
+        ("plain", "", ""),
+        ("torch", ">=2.4", "hf"),
+        ("ray", "==2.60.0", "rllib"),
+    ]
+
+
+def test_options_come_from_the_configuration() -> None:
+    parser = argparse.ArgumentParser()
+    options.add(parser, play.Config)
+    assert options.read(parser.parse_args([]), play.Config) == play.Config()
+    assert options.read(parser.parse_args(["--num-envs", "3", "--resume"]), play.Config) == play.Config(num_envs=3, resume=True)

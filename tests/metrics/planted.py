@@ -159,3 +159,8 @@ def auc(good: list[float], bad: list[float]) -> float:
     """P(a healthy value exceeds a planted one), ties count half."""
     a, b = np.asarray(good)[:, None], np.asarray(bad)[None]
     return float(np.mean((a > b) + 0.5 * (a == b)))
+
+
+def talk(*turns: tuple[str, str], scenario: str = "s", agents: tuple[str, ...] = ("anchor_0", "beacon_0")) -> Transcript:
+    """A conversation written out by hand."""
+    return Transcript(Scenario(scenario, "d", "test", "hello"), agents, [Turn(agent, text) for agent, text in turns])

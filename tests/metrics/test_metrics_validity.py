@@ -69,6 +69,7 @@ PLANTED_IN_CONVERSATIONS = [
     *((name, kind) for name in DIVERSITY for kind in ("echo", "agree", "generic")),
 ]
 
+
 @functools.cache
 def guesses(transcripts: tuple[Transcript, ...]) -> m.Predictions:
     found = m.predictions(transcripts)
@@ -141,7 +142,7 @@ def within_tolerance(name: str, before: float, after: float) -> bool:
 @pytest.mark.parametrize("change", LONGER)
 @pytest.mark.parametrize("name", PER_CONVERSATION)
 def test_length_of_a_conversation_does_not_count(name: str, change: str) -> None:
-    n = 120 if name == "redundancy" else 40
+    n = 100 if name == "redundancy" else 40
     before = float(np.mean(conversation_values(name, "healthy", n)))
     after = float(np.mean(conversation_values(name, "healthy", n, **LONGER[change])))
     assert within_tolerance(name, before, after), (before, after)
