@@ -58,7 +58,11 @@ class Config:
 
 
 def environments() -> str:
-    rows = [[f"`{e.id}`", "PettingZoo AEC" if e.kind == "aec" else "Gymnasium", e.description, e.actions] for e in registry.entries()]
+    rows = [
+        [f"`{e.id}`", "PettingZoo AEC" if e.kind == "aec" else "Gymnasium", e.description, e.actions]
+        for e in registry.entries()
+        if e.id.startswith("mascot/")
+    ]
     return console.table(["id", "kind", "what", "actions"], rows)
 
 
