@@ -189,7 +189,7 @@ def _text(raw: str) -> str:
 
 
 def _build(name: str, draft: _Draft, split: Split, valences: Mapping[str, str], tally: Tally) -> tuple[Scenario, Dialogue] | None:
-    turns = sorted(draft.turns.items(), reverse=True)
+    turns = sorted(draft.turns.items())
     user = next((speaker for index, (speaker, _) in turns if index % 2), None)  # the teller has the odd indices
     own = [text for _, (speaker, text) in turns if speaker == user]
     tags: tuple[str, ...] = ()
