@@ -1,6 +1,7 @@
 # `make help` lists the targets. Two commands are enough on a fresh machine: `make demo` and `make test`.
 PYTHON ?= python3
 VENV := .venv
+RLLIB := .venv-rllib
 PY := $(VENV)/bin/python
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
@@ -8,7 +9,7 @@ export PYTHONUNBUFFERED := 1
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint bench bench-director pages golden lock clean
+.PHONY: help setup demo test test-all test-rllib lint bench bench-director pages golden lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -35,6 +36,19 @@ test: setup  ## the tests (about 4 minutes on 2 cores)
 test-all: setup  ## all tests, the slow ones too
 	@$(PY) -m pytest
 
+# An environment of its own: RLlib pins an older Gymnasium than requirements.lock holds.
+$(RLLIB)/.ready: requirements-rllib.lock setup.cfg pyproject.toml
+	@echo "Installing RLlib's locked versions into $(RLLIB): about 2 minutes, 2 GB."
+	@test -x $(RLLIB)/bin/python || $(PYTHON) -m venv $(RLLIB)
+	@$(RLLIB)/bin/python -m pip install -q --disable-pip-version-check "$$(grep '^torch==' requirements-rllib.lock)"
+	@$(RLLIB)/bin/python -m pip install -q --disable-pip-version-check -r requirements-rllib.lock
+	@$(RLLIB)/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+test-rllib: $(RLLIB)/.ready  ## RLlib trains on the act form, in an environment of its own (half a minute after its installation)
+	@echo "RLlib on the act form: about half a minute."
+	@$(RLLIB)/bin/python -m tests.rllib.rllib_act_form
+
 lint: setup  ## ruff, mypy on mascot_env, and the generated pages
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
@@ -54,8 +68,11 @@ pages: setup  ## rewrite the generated documentation
 golden: setup  ## rewrite the golden playthroughs, after a change of behaviour that is meant
 	@$(PY) -m tests.envs.regenerate
 
-lock:  ## write requirements.lock from what is installed now
-	@(echo "# Exact versions that make installs from. Regenerate: make lock"; $(PY) -m pip freeze --exclude-editable --all | grep -vE '^(pip|mascot_env|-e) ?' | sed 's/+cpu//') > requirements.lock
+lock:  ## write the lock files from what is installed now
+	@for pair in $(VENV):requirements.lock $(RLLIB):requirements-rllib.lock; do \
+	  python="$${pair%%:*}/bin/python"; file="$${pair##*:}"; test -x "$$python" || continue; \
+	  (echo "# Exact versions that make installs from. Regenerate: make lock"; "$$python" -m pip freeze --exclude-editable --all \
+	    | grep -vE '^(pip|mascot_env|-e) ?' | sed 's/+cpu//') > "$$file"; done
 
-clean:  ## remove caches and build products (not runs, not .venv)
+clean:  ## remove caches and build products (not runs, not .venv*)
 	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -20,7 +20,9 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.valid_rollouts import MarkInvalid, ValidRolloutBuffer
+from mascot_env import judge as judges
 from mascot_env.envs.sb3 import make_vec_env
+from mascot_env.judge.panel import refuse_to_train
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,18 @@ class TrainedDirector:
 
         save_file({k: v.contiguous() for k, v in self.model.policy.state_dict().items()}, str(path))
 
+    @classmethod
+    def load(
+        cls, path: Path, env_id: str, config: DirectorPPOConfig, seed: int, curve: Sequence[tuple[int, float]] = (), dropped: int = 0
+    ) -> TrainedDirector:
+        """The Director that `save` wrote, trained with the same arguments."""
+        from safetensors.torch import load_file
+
+        model = make_model(env_id, config, seed)
+        model.policy.load_state_dict(load_file(str(path)))
+        model.get_env().close()
+        return cls(model, tuple((int(done), float(reward)) for done, reward in curve), dropped)
+
 
 def _flat(mask: Any) -> Any:
     return np.concatenate(mask).astype(bool) if isinstance(mask, tuple) else np.asarray(mask, dtype=bool)
@@ -98,7 +112,11 @@ class _Curve(BaseCallback):  # type: ignore[misc]
 
 
 def make_model(env_id: str, config: DirectorPPOConfig, seed: int) -> Any:
-    """An untrained MaskablePPO over the batched environment, with the buffer that leaves invalid rewards out."""
+    """An untrained MaskablePPO over the batched environment, with the buffer that leaves invalid rewards out.
+
+    Raises `ConfigError` where the judge that would pay the rewards is held out.
+    """
+    refuse_to_train(judges.resolve(config.env.get("judge")))
     vec = make_vec_env(env_id, num_envs=config.num_envs, seed=seed, **config.env)
     return MaskablePPO(
         "MlpPolicy",

@@ -135,9 +135,7 @@ def load_or(path: Path, key: Mapping[str, Any], make: Any) -> Any:
             raise RunFolderError(f"{path} was made with {kept['config']}, not {dict(key)}", remedy="choose another --out")
         return kept["result"]
     result = make()
-    partial = path.with_suffix(".tmp")
-    partial.write_text(json.dumps({"config": dict(key), "result": result}), encoding="utf-8")
-    partial.rename(path)
+    console.write_whole(path, json.dumps({"config": dict(key), "result": result}))
     return result
 
 

@@ -5,6 +5,9 @@
     python -m experiments.demo --data PATH                # real EmpatheticDialogues or QMSum, from a local folder
     python -m experiments.demo --json                     # the last line is one JSON object
 
+Stopped on its way and started again with the same options, it goes on where it was; a finished run is kept, and the next one gets a
+folder of its own.
+
 Everything runs on the `scripted` grade: no model, no download, no key. Speakers are frozen; MaskablePPO learns who should speak,
 how, and when to stop. The table's scores come from a second judge, built on other measures, that trained nothing. One training
 seed is an illustration; `make bench-director` makes the claim with five.
@@ -39,6 +42,9 @@ from mascot_env.rollout import Episode
 from mascot_env.run_folder import RunFolder
 from mascot_env.scoring import ConversationScore
 from mascot_env.types import Scenario
+
+
+TABLE, TRAINED, WEIGHTS = "table.json", "trained.json", "director.safetensors"  # of a run that is finished; of one that has trained
 
 
 @dataclass(frozen=True)
@@ -76,13 +82,16 @@ def main(argv: list[str] | None = None) -> int:
     print(
         f"mascot_env demo: {setting.domain.title}; {len(train)} scenarios to train on, {len(test)} held out. About two minutes on two cores."
     )
-    out = fresh_folder(Path(config.out))
+    out, resume = folder_for(config)
+    if resume:
+        print(f"{out}/ holds a run with these options that was stopped: going on with it.")
     with RunFolder.create(
         out,
         dataclasses.asdict(config),
         seed=config.seed,
         judge=setting.held_out_judge.name,
         models={"speakers": "scripted", "user": "scripted"},
+        resume=resume,
     ) as run:
         with console.stage("1/4  One conversation, directed in turn, judged as it goes"):
             show(setting, RoundRobinDirector(setting.domain), config.seed)
@@ -119,13 +128,21 @@ def scenarios(config: Config) -> tuple[tuple[Scenario, ...], tuple[Scenario, ...
     return train, tuple(held[i] for i in sorted(chosen)), domain_id
 
 
-def fresh_folder(path: Path) -> Path:
-    """A run folder that is not there yet: an earlier run is kept under its own name."""
-    n, chosen = 1, path
+def folder_for(config: Config) -> tuple[Path, bool]:
+    """(run folder, whether it holds a stopped run to go on with). A folder with anything else in it is kept, under its own name."""
+    n, chosen = 1, Path(config.out)
     while chosen.exists() and any(chosen.iterdir()):
+        if not (chosen / TABLE).exists() and _is_run_of(chosen, config):
+            return chosen, True
         n += 1
-        chosen = path.with_name(f"{path.name}-{n}")
-    return chosen
+        chosen = chosen.with_name(f"{Path(config.out).name}-{n}")
+    return chosen, False
+
+
+def _is_run_of(folder: Path, config: Config) -> bool:
+    if not (folder / "manifest.json").exists():
+        return False
+    return {**RunFolder.open(folder).manifest["config"], "json": config.json} == dataclasses.asdict(config)
 
 
 def show(setting: directors.Setting, director: Any, seed: int) -> None:
@@ -140,8 +157,12 @@ def learn(setting: directors.Setting, config: Config, out: Path) -> maskable_ppo
         total_steps=config.steps, num_envs=config.num_envs, env={"scenarios": setting.train, "judge": setting.training_judge}
     )
     env_id = f"mascot/{setting.domain.id.title()}Director-v0"
-    tracker = Tracker(out, "demo", {**dataclasses.asdict(config), **ppo.to_json()}, config.wandb)
     with console.stage(f"2/4  Training a Director: MaskablePPO, {config.steps:,} decisions in {config.num_envs} conversations at a time"):
+        if (out / TRAINED).exists():
+            kept = json.loads((out / TRAINED).read_text(encoding="utf-8"))
+            print("   trained before the stop")
+            return maskable_ppo.TrainedDirector.load(out / WEIGHTS, env_id, ppo, config.seed, kept["curve"], kept["dropped"])
+        tracker = Tracker(out, "demo", {**dataclasses.asdict(config), **ppo.to_json()}, config.wandb)
         with console.Bar("training", config.steps) as bar:
 
             def progress(done: int, reward: float) -> None:
@@ -150,7 +171,8 @@ def learn(setting: directors.Setting, config: Config, out: Path) -> maskable_ppo
 
             director = maskable_ppo.train(env_id, ppo, config.seed, progress)
     tracker.close()
-    director.save(out / "director.safetensors")
+    director.save(out / WEIGHTS)
+    console.write_whole(out / TRAINED, json.dumps({"curve": director.curve, "dropped": director.dropped}))
     return director
 
 
@@ -174,11 +196,13 @@ def evaluate(
         "always hand back": HandBackDirector(),
     }
     results = {}
+    kept = {(row["director"], row["seed"]) for row in run.episodes()}
     with console.Bar("evaluating", len(contenders)) as bar:
         for done, (name, policy) in enumerate(contenders.items(), 1):
             episodes = setting.play(policy, setting.test, config.seed)
             for episode in episodes:
-                run.append({**episode.to_json(), "director": name})
+                if (name, episode.seed) not in kept:  # the same seed plays the same conversation again
+                    run.append({**episode.to_json(), "director": name})
             results[name] = (episodes, setting.score(episodes, setting.held_out_judge))
             bar.update(done, name)
     return results
@@ -226,8 +250,8 @@ def report(setting: directors.Setting, config: Config, out: Path, results: dict[
         **beats,
     }
     (out / "table.md").write_text(f"{text}\n\n{note}\n", encoding="utf-8")
-    (out / "table.json").write_text(json.dumps(everything, indent=2), encoding="utf-8")
     pictures.learning_curve(director.curve, out / "learning_curve.png", f"MaskablePPO on {setting.domain.id}, training judge, one seed")
+    console.write_whole(out / TABLE, json.dumps(everything, indent=2))  # last: with it the run is finished
     return everything
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agents import maskable_ppo
 from experiments import bench_director, benchmark, demo
 from mascot_env.errors import ConfigError, RunFolderError
 from mascot_env.run_folder import RunFolder
@@ -44,7 +45,45 @@ def test_demo_writes_what_it_says(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_demo_keeps_an_earlier_run(tmp_path: Path) -> None:
     (tmp_path / "demo").mkdir()
     (tmp_path / "demo" / "table.md").write_text("mine")
-    assert demo.fresh_folder(tmp_path / "demo") == tmp_path / "demo-2"
+    assert demo.folder_for(demo.Config(out=str(tmp_path / "demo"))) == (tmp_path / "demo-2", False)
+
+
+def test_demo_goes_on_after_a_stop_and_ends_with_the_same_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = [*SMALL, "--domain", "meeting", "--out", str(tmp_path / "demo"), "--json"]
+    demo.main(arguments)
+    whole = last_json(capsys.readouterr().out)
+    folder = (tmp_path / "demo").rename(tmp_path / "whole")
+    appended, append = [], RunFolder.append
+
+    def stop_at_the_seventh(run: RunFolder, episode: dict) -> None:
+        append(run, episode)
+        appended.append(episode)
+        if len(appended) == 7:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunFolder, "append", stop_at_the_seventh)
+    with pytest.raises(KeyboardInterrupt):
+        demo.main(arguments)
+    monkeypatch.undo()
+
+    def trained_again(*_: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr("agents.maskable_ppo.train", trained_again)
+    capsys.readouterr()
+    demo.main(arguments)
+    assert last_json(capsys.readouterr().out) == whole
+    kept = {f: (p / "episodes.jsonl").read_text() for f, p in (("whole", folder), ("resumed", tmp_path / "demo"))}
+    assert kept["whole"] == kept["resumed"]
+    assert demo.folder_for(demo.Config(out=str(tmp_path / "demo"))) == (tmp_path / "demo-2", False)
+
+
+def test_a_held_out_judge_is_refused_for_training() -> None:
+    config = maskable_ppo.DirectorPPOConfig(num_envs=1, env={"judge": "scripted-heldout"})
+    with pytest.raises(ConfigError, match="held out"):
+        maskable_ppo.make_model("mascot/SupportDirector-v0", config, 0)
 
 
 def empathetic_folder(path: Path) -> Path:
