@@ -43,7 +43,6 @@ from mascot_env.run_folder import RunFolder
 from mascot_env.scoring import ConversationScore
 from mascot_env.types import Scenario
 
-
 TABLE, TRAINED, WEIGHTS = "table.json", "trained.json", "director.safetensors"  # of a run that is finished; of one that has trained
 
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mascot_env.envs.dialogue import DialogueEnv, Judgement
+from mascot_env.envs.dialogue import DialogueEnv
+from mascot_env.envs.settlement import Judgement
 from mascot_env.errors import ConfigError
 from mascot_env.players.policy import Policy, Team, act_all
 from mascot_env.types import DIRECTOR, USER, Scenario, Transcript, to_json

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mascot_env.types import USER
 
 if TYPE_CHECKING:
-    from mascot_env.envs.dialogue import Judgement
+    from mascot_env.envs.settlement import Judgement
     from mascot_env.rollout import Episode
     from mascot_env.types import Turn
 

@@ -107,7 +107,7 @@ class FocalBatch:
         info = dict(env.infos[self.focal])
         if "action_mask" in info:
             info["action_mask"] = spaces.concatenated(info["action_mask"])
-        elif self.focal == DIRECTOR and env._full_mask is not None:
+        elif self.focal == DIRECTOR and env._mask_space is not None:
             info["action_mask"] = env.action_masks()
         return env.observe(self.focal), info
 

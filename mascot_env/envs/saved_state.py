@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mascot_env.envs.settlement import Due, Judgement
 from mascot_env.errors import StateError
 from mascot_env.judge.protocol import Case
 from mascot_env.rewards import Reward
@@ -34,8 +35,10 @@ _PLAIN = (
     "end_reason",
     "_skip_agent_selection",
 )
-_MAPS = ("_rewards", "_cumulative", "_terminations", "_truncations", "counts", "_paid")
+_MAPS = ("_terminations", "_truncations", "counts")
 _LISTS = ("_block", "_spoken")
+_KEPT = (*_PLAIN, *_MAPS, *_LISTS)
+_SETTLED = {"_rewards": "rewards", "_cumulative": "cumulative", "_paid": "notes"}  # key of the state -> attribute of the settlement
 
 
 def save(env: DialogueEnv) -> dict[str, Any]:
@@ -47,7 +50,8 @@ def save(env: DialogueEnv) -> dict[str, Any]:
         "transcript": env.transcript.to_json(),
         "generator": _plain(env._np_random.bit_generator.state),
         "directive": to_json(env._directive),
-        **{name: copy.deepcopy(getattr(env, name)) for name in (*_PLAIN, *_MAPS, *_LISTS)},
+        **{name: copy.deepcopy(getattr(env, name)) for name in _KEPT},
+        **{key: copy.deepcopy(getattr(env._settlement, name)) for key, name in _SETTLED.items()},
         "due": [
             {
                 "kind": d.kind,
@@ -58,7 +62,7 @@ def save(env: DialogueEnv) -> dict[str, Any]:
                 "diversity": d.diversity,
                 "late": sorted(d.late),
             }
-            for d in env._due
+            for d in env._settlement.due
         ],
         "judgements": [
             {
@@ -74,8 +78,6 @@ def save(env: DialogueEnv) -> dict[str, Any]:
 
 
 def restore(env: DialogueEnv, state: Mapping[str, Any]) -> None:
-    from mascot_env.envs.dialogue import Judgement
-
     if state.get("version") != VERSION or state.get("domain") != env.domain.id:
         raise StateError(
             "not a state of this environment",
@@ -96,10 +98,12 @@ def restore(env: DialogueEnv, state: Mapping[str, Any]) -> None:
         _restore_generator(env, state["generator"])
         for turn in transcript:
             env._append(turn)
-        for name in (*_PLAIN, *_MAPS, *_LISTS):
+        for name in _KEPT:
             setattr(env, name, copy.deepcopy(state[name]))
+        for key, name in _SETTLED.items():
+            setattr(env._settlement, name, copy.deepcopy(state[key]))
         env._directive = Directive(**state["directive"]) if state["directive"] else None
-        env.judgements = [
+        env._settlement.judgements = [
             Judgement(j["kind"], j["start"], j["end"], {k: verdict_from_json(v) for k, v in j["verdicts"].items()}, Reward(**j["reward"]))
             for j in state["judgements"]
         ]
@@ -113,8 +117,6 @@ def restore(env: DialogueEnv, state: Mapping[str, Any]) -> None:
 
 
 def _submit_again(env: DialogueEnv, item: Mapping[str, Any]) -> None:
-    from mascot_env.envs.dialogue import _Due
-
     start, end, length = item["case"]
     prefix = Transcript(env.transcript.scenario, env.transcript.agents, env.transcript.turns[:length])
     rubric = env.domain.speaker_rubric if item["kind"] == "speaker" else env.domain.group_rubric
@@ -124,8 +126,8 @@ def _submit_again(env: DialogueEnv, item: Mapping[str, Any]) -> None:
             remedy="restore into an environment with the judge that the state was saved with",
         )
     pending = env.judge.submit(Case(prefix, rubric, env.domain, start, end))
-    env._due.append(
-        _Due(item["kind"], pending, dict(item["payees"]), item["step"], item["well_formed"], item["diversity"], set(item["late"]))
+    env._settlement.due.append(
+        Due(item["kind"], pending, dict(item["payees"]), item["step"], item["well_formed"], item["diversity"], set(item["late"]))
     )
 
 
@@ -133,12 +135,7 @@ def _refresh_infos(env: DialogueEnv) -> None:
     for agent in env.agents:
         env.infos[agent] = {}
         if env.end_reason is not None:
-            env.infos[agent] = {
-                "view": env.view(agent),
-                "reward_valid": env.judge is not None,
-                **env._paid.get(agent, {}),
-                "end": env.end_reason,
-            }
+            env.infos[agent] = {**env._info(agent), "end": env.end_reason}
     env.infos = {agent: env.infos[agent] for agent in env.agents}
     if env.end_reason is None and env.agents:
         env._select(env.agent_selection)

@@ -99,8 +99,8 @@ def test_unknown_render_mode_is_refused() -> None:
 class SettlesInLast(DialogueEnv):
     """The mistake that PettingZoo's `api_test` does not see: wrappers do not forward `last()`."""
 
-    _cumulative_rewards = property(lambda self: self._cumulative, lambda self, value: None)
-    rewards = property(lambda self: self._rewards, lambda self, value: None)
+    _cumulative_rewards = property(lambda self: self._settlement.cumulative, lambda self, value: None)
+    rewards = property(lambda self: self._settlement.rewards, lambda self, value: None)
     truncations = property(lambda self: self._truncations, lambda self, value: None)
 
     def last(self, observe: bool = True) -> Any:
@@ -110,10 +110,11 @@ class SettlesInLast(DialogueEnv):
 
 class PaysTwice(DialogueEnv):
     def _settle(self) -> None:
-        before = dict(self._cumulative)
+        paid = self._settlement.cumulative
+        before = dict(paid)
         super()._settle()
-        for agent, value in self._cumulative.items():
-            self._cumulative[agent] += value - before[agent]
+        for agent, value in paid.items():
+            paid[agent] += value - before[agent]
 
 
 class ForgetsTheSeed(DialogueEnv):

@@ -130,14 +130,14 @@ def test_mid_block_with_verdicts_pending(twin_of: Any) -> None:
         play(one, team)
         one.rewards  # noqa: B018 - settles
     assert env.transcript == twin.transcript and env.judgements == twin.judgements
-    assert env._cumulative == twin._cumulative and env.counts == twin.counts
+    assert env._cumulative_rewards == twin._cumulative_rewards and env.counts == twin.counts
 
 
 def test_settled_rewards_and_infos_survive() -> None:
     env = pending_in_mid_block()
     env.rewards  # noqa: B018 - settles
     twin = through_json(env)
-    assert not twin.pending and twin.rewards == env.rewards and twin._cumulative == env._cumulative
+    assert not twin.pending and twin.rewards == env.rewards and twin._cumulative_rewards == env._cumulative_rewards
     assert twin.infos[twin.agent_selection]["view"] == env.infos[env.agent_selection]["view"]
     ended = started(max_rounds=1)
     play(ended, scripted_team())
