@@ -13,16 +13,20 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 
 def logged_in() -> bool:
-    """Whether W&B has a key in the environment or in the user's netrc."""
+    """Whether W&B has a key in the environment, or in the user's netrc for the host that it will talk to."""
     if os.environ.get("WANDB_API_KEY"):
         return True
+    base = os.environ.get("WANDB_BASE_URL")
+    hosts = (urlsplit(base).netloc,) if base else ("api.wandb.ai", "api.forge.coreweave.com")
     try:
-        return any("wandb" in host for host in netrc.netrc().hosts)
-    except (OSError, netrc.NetrcParseError):
+        book = netrc.netrc(os.environ.get("NETRC")).hosts
+    except (OSError, netrc.NetrcParseError, UnicodeDecodeError):
         return False
+    return any(book[host][2] for host in hosts if host in book)
 
 
 class Tracker:
@@ -36,6 +40,7 @@ class Tracker:
             import wandb
 
             mode = os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
+            wandb.setup(wandb.Settings(mode=mode))  # else its telemetry calls out before `init` has heard of `offline`
             settings = wandb.Settings(silent=True, console="off")
             self._run = wandb.init(project="mascot_env", name=name, config=dict(config), mode=mode, dir=str(folder), settings=settings)  # type: ignore[arg-type]
 

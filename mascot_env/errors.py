@@ -22,7 +22,10 @@ from typing import Any
 
 def short(value: Any, limit: int = 120) -> str:
     """`repr(value)`, cut to `limit` characters, so that a hostile or huge value cannot flood a message."""
-    text = ascii(value)
+    try:
+        text = ascii(value)
+    except Exception as error:  # noqa: BLE001 - anybody's repr; a message must not fail over it
+        text = f"<{type(value).__name__}, not shown: {type(error).__name__}>"
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 

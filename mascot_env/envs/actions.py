@@ -7,6 +7,7 @@ Any string is a legal text; what a model failed to say becomes a flag of the tur
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,8 +62,9 @@ class Actions:
         flags: list[str] = []
         if completion is not None and not completion.ok and completion.stop != "empty":  # saying nothing is a turn, not a failure
             flags.append("failed")
-        if not said.isascii() and any("\ud800" <= ch <= "\udfff" for ch in said):
-            said = said.encode("utf-8", "replace").decode("utf-8")
+        if (whole := without_surrogates(said)) != said:
+            said = whole
+            completion = completion and dataclasses.replace(completion, text=whole)
             flags.append("surrogates")
         if len(said) > self.max_chars:
             said = said[: self.max_chars]
@@ -88,7 +90,7 @@ class Actions:
     def act_id(self, agent: str, action: Any) -> str:
         """The dialogue act that an action of the `act` form names."""
         try:
-            value = np.asarray(action)
+            value = np.asarray(None if isinstance(action, bytearray | memoryview) else action)
             index = int(value.reshape(())) if value.dtype.kind in "iu" else -1
         except (ValueError, TypeError):
             index = -1
@@ -112,6 +114,7 @@ class Actions:
             return self._read_written(action, resting, round)  # a model that failed is read so in every form
         else:
             directive = self._read_numbers(action)
+        directive = _clean(directive)
         if _masked(directive, resting):
             raise ActionError(
                 "masked out: this speaker has just spoken",
@@ -129,11 +132,11 @@ class Actions:
         if directive is None or _masked(directive, resting):
             flags = (*flags, "unparseable" if directive is None else "masked")
             directive = Directive(None)
-        return Turn(DIRECTOR, turn.text, directive, turn.completion, round, flags)
+        return Turn(DIRECTOR, turn.text, _clean(directive), turn.completion, round, flags)
 
     def _read_numbers(self, action: Any) -> Directive:
         try:
-            values = np.asarray(action)
+            values = np.asarray(None if isinstance(action, bytearray | memoryview) else action)
             if values.dtype.kind not in "iu":
                 raise ValueError
             return self.decode([int(v) for v in values.reshape(-1)])
@@ -152,8 +155,10 @@ class Actions:
             ("act", directive.act, [a.id for a in d.acts]),
             ("tone", directive.tone, [t.id for t in d.tones]),
         ):
-            if value is not None and value not in known:
+            if value is not None and not (isinstance(value, str) and value in known):
                 raise ActionError(f"unknown {name}", field=f"Directive.{name}", value=value, remedy=f"use one of {', '.join(known)}")
+        if not isinstance(directive.instruction, str | None):
+            raise ActionError("an instruction is a str", field="Directive.instruction", value=directive.instruction, remedy="pass a str or None")
 
     def decode(self, numbers: Sequence[int]) -> Directive:
         """The directive that an action of the discrete or the flat form stands for. Raises ValueError or IndexError."""
@@ -204,3 +209,15 @@ class Actions:
 
 def _masked(directive: Directive, resting: str | None) -> bool:
     return directive.speaker is not None and directive.speaker == resting
+
+
+def without_surrogates(text: str) -> str:
+    """The text with lone surrogates, which no encoding takes, replaced."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _clean(directive: Directive) -> Directive:
+    """The directive with an instruction that can be encoded."""
+    if directive.instruction is None:
+        return directive
+    return dataclasses.replace(directive, instruction=without_surrogates(directive.instruction))

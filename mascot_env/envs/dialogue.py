@@ -78,13 +78,13 @@ class DialogueEnv(AECEnv[str, Any, Any]):
         self._episode += 1
         self._begin(scenarios.draw(self.scenarios, self._np_random, (options or {}).get("scenario")))
         self._append(Turn(USER, self.transcript.scenario.opening))
-        self._started = time.monotonic()
         self._select(DIRECTOR)
         self._show()
 
     def _begin(self, scenario: Scenario) -> None:
         """An empty conversation about the scenario."""
         a = self.arguments
+        self._started = time.monotonic()
         self.transcript = Transcript(scenario, self._speakers)
         self.agents = self.possible_agents[:]
         self._settlement = Settlement(self.agents, a.eta, director_writes=a.director == "text")

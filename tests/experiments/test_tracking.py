@@ -1,0 +1,225 @@
+"""Where a run's numbers go: the local file always, W&B offline unless the user is logged in. What starts W&B (2 seconds each) is a process
+of its own at a terminal, with a home of its own, a proxy that notes who knocks and an audit hook that notes who is called."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from experiments.tracking import Tracker, logged_in
+
+ROOT = Path(__file__).parents[2]
+SECRET = "planted-4f1d8c0b7e2a9365d41c8b7a6e5f4d3c2b1a0f9e"
+RUN = """
+import json, sys
+from pathlib import Path
+
+called = []
+
+
+def note(event, arguments):
+    if event in ("socket.connect", "socket.sendto"):
+        called.append(repr(arguments[1]))
+    if event == "socket.getaddrinfo":
+        called.append(repr(arguments[0]))
+
+
+sys.addaudithook(note)
+
+from experiments.tracking import Tracker
+
+tracker = Tracker(Path(sys.argv[1]), "a run", {"seed": 3}, True)
+for step in range(3):
+    tracker.log(step, reward=step / 2)
+tracker.summarise({"best": 1.0})
+mode = tracker._run.settings.mode
+tracker.close()
+print("SEEN", json.dumps({"mode": mode, "called": called}))
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home, and an environment that says nothing of W&B."""
+    for name in [name for name in os.environ if name.startswith("WANDB_") or name == "NETRC"]:
+        monkeypatch.delenv(name)
+    path = tmp_path / "home"
+    path.mkdir()
+    monkeypatch.setenv("HOME", str(path))
+    return path
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+# ---------------------------------------------------------------------- the local file
+
+
+@pytest.mark.parametrize(("use_wandb", "mode"), [(False, None), (False, "online"), (True, "disabled")])
+def test_without_wandb_there_is_the_file_alone(
+    use_wandb: bool, mode: str | None, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if mode is not None:
+        monkeypatch.setenv("WANDB_MODE", mode)
+    folder = tmp_path / "deep" / "run"
+    tracker = Tracker(folder, "a run", {"seed": 3}, use_wandb)
+    tracker.log(1, reward=0.5, loss=2)
+    assert rows(folder) == [{"step": 1, "reward": 0.5, "loss": 2}]  # written at once: a run that is killed keeps its numbers
+    tracker.log(2, reward=0.75)
+    tracker.summarise({"best": 0.75})
+    tracker.close()
+    assert rows(folder) == [{"step": 1, "reward": 0.5, "loss": 2}, {"step": 2, "reward": 0.75}]
+    assert [p.name for p in folder.iterdir()] == ["metrics.jsonl"] and list(home.iterdir()) == []
+
+
+def test_a_run_that_goes_on_keeps_what_it_had(tmp_path: Path) -> None:
+    for step in (1, 2):
+        tracker = Tracker(tmp_path, "a run", {}, False)
+        tracker.log(step, reward=0.5)
+        tracker.close()
+    assert [row["step"] for row in rows(tmp_path)] == [1, 2]
+
+
+def test_without_the_package_there_is_the_file_alone(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)  # as if it were not installed
+    tracker = Tracker(tmp_path / "run", "a run", {}, True)
+    tracker.log(1, reward=0.5)
+    tracker.close()
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["metrics.jsonl"]
+
+
+# ---------------------------------------------------------------------- W&B, offline
+
+
+@pytest.fixture
+def proxy() -> Iterator[tuple[str, list[Any]]]:
+    """The address of a proxy that lets nobody through, and who has knocked."""
+    knocks: list[Any] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def listen() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.settimeout(5)
+                    knocks.append(connection.recv(200))
+
+        thread = threading.Thread(target=listen, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}", knocks
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join(5)
+
+
+def at_a_terminal(folder: Path, home: Path, proxy: str, **environment: str) -> tuple[str, dict[str, Any]]:
+    """(what is printed, what the run has seen) of a run whose input is a terminal at which nobody answers: a question would hang it."""
+    variables = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(ROOT), "TERM": "xterm", **environment}
+    variables |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"), proxy)
+    ours, theirs = pty.openpty()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", RUN, str(folder)],
+            env=variables, cwd=folder.parent, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60,
+        )  # fmt: skip
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert done.returncode == 0, done.stdout
+    printed, _, seen = done.stdout.partition("SEEN ")
+    return printed, json.loads(seen.splitlines()[0])
+
+
+def everything(folder: Path) -> dict[Path, bytes]:
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("environment", "netrc"),
+    [
+        ({"OPENAI_API_KEY": SECRET, "HF_TOKEN": SECRET, "SOME_SERVICE_API_KEY": SECRET}, None),
+        ({"WANDB_API_KEY": SECRET, "WANDB_MODE": "offline"}, None),
+        ({}, b"\xff\xfe no netrc"),
+    ],
+    ids=["no login", "a key, and offline all the same", "a damaged netrc"],
+)
+def test_wandb_offline_asks_nothing_and_tells_nobody(
+    environment: dict[str, str], netrc: bytes | None, tmp_path: Path, home: Path, proxy: tuple[str, list[Any]]
+) -> None:
+    if netrc is not None:
+        (home / ".netrc").write_bytes(netrc)
+    folder = tmp_path / "run"
+    printed, seen = at_a_terminal(folder, home, proxy[0], **environment)
+    assert seen["mode"] == "offline"
+    assert rows(folder) == [{"step": step, "reward": step / 2} for step in range(3)]
+    (kept,) = folder.glob("wandb/offline-run-*/run-*.wandb")
+    assert b"reward" in kept.read_bytes()
+    assert "login" not in printed.lower() and "api key" not in printed.lower() and "wandb.ai" not in printed
+    # its own second process is called on this machine; nobody asks the proxy to be let out
+    abroad = [address for address in seen["called"] if not address.startswith(("'/", "b'", "('127.0.0.1'", "'127.0.0.1'"))]
+    assert seen["called"] and abroad == [] and proxy[1] == []
+    written = {**everything(folder), **everything(home)}
+    assert len(written) > 2 and [str(p) for p, content in written.items() if SECRET.encode() in content] == []
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["home", "run"]
+
+
+# ---------------------------------------------------------------------- who is logged in
+
+KEY = "password " + SECRET
+NETRCS = {
+    "a login": (f"machine api.wandb.ai login user {KEY}".encode(), True),
+    "a login among others": (f"machine example.org login a password b\nmachine api.wandb.ai\n  login user\n  {KEY}\n".encode(), True),
+    "another host": (f"machine example.org login user {KEY}".encode(), False),
+    "a host of a like name": (f"machine wandb.example.org login user {KEY}".encode(), False),
+    "no password": (b"machine api.wandb.ai login user", False),
+    "nothing but the host": (b"machine api.wandb.ai", False),
+    "empty": (b"", False),
+    "half a word": (b"machine", False),
+    "gibberish": (b"gibberish { ] \x00 \n\n", False),
+    "an open quote": (b'machine api.wandb.ai login "user', False),
+    "an endless macro": (b"macdef init\nmachine api.wandb.ai login user password x", False),
+    "no text": (b"\xff\xfe\x00\x81 not utf-8", False),
+    "another encoding": (b"machine example.org login user password p\xe4ss", False),
+}
+
+
+@pytest.mark.parametrize(("content", "found"), NETRCS.values(), ids=NETRCS)
+def test_a_netrc_is_read_or_left_alone(content: bytes, found: bool, home: Path) -> None:
+    """Only a key that W&B would take is a login: with anything less an online run would stop to ask for one."""
+    (home / ".netrc").write_bytes(content)
+    (home / ".netrc").chmod(0o600)
+    assert logged_in() is found
+
+
+def test_what_wandb_login_writes_is_a_login(home: Path) -> None:
+    """The host is the installed version's own: it was `api.wandb.ai` for long, and is another one since 0.31."""
+    host = urlsplit(pytest.importorskip("wandb").Settings().base_url).netloc
+    (home / ".netrc").write_text(f"machine {host}\n  login user\n  {KEY}\n")
+    (home / ".netrc").chmod(0o600)
+    assert logged_in() is True
+
+
+def test_no_netrc_or_one_that_cannot_be_read_is_no_login(home: Path) -> None:
+    assert logged_in() is False
+    (home / ".netrc").mkdir()
+    assert logged_in() is False
+
+
+@pytest.mark.parametrize(("key", "found"), [(SECRET, True), ("", False)])
+def test_a_key_in_the_environment_is_a_login(key: str, found: bool, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    assert logged_in() is found
