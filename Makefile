@@ -9,7 +9,7 @@ export PYTHONUNBUFFERED := 1
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-rllib lint bench bench-director pages golden lock clean
+.PHONY: help setup demo test test-all test-rllib lint bench bench-director nano nano-budget nano-world pages golden lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -60,6 +60,15 @@ bench: setup  ## overhead of the environment, as ratios within one run (1 minute
 
 bench-director: setup  ## the claim behind the demo: 5 training seeds, paired intervals (6 minutes)
 	@$(PY) -m experiments.bench_director
+
+nano-budget: setup  ## what the nano models will cost on this machine (1 minute)
+	@$(PY) -m experiments.nano.budget
+
+nano: setup  ## make the nano models from nothing: corpora, training, packing; resumable (`make nano-budget` says how long)
+	@$(PY) -m experiments.nano.build --pack
+
+nano-world: setup  ## count the language world and test its recogniser (3 minutes)
+	@$(PY) -m experiments.nano.world_report --out docs/results/world.md
 
 pages: setup  ## rewrite the generated documentation
 	@$(PY) -m experiments.environment_pages

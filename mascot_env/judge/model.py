@@ -20,7 +20,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mascot_env import llm as llm_module
@@ -79,6 +79,8 @@ class ModelJudge(Judge):
     run_key: keys the marks around untrusted text; part of the run's manifest.
     with_evidence: a second call asks which turns decided each score; where that fails the score stands without evidence.
     budget: characters of conversation that the prompt may hold (`prompts.judged_turns`); the judged turns always stay.
+    brief: the short form of the prompts, for models of a few million parameters.
+    wordings: `rubric.criterion` -> how this judge is asked for that criterion; others are asked for as the rubric words them.
     """
 
     def __init__(
@@ -91,6 +93,8 @@ class ModelJudge(Judge):
         *,
         with_evidence: bool = False,
         budget: int | None = prompts.JUDGE_BUDGET,
+        brief: bool = False,
+        wordings: Mapping[str, Criterion] | None = None,
     ) -> None:
         if samples < 0:
             raise ConfigError("must be at least 0", field="ModelJudge.samples", value=samples)
@@ -99,7 +103,7 @@ class ModelJudge(Judge):
         self.llm = llm_module.resolve(llm)
         self.name = name or self.llm.name
         self.samples, self.min_mass, self.run_key = samples, min_mass, run_key
-        self.with_evidence, self.budget = with_evidence, budget
+        self.with_evidence, self.budget, self.brief, self.wordings = with_evidence, budget, brief, dict(wordings or {})
 
     def score(self, cases: Sequence[Case]) -> list[Verdicts]:
         asks = [ask for case in cases for ask in self._asks(case)]
@@ -114,7 +118,8 @@ class ModelJudge(Judge):
 
     def _asks(self, case: Case) -> list[_Ask]:
         fence = seal(case, self.run_key)
-        rendered = [(c, prompts.judge_messages(case, c, fence, self.budget)) for c in case.rubric.criteria]
+        asked = [(c, self.wordings.get(f"{case.rubric.id}.{c.id}", c)) for c in case.rubric.criteria]
+        rendered = [(c, prompts.judge_messages(case, wording, fence, self.budget, brief=self.brief)) for c, wording in asked]
         return [_Ask(case, c, fence, messages, self._key(messages)) for c, messages in rendered]
 
     def _key(self, messages: Sequence[Message]) -> str:

@@ -33,13 +33,22 @@ class _Player(LLMPolicy):
 
     llm: a model or its spec. max_tokens, temperature, top_p: of every request.
     budget: characters of conversation in a prompt; older turns are cut, whole, and counted in `cuts`. None: no limit.
+    brief: the short form of the prompts, for models of a few million parameters.
     """
 
-    def __init__(self, llm: LLM | str, max_tokens: int = 96, temperature: float = 1.0, top_p: float = 1.0, budget: int | None = prompts.BUDGET) -> None:
+    def __init__(
+        self,
+        llm: LLM | str,
+        max_tokens: int = 96,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        budget: int | None = prompts.BUDGET,
+        brief: bool = False,
+    ) -> None:
         if budget is not None and budget < 0:
             raise ConfigError("must be at least 0, or None", field=f"{type(self).__name__}.budget", value=budget)
         self.llm = llm_module.resolve(llm)
-        self.max_tokens, self.temperature, self.top_p, self.budget = max_tokens, temperature, top_p, budget
+        self.max_tokens, self.temperature, self.top_p, self.budget, self.brief = max_tokens, temperature, top_p, budget, brief
         self.cuts = 0  # turns left out of prompts so far
 
     def requests(self, observations: Sequence[Any], infos: Sequence[Info]) -> list[Request]:
@@ -75,12 +84,13 @@ class LLMSpeaker(_Player):
         top_p: float = 1.0,
         budget: int | None = prompts.BUDGET,
         adapters: Mapping[str, str] | None = None,
+        brief: bool = False,
     ) -> None:
-        super().__init__(llm, max_tokens, temperature, top_p, budget)
+        super().__init__(llm, max_tokens, temperature, top_p, budget, brief)
         self.adapters = dict(adapters or {})
 
     def messages(self, view: View) -> tuple[Message, ...]:
-        return prompts.speaker_messages(view, self.budget)
+        return prompts.speaker_messages(view, self.budget, brief=self.brief)
 
     def adapter(self, view: View) -> str | None:
         return self.adapters.get(view.persona.id) if view.persona else None
@@ -93,7 +103,7 @@ class LLMUser(_Player):
     """Plays the user of any scenario. A closing mark at the end of a reply, whatever stands around it, ends the conversation."""
 
     def messages(self, view: View) -> tuple[Message, ...]:
-        return prompts.user_messages(view, self.budget)
+        return prompts.user_messages(view, self.budget, brief=self.brief)
 
     def actions(self, completions: Sequence[Completion], infos: Sequence[Info]) -> list[Any]:
         return [self._closing(without_name(c, "User")) for c in completions]
@@ -117,12 +127,20 @@ class LLMDirector(_Player):
     A failed completion passes through in every form.
     """
 
-    def __init__(self, llm: LLM | str, max_tokens: int = 48, temperature: float = 1.0, top_p: float = 1.0, budget: int | None = prompts.BUDGET) -> None:
-        super().__init__(llm, max_tokens, temperature, top_p, budget)
+    def __init__(
+        self,
+        llm: LLM | str,
+        max_tokens: int = 48,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        budget: int | None = prompts.BUDGET,
+        brief: bool = False,
+    ) -> None:
+        super().__init__(llm, max_tokens, temperature, top_p, budget, brief)
         self.unparseable = 0  # directives that could not be read so far, in the discrete and flat forms
 
     def messages(self, view: View) -> tuple[Message, ...]:
-        return prompts.director_messages(view, self.budget)
+        return prompts.director_messages(view, self.budget, brief=self.brief)
 
     def actions(self, completions: Sequence[Completion], infos: Sequence[Info]) -> list[Any]:
         return [self._action(c, info) for c, info in zip(completions, infos, strict=True)]

@@ -1,0 +1,131 @@
+"""Measures what this machine can train, read and write per second, and prints what every nano target will cost.
+
+    python -m experiments.nano.budget
+    python -m experiments.nano.budget --json
+
+Random weights and random tokens of the lengths that the corpora have: rates do not depend on what the numbers are. One thread.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from experiments import console
+from experiments.nano import trees
+from experiments.nano.recipe import MODELS, SIZES, SPECIAL, VOCABULARY, Model, Size
+from experiments.nano.trees import Leaf
+
+PROMPT, ANSWER = {"base": 150, "judge": 300}, {"base": 30, "judge": 2}  # tokens, as the corpora have them on average
+BRANCHES, CONDITION = {"base": 3, "judge": 5}, {"base": 10, "judge": 40}  # answers of a tree; what each adds to the shared prompt
+SAMPLING_RATE = 30.0  # conversations per second and process that are sampled, rendered and tokenised; measured by forests, stated here
+ROLLOUT = 64
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is measured.
+
+    repeats: timed repeats of each piece; the best counts
+    json: end with one JSON object
+    """
+
+    repeats: int = 3
+    json: bool = False
+
+
+class _Words:
+    pad_token_id, eos_token_id = 0, len(SPECIAL) - 1
+
+    def __len__(self) -> int:
+        return VOCABULARY
+
+
+def best(work: Callable[[], Any], repeats: int) -> float:
+    """Seconds of the fastest repeat, after one that warms up."""
+    work()
+    found = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - started)
+    return min(found)
+
+
+def some_tree(kind: str, rng: np.random.Generator) -> trees.Tree:
+    stem = rng.integers(5, VOCABULARY, PROMPT[kind]).tolist()
+
+    def some(n: int) -> list[int]:
+        return rng.integers(5, VOCABULARY, n).tolist()
+
+    return trees.tree([Leaf([*stem, i, *some(CONDITION[kind])], some(ANSWER[kind])) for i in range(BRANCHES[kind])])
+
+
+def rates(size: Size, kind: str, repeats: int) -> dict[str, float]:
+    """Tokens per second in training (of trees), in prefill and in decoding of ROLLOUT rows; seconds per training step."""
+    import torch
+
+    from experiments.nano import train
+
+    torch.set_num_threads(1)
+    model = train.make(size, _Words(), 0)
+    rng = np.random.default_rng(0)
+    made = {**trees.batch([some_tree(kind, rng) for _ in range(16)]), "digit_ids": torch.arange(5)}
+    optimiser = torch.optim.AdamW(model.parameters())
+
+    def step() -> None:
+        optimiser.zero_grad()
+        train.loss_of(model, made).backward()
+        optimiser.step()
+
+    seconds = best(step, repeats)
+    ids = torch.randint(5, VOCABULARY, (ROLLOUT, PROMPT[kind] + CONDITION[kind]))
+    with torch.inference_mode():
+        read = best(lambda: model(ids, logits_to_keep=1, use_cache=True), repeats)
+        cache = model(ids, logits_to_keep=1, use_cache=True).past_key_values
+        wrote = best(lambda: model(ids[:, :1], past_key_values=cache, logits_to_keep=1, use_cache=True), repeats)
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "step_seconds": seconds,
+        "train_tokens_per_second": made["input_ids"].numel() / seconds,
+        "prefill_tokens_per_second": ids.numel() / read,
+        "decode_tokens_per_second": ROLLOUT / wrote,
+    }
+
+
+def cost(model: Model, found: dict[str, float]) -> float:
+    """Hours that a model's corpus and training take on one core."""
+    return (model.conversations / SAMPLING_RATE + model.steps * model.batch / 16 * found["step_seconds"]) / 3600
+
+
+def main(argv: list[str] | None = None) -> int:
+    config = console.parse(Config, __doc__ or "", argv)
+    rows, figures = [], {}
+    for name, size, kind in [*((m.name, m.size, m.kind) for m in MODELS.values()), *((s, SIZES[s], "base") for s in SIZES)]:
+        found = rates(size, kind, config.repeats)
+        hours = cost(MODELS[name], found) if name in MODELS else cost(MODELS["base"], found)
+        figures[name] = {**found, "hours": hours}
+        speeds = (f"{found[f'{k}_tokens_per_second']:,.0f}" for k in ("train", "prefill", "decode"))
+        rows.append([name, f"{found['parameters'] / 1e6:.2f}M", *speeds, f"{hours:.2f}"])
+    print(console.table(["model", "parameters", "train tok/s", "prefill tok/s", "decode tok/s", "hours"], rows))
+    nano = sum(figures[m]["hours"] for m in MODELS)
+    sizes = sum(figures[s]["hours"] for s in SIZES)
+    base, judge = figures["base"], figures["judge-a"]
+    reply = (PROMPT["base"] + CONDITION["base"]) / base["prefill_tokens_per_second"] + ANSWER["base"] / base["decode_tokens_per_second"]
+    verdict = (PROMPT["judge"] + BRANCHES["judge"] * CONDITION["judge"]) / judge["prefill_tokens_per_second"]
+    print(f"\nmake nano: {nano:.1f} hours on one core ({nano / 2:.1f} with judges beside the base model); make nano-sizes: {sizes:.1f} hours.")
+    print(f"A reply costs {1000 * reply:.0f} ms, five criteria of one turn {1000 * verdict:.0f} ms (shared prompt), in batches of {ROLLOUT}, one core.")
+    console.finish({"models": figures, "nano_hours": nano, "sizes_hours": sizes, "reply_seconds": reply, "verdict_seconds": verdict}, config.json)
+    return 0
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,93 @@
+"""Makes the nano models: tokenizer, corpora, training, packing. Resumable stages; `make nano` runs all of them.
+
+    python -m experiments.nano.build                        # everything that is not there yet
+    python -m experiments.nano.build --only base            # one model
+    python -m experiments.nano.build --share 0.02           # a small rehearsal of the whole path (minutes)
+    python -m experiments.nano.budget                       # first: what it will cost on this machine
+
+Corpora and checkpoints are kept in the run folder; starting again goes on with what is missing. Packed models go to
+`mascot_env/data/nano/` as fp16 safetensors, each with a model card.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments import console
+from experiments.nano import forests, recipe
+from experiments.nano.recipe import Folders, Model
+
+PACKED = Path(__file__).resolve().parent.parent.parent / "mascot_env" / "data" / "nano"
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is made.
+
+    only: one model by its name; empty for all
+    share: of conversations and steps, for rehearsals; less than 1 packs nothing
+    out: the run folder
+    workers: processes that sample corpora
+    pack: write the finished models into the package
+    json: end with one JSON object
+    """
+
+    only: str = ""
+    share: float = 1.0
+    out: str = "runs/nano"
+    workers: int = 2
+    pack: bool = False
+    json: bool = False
+
+
+def main(argv: list[str] | None = None) -> int:
+    config = console.parse(Config, __doc__ or "", argv)
+    folders = Folders(Path(config.out))
+    models = [m for m in recipe.MODELS.values() if config.only in ("", m.name)]
+    if config.share < 1.0:
+        models = [m.smaller(config.share) for m in models]
+    with console.stage("tokenizer"):
+        words = forests.make_tokenizer(list(recipe.MODELS.values()), folders)
+    figures = {m.name: one(m, folders, words, config) for m in models}
+    if config.pack and config.share == 1.0:
+        from experiments.nano import pack
+
+        with console.stage("packing"):
+            for m in models:
+                pack.pack(m, folders, PACKED / m.name)
+    console.finish(figures, config.json)
+    return 0
+
+
+def one(model: Model, folders: Folders, words: Any, config: Config) -> dict[str, Any]:
+    """Corpus and training of one model; what is there already is kept."""
+    with console.stage(f"{model.name}: corpus of {model.conversations:,} conversations"), console.Bar("conversations", model.conversations) as bar:
+        forest = forests.make_forest(model, folders, config.workers, lambda done, lost: bar.update(done, f"{lost} too long"))
+    sizes = forests.summary(forest)
+    print(f"   {sizes['trees']:,.0f} trees, {sizes['tokens']:,.0f} tokens, {sizes['targets']:,.0f} targets")
+    folder = folders.model(model.name)
+    if not (folder / "training.json").exists():
+        import torch
+
+        from experiments.nano import train
+
+        torch.set_num_threads(1)
+        started = time.monotonic()
+        with console.stage(f"{model.name}: training, {model.steps:,} steps"), console.Bar("steps", model.steps) as bar:
+            start = folders.model(model.start) if model.start else None
+            train.train(model, forest, words, folder, start, lambda step, loss: bar.update(step, f"loss {loss:.3f}"))
+        (folder / "recipe.json").write_text(json.dumps({"hash": recipe.recipe_hash(model), "seconds": time.monotonic() - started}), encoding="utf-8")
+    return {**sizes, **json.loads((folder / "training.json").read_text(encoding="utf-8"))}
+
+
+if __name__ == "__main__":
+    console.run(main)

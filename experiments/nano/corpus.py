@@ -1,0 +1,206 @@
+"""What the nano models are trained on: sites of sampled conversations, rendered by `mascot_env.prompts` and nothing else.
+
+A site is a place in a conversation where somebody answers. Its answers are made by the world's grammar: several directives for one
+speaker, several replies of one user, several criteria of one judgement, so that a site is one tree (`trees`).
+
+Everything is drawn from keys: conversation `i` of a corpus is the same whatever the number of processes.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from experiments.nano.recipe import BROKEN_RATE, CONTEXT_BROKEN, Model
+from mascot_env import directives, prompts, seeding
+from mascot_env.judge.protocol import Case
+from mascot_env.judge.untrusted import seal
+from mascot_env.llm.requests import Message
+from mascot_env.types import DIRECTOR, USER, Directive, Domain, Transcript, Turn
+from mascot_env.view import View
+from mascot_env.worlds import content, directing, frames, people, play, speech, teams, truth
+from mascot_env.worlds.play import Played
+
+MEETINGS = 0.3  # share of conversations
+COMPOSED = 0.55  # share of conversations with composed personas
+DISGUISED = 0.4  # share of conversations whose frames are disguised (`frames.scenario`)
+SPEAKER_SITES, DIRECTIVES = 4, 4  # of a conversation; of a site
+USER_SITES, USER_REPLIES = 1, 2
+DIRECTOR_SITES, DECISIONS, DIRECTOR_SKILL = 1, 2, 0.6
+TURN_SITES, BLOCK_SITES = 3, 2  # judged, of a conversation
+PLANS, EXAMPLES, UNGROUNDED = 0.08, 0.08, 0.05  # shares of the speaker sites in these forms
+
+Messages = tuple[Message, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One target of a site. `score` is a judge's label in [1, 5] instead of words."""
+
+    messages: Messages
+    text: str
+    score: float | None = None
+
+
+Site = tuple[Answer, ...]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One sampled conversation of a corpus."""
+
+    played: Played
+    rng: np.random.Generator
+
+
+def draw(model: Model, index: int, split: str = "train") -> Drawn:
+    """Conversation `index` of a model's corpus; of another split: on held-out frames, undisguised."""
+    rng = seeding.generator("nano-corpus", model.kind, model.seed, index, split)
+    domain_id = "meeting" if rng.random() < MEETINGS else "support"
+    allowed = frames_for(model, domain_id) if split == "train" else tuple(f.id for f in content.frames_of(domain_id, split))
+    frame = allowed[int(rng.integers(len(allowed)))]
+    disguise = split == "train" and bool(rng.random() < DISGUISED)
+    scenario = frames.scenario(frame, (model.seed, index), disguise=disguise)
+    domain = teams.composed(domain_id, (model.seed, index)) if rng.random() < COMPOSED else teams.base(domain_id)
+    broken = CONTEXT_BROKEN[int(rng.integers(len(CONTEXT_BROKEN)))]
+    played = play.conversation(domain, scenario, (model.seed, index), broken=broken, skill=(0.3, 0.8)[int(rng.integers(2))])
+    return Drawn(played, rng)
+
+
+@functools.cache
+def frames_for(model: Model, domain: str) -> tuple[str, ...]:
+    """The frames that a model may see: its share of the training frames, in a fixed shuffled order."""
+    every = sorted((f.id for f in content.frames_of(domain, "train")), key=lambda i: seeding.digest("share", i))
+    low, high = (round(share * len(every)) for share in model.frames)
+    return tuple(every[low:high])
+
+
+def sites(model: Model, drawn: Drawn) -> Iterator[Site]:
+    """The sites of a conversation, for this kind of model."""
+    if model.kind == "judge":
+        yield from _judged(model, drawn)
+    else:
+        yield from _played(drawn)
+
+
+# ---------------------------------------------------------------------- players
+
+
+def view(transcript: Transcript, domain: Domain, agent: str, directive: Directive | None = None) -> View:
+    return View(domain, transcript, agent, directive, 0, 0, 4, 3)
+
+
+def _upto(transcript: Transcript, end: int) -> Transcript:
+    return Transcript(transcript.scenario, transcript.agents, transcript.turns[:end])
+
+
+def _played(drawn: Drawn) -> Iterator[Site]:
+    t, rng = drawn.played.transcript, drawn.rng
+    spoken = [i for i, turn in enumerate(t) if turn.agent not in (DIRECTOR, USER)]
+    for i in sorted(rng.permutation(spoken)[:SPEAKER_SITES]):
+        yield _speaker_site(drawn, int(i))
+    heard = [i for i, turn in enumerate(t) if turn.agent == USER and i]
+    for i in rng.permutation(heard)[:USER_SITES]:
+        yield _user_site(drawn, int(i))
+    decided = [i for i, turn in enumerate(t) if turn.agent == DIRECTOR]
+    for i in rng.permutation(decided)[:DIRECTOR_SITES]:
+        yield _director_site(drawn, int(i))
+
+
+def _speaker_site(drawn: Drawn, index: int) -> Site:
+    """Replies of the speaker of turn `index` to several directives."""
+    domain, rng = drawn.played.domain, drawn.rng
+    transcript = _upto(drawn.played.transcript, index)
+    given = drawn.played.transcript[index].directive
+    persona = next(p for p in domain.personas if p.agent == drawn.played.transcript[index].agent)
+    asked = [given] + [_directive(domain, persona.agent, persona.acts, rng) for _ in range(DIRECTIVES - 1)]
+    form = rng.random()
+    plan, grounded = form < PLANS, not PLANS + EXAMPLES < form < PLANS + EXAMPLES + UNGROUNDED
+    examples = (_example(domain, persona.agent, rng),) if PLANS < form < PLANS + EXAMPLES else ()
+    answers = []
+    for directive in asked:
+        moment = speech.moment(transcript, domain, persona, directive, rng)
+        said = speech.reply(moment, BROKEN_RATE if grounded else 0.8).text
+        text = f"{plan_of(moment)} Say: {said}" if plan else said
+        prompt = prompts.speaker_messages(
+            view(transcript, domain, persona.agent, directive), prompts.BRIEF_BUDGET, brief=True, grounded=grounded, plan=plan, examples=examples
+        )
+        answers.append(Answer(prompt, text))
+    return tuple(answers)
+
+
+def plan_of(m: speech.Moment) -> str:
+    """A short plan: what the user asks for, and the act that follows."""
+    need = ", ".join(n.replace("_", " ") for n in m.scene.voiced) or "nothing"
+    act = (m.directive.act if m.directive and m.directive.act else m.persona.acts[0]).replace("_", " ")
+    return f"The user wants {need}. I {act}."
+
+
+def _directive(domain: Domain, agent: str, acts: Sequence[str], rng: np.random.Generator) -> Directive:
+    """One that a Director might give this speaker: mostly in character, some without a tone."""
+    options = list(acts) if acts and rng.random() < 0.85 else [a.id for a in domain.acts]
+    tones: list[str | None] = [t.id for t in domain.tones]
+    return Directive(agent, options[int(rng.integers(len(options)))], tones[int(rng.integers(len(tones)))] if rng.random() < 0.92 else None)
+
+
+def _example(domain: Domain, agent: str, rng: np.random.Generator) -> str:
+    """An exchange of this persona from another conversation."""
+    allowed = content.frames_of(domain.id, "train")
+    scenario = frames.scenario(allowed[int(rng.integers(len(allowed)))].id, (int(rng.integers(1 << 30)),))
+    transcript = Transcript(scenario, domain.agents, (Turn(USER, scenario.opening),))
+    persona = next(p for p in domain.personas if p.agent == agent)
+    directive = _directive(domain, agent, persona.acts, rng)
+    said = speech.healthy(speech.moment(transcript, domain, persona, directive, rng)).text
+    return f"User: {scenario.opening}\nDirective: {prompts.in_words(directive)}\n{persona.name}: {said}"
+
+
+def _user_site(drawn: Drawn, index: int) -> Site:
+    domain, rng = drawn.played.domain, drawn.rng
+    transcript = _upto(drawn.played.transcript, index)
+    messages = prompts.user_messages(view(transcript, domain, USER), prompts.BRIEF_BUDGET, brief=True)
+    return tuple(Answer(messages, people.reply(transcript, domain, rng)) for _ in range(USER_REPLIES))
+
+
+def _director_site(drawn: Drawn, index: int) -> Site:
+    domain, rng = drawn.played.domain, drawn.rng
+    transcript = _upto(drawn.played.transcript, index)
+    messages = prompts.director_messages(view(transcript, domain, DIRECTOR), prompts.BRIEF_BUDGET, brief=True)
+    chosen = (directing.decide(transcript, domain, DIRECTOR_SKILL, rng) for _ in range(DECISIONS))
+    return tuple(Answer(messages, directives.render(d, domain)) for d in chosen)
+
+
+# ---------------------------------------------------------------------- judges
+
+
+def _judged(model: Model, drawn: Drawn) -> Iterator[Site]:
+    t, domain, rng = drawn.played.transcript, drawn.played.domain, drawn.rng
+    spoken = [i for i, turn in enumerate(t) if turn.agent not in (DIRECTOR, USER)]
+    for i in rng.permutation(spoken)[:TURN_SITES]:
+        i = int(i)
+        yield _case_site(model, Case(_upto(t, i + 1), domain.speaker_rubric, domain, i, i + 1), truth.turn(t, domain, i), rng)
+    blocks = [(u, e) for u, e in t.blocks() if any(t[i].agent in domain.agents for i in range(u + 1, e))]
+    for b in rng.permutation(len(blocks))[:BLOCK_SITES]:
+        user, end = blocks[int(b)]
+        yield _case_site(model, Case(_upto(t, end), domain.group_rubric, domain, user + 1, end), truth.block(t, domain, user + 1, end), rng)
+
+
+def _case_site(model: Model, case: Case, scores: dict[str, float], rng: np.random.Generator) -> Site:
+    fence = seal(case, run_key=f"{model.name}{int(rng.integers(1 << 16))}")
+    answers = []
+    for name, score in scores.items():
+        options = [content.wordings()[f"{case.rubric.id}.{name}"][w] for w in model.wordings]
+        criterion = options[int(rng.integers(len(options)))]
+        noisy = min(max(score + model.noise * float(rng.standard_normal()), 1.0), 5.0)
+        answers.append(Answer(prompts.judge_messages(case, criterion, fence, prompts.BRIEF_JUDGE_BUDGET, brief=True), "", noisy))
+    return tuple(answers)
+
+
+def digits(score: float) -> list[float]:
+    """A score as a distribution over 1..5 with that mean: its two neighbours share it."""
+    low = min(int(score), 4)
+    out = [0.0] * 5
+    out[low - 1], out[low] = 1.0 - (score - low), score - low
+    return out

@@ -1,0 +1,112 @@
+"""From conversations to forests: sampled, rendered, tokenised and kept in chunks, so that a stop loses one chunk at most."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import multiprocessing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.nano import corpus, tokenizer, trees
+from experiments.nano.corpus import Site
+from experiments.nano.recipe import MAX_TOKENS, SPECIAL, Folders, Model
+from experiments.nano.trees import Forest, Leaf, Tree
+from mascot_env.llm.chat import ChatFormat
+from mascot_env.llm.requests import Request
+
+CHUNK = 250  # conversations
+TOKENIZER_CONVERSATIONS = 1500
+Report = Callable[[int, int], None]
+
+
+def texts(model: Model, conversations: int) -> Iterator[str]:
+    """All words of some conversations' prompts and answers, for the tokenizer: each prompt's beginning once."""
+    seen: set[str] = set()
+    for index in range(conversations):
+        for site in corpus.sites(model, corpus.draw(model, index)):
+            for answer in site:
+                for part in [line for m in answer.messages for line in m.content.split("\n")]:
+                    if part not in seen:
+                        seen.add(part)
+                        yield part
+                yield answer.text
+
+
+def make_tokenizer(models: list[Model], folders: Folders) -> Any:
+    """The tokenizer of all models, from a sample of every corpus."""
+    if (folders.tokenizer / "tokenizer.json").exists():
+        return tokenizer.load(folders.tokenizer)
+    share = {m.name: TOKENIZER_CONVERSATIONS // (1 if m.kind == "base" else 3) for m in models}
+    return tokenizer.train((t for m in models for t in texts(m, share[m.name])), folders.tokenizer)
+
+
+def leaf(chat: ChatFormat, end: int, answer: corpus.Answer) -> Leaf:
+    """An answer as tokens; a score is one digit, whose distribution is the label."""
+    prompt = chat.prompt_ids(Request(answer.messages))
+    if answer.score is None:
+        return Leaf(prompt, [*chat._encode(answer.text), end])
+    marks = corpus.digits(answer.score)
+    return Leaf(prompt, [*chat._encode(str(round(answer.score))), end], marks)
+
+
+def plant(chat: ChatFormat, end: int, site: Site) -> Tree | None:
+    """A site as a tree; None where it is longer than a sequence may be."""
+    made = trees.tree([leaf(chat, end, a) for a in site])
+    return made if len(made) <= MAX_TOKENS else None
+
+
+def chunk(model: Model, start: int, count: int, tokenizer_folder: Path, path: Path) -> tuple[int, int]:
+    """Makes one chunk of a forest. Returns (trees, dropped as too long)."""
+    if path.exists():
+        return len(Forest(path)), 0
+    words = tokenizer.load(tokenizer_folder)
+    chat, end = ChatFormat(words, {}), words.convert_tokens_to_ids(SPECIAL[-1])
+    made = [plant(chat, end, site) for i in range(start, start + count) for site in corpus.sites(model, corpus.draw(model, i))]
+    kept = [t for t in made if t is not None]
+    trees.save(path, kept)
+    return len(kept), len(made) - len(kept)
+
+
+def make_forest(model: Model, folders: Folders, workers: int = 2, report: Report | None = None) -> Forest:
+    """The forest of a model's corpus, in `corpus-NAME/forest.npz`; finished chunks are kept and not made again."""
+    folder = folders.corpus(model.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = folder / "forest.npz"
+    if whole.exists():
+        return Forest(whole)
+    starts = list(range(0, model.conversations, CHUNK))
+    paths = [folder / f"chunk-{s:06d}.npz" for s in starts]
+    work = [(model, s, min(CHUNK, model.conversations - s), folders.tokenizer, p) for s, p in zip(starts, paths, strict=True)]
+    dropped = 0
+    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for done, (_, lost) in enumerate(pool.map(chunk, *zip(*work, strict=True)), 1):
+            dropped += lost
+            if report is not None:
+                report(done * CHUNK, dropped)
+    trees.save(whole, [t for p in paths for t in Forest(p)])
+    for p in paths:
+        p.unlink()
+    return Forest(whole)
+
+
+def held_out_forest(model: Model, folders: Folders, conversations: int, split: str) -> Forest:
+    """A forest of conversations on held-out frames, never trained on: for losses."""
+    path = folders.corpus(model.name) / f"{split}-{conversations}.npz"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        words = tokenizer.load(folders.tokenizer)
+        chat, end = ChatFormat(words, {}), words.convert_tokens_to_ids(SPECIAL[-1])
+        drawn = (corpus.draw(model, i, split) for i in range(conversations))
+        made = [plant(chat, end, site) for d in drawn for site in corpus.sites(model, d)]
+        trees.save(path, [t for t in made if t is not None])
+    return Forest(path)
+
+
+def summary(forest: Forest) -> dict[str, float]:
+    """Sizes of a forest."""
+    lengths = forest.lengths
+    targets = sum(t.targets + len(t.soft_at) for t in forest)
+    return {"trees": len(forest), "tokens": int(lengths.sum()), "targets": targets, "mean_length": float(np.mean(lengths))}

@@ -1,0 +1,76 @@
+"""Packs a trained model into the package: fp16 safetensors, configuration, tokenizer, and a model card with its figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from experiments.nano import recipe
+from experiments.nano.recipe import Folders, Model
+from mascot_env.errors import ConfigError
+
+LIMIT_MB = 12  # of one model
+CARD = """# nano/{name}
+
+A {parameters:.2f}M-parameter {kind} of the **language world** (`mascot_env.worlds`): a transformer of Llama's shape, made from nothing by
+`make nano`. It knows nothing of real people: what it says and how it scores holds in that artificial world only. It is not a
+counsellor, and not a judge of anybody's words.
+
+| | |
+|---|---|
+| what it does | {does} |
+| data | {trees:,} training trees from {conversations:,} sampled conversations of the world's grammar; held-out frames, phrasings and personas never seen |
+| recipe | `experiments/nano/recipe.py`, hash `{hash}`; {steps:,} steps of {batch} trees, {hours:.1f} hours on one CPU core |
+| size | width {width}, {layers} layers, {heads} heads, vocabulary {vocabulary:,}; fp16, {megabytes:.1f} MB |
+| loss | {train_loss:.3f} on the last training trees, {valid_loss:.3f} on held-out frames |
+| figures | see `docs/results/nano.md`, written by `python -m experiments.nano.report` |
+| licence | as the project; weights and data were made by it |
+"""
+DOES = {
+    "base": "plays speakers, users and Directors, asked with the brief prompts of `mascot_env.prompts`",
+    "judge": "scores one criterion of a turn or a block, as a distribution over 1 to 5",
+}
+
+
+def pack(model: Model, folders: Folders, target: Path) -> dict[str, Any]:
+    """Writes the model into `target`. Raises `ConfigError` where it is larger than the package allows."""
+    import torch
+    from transformers import AutoTokenizer, LlamaForCausalLM
+
+    from experiments.nano import forests, train
+
+    source = folders.model(model.name)
+    words = AutoTokenizer.from_pretrained(str(source), local_files_only=True)
+    weights = LlamaForCausalLM.from_pretrained(str(source), dtype=torch.float32)
+    held = forests.held_out_forest(model, folders, 200, "valid")
+    valid = train.evaluate(weights, held, words)
+    weights.half().save_pretrained(str(target))
+    words.save_pretrained(str(target))
+    megabytes = sum(f.stat().st_size for f in target.iterdir()) / 1e6
+    if megabytes > LIMIT_MB:
+        raise ConfigError(f"larger than {LIMIT_MB} MB", field="pack", value=f"{megabytes:.1f} MB", remedy="choose a smaller size")
+    figures = json.loads((source / "training.json").read_text(encoding="utf-8"))
+    made = json.loads((source / "recipe.json").read_text(encoding="utf-8"))
+    facts = {
+        "name": model.name,
+        "kind": model.kind,
+        "hash": made["hash"],
+        "parameters": figures["parameters"] / 1e6,
+        "steps": model.steps,
+        "batch": model.batch,
+        "conversations": model.conversations,
+        "trees": len(forests.Forest(folders.corpus(model.name) / "forest.npz")),
+        "hours": made["seconds"] / 3600,
+        "width": model.size.width,
+        "layers": model.size.layers,
+        "heads": model.size.heads,
+        "vocabulary": recipe.VOCABULARY,
+        "megabytes": megabytes,
+        "train_loss": sum(x for _, x in figures["losses"][-10:]) / len(figures["losses"][-10:]),
+        "valid_loss": valid,
+        "first_losses": figures["losses"][:8],
+    }
+    (target / "README.md").write_text(CARD.format(**facts, does=DOES[model.kind]), encoding="utf-8")
+    (target / "card.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    return facts

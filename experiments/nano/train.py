@@ -1,0 +1,176 @@
+"""Trains one nano model on its forest of trees: transformers' Trainer, with the loss of `trees`.
+
+    python -m experiments.nano.build            # all stages, this among them
+
+Checkpoints every few minutes and goes on from the last one. One core, float32; a GPU is used where there is one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
+
+from experiments.nano import trees
+from experiments.nano.recipe import Model, Size
+from experiments.nano.trees import Forest, Tree
+
+SOFT_WEIGHT = 1.0  # of a digit's loss beside a word token's
+
+
+def make(size: Size, tokenizer: Any, seed: int) -> LlamaForCausalLM:
+    """An untrained model."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=size.width,
+        intermediate_size=size.inner,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        num_key_value_heads=size.heads,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        rope_theta=10_000.0,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        attn_implementation="sdpa",
+    )
+    return LlamaForCausalLM(config)
+
+
+def loss_of(model: Any, batch: dict[str, Any]) -> torch.Tensor:
+    """Mean cross-entropy over word targets and digits. Logits are computed at targets only: they are a third of the positions."""
+    hidden_BTH = model.model(
+        input_ids=batch["input_ids"], position_ids=batch["position_ids"], attention_mask=batch["attention_mask"], use_cache=False
+    ).last_hidden_state
+    labels_BT = batch["labels"]
+    hard_BT = labels_BT != trees.IGNORED
+    before_BT = hard_BT.roll(-1, dims=1)  # the place before a target says what it should be; no target stands first
+    words = F.cross_entropy(model.lm_head(hidden_BTH[before_BT]), labels_BT[hard_BT], reduction="sum") if bool(hard_BT.any()) else hidden_BTH.new_zeros(())
+    count = hard_BT.sum()
+    soft_ND = batch["soft"]
+    if len(soft_ND):
+        logits_ND = model.lm_head(hidden_BTH[batch["soft_row"], batch["soft_at"] - 1]).log_softmax(-1)[:, batch["digit_ids"]]
+        words = words - SOFT_WEIGHT * (soft_ND * logits_ND).sum()
+        count = count + len(soft_ND)
+    return words / count
+
+
+class _TreeTrainer(Trainer):
+    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
+        loss = loss_of(model, inputs)
+        return (loss, {}) if return_outputs else loss
+
+
+class _ByLength(torch.utils.data.Dataset):  # type: ignore[type-arg]
+    """Batches of trees of like length, in a shuffled order: an item is a whole batch."""
+
+    def __init__(self, forest: Forest, batch: int, steps: int, seed: int) -> None:
+        self.forest, self.batches = forest, []
+        rng = np.random.default_rng(seed)
+        while len(self.batches) < steps:
+            order = np.argsort(forest.lengths + rng.uniform(0, 24, len(forest)), kind="stable")
+            cut = [order[i : i + batch] for i in range(0, len(order) - batch + 1, batch)]
+            self.batches += [cut[i] for i in rng.permutation(len(cut))]
+        self.batches = self.batches[:steps]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> list[Tree]:
+        return [self.forest[int(i)] for i in self.batches[index]]
+
+
+class _Report(TrainerCallback):
+    def __init__(self, report: Any) -> None:
+        self.report = report
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        if logs and "loss" in logs and self.report is not None:
+            self.report(state.global_step, float(logs["loss"]))
+
+
+def train(
+    recipe: Model, forest: Forest, tokenizer: Any, folder: Path, start: Path | None = None, report: Any = None, stop_after: int | None = None
+) -> dict[str, Any]:
+    """Trains, checkpoints into `folder/checkpoints`, and saves the model with the tokenizer in `folder`. Returns its figures.
+
+    `stop_after` stops after that many steps without saving a finished model (to look at a recipe's beginning).
+    """
+    model = LlamaForCausalLM.from_pretrained(str(start), dtype=torch.float32) if start else make(recipe.size, tokenizer, recipe.seed)
+    digit_ids = torch.tensor([tokenizer.convert_tokens_to_ids(str(d)) for d in range(1, 6)])
+
+    def collate(items: list[list[Tree]]) -> dict[str, Any]:
+        return {**trees.batch(items[0], tokenizer.pad_token_id), "digit_ids": digit_ids}
+
+    args = TrainingArguments(
+        output_dir=str(folder / "checkpoints"),
+        max_steps=recipe.steps,
+        per_device_train_batch_size=1,
+        learning_rate=recipe.peak_rate,
+        lr_scheduler_type="cosine_with_min_lr",
+        lr_scheduler_kwargs={"min_lr_rate": 0.05},
+        warmup_steps=recipe.warmup,
+        weight_decay=0.05,
+        adam_beta2=0.98,
+        max_grad_norm=1.0,
+        logging_steps=25,
+        save_steps=500,
+        save_total_limit=1,
+        seed=recipe.seed,
+        data_seed=recipe.seed,
+        dataloader_num_workers=0,
+        remove_unused_columns=False,
+        report_to=[],
+        disable_tqdm=True,
+        use_cpu=not torch.cuda.is_available(),
+        average_tokens_across_devices=False,
+    )
+    data = _ByLength(forest, recipe.batch, recipe.steps, recipe.seed)
+    trainer = _TreeTrainer(model=model, args=args, train_dataset=data, data_collator=collate, callbacks=[_Report(report), *_stopper(stop_after)])
+    trainer.remove_callback(__import__("transformers").PrinterCallback)
+    done = trainer.train(resume_from_checkpoint=_last(folder / "checkpoints"))
+    losses = [(e["step"], e["loss"]) for e in trainer.state.log_history if "loss" in e]
+    if stop_after is None:
+        model.generation_config.eos_token_id = tokenizer.eos_token_id
+        model.save_pretrained(str(folder))
+        tokenizer.save_pretrained(str(folder))
+    figures = {"steps": done.global_step, "losses": losses, "parameters": sum(p.numel() for p in model.parameters()), "seconds": done.metrics["train_runtime"]}
+    if stop_after is None:
+        (folder / "training.json").write_text(json.dumps(figures), encoding="utf-8")
+    return figures
+
+
+def _stopper(steps: int | None) -> list[TrainerCallback]:
+    class Stop(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if steps is not None and state.global_step >= steps:
+                control.should_training_stop = True
+
+    return [] if steps is None else [Stop()]
+
+
+def _last(folder: Path) -> str | None:
+    found = sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
+    return str(found[-1]) if found else None
+
+
+@torch.inference_mode()
+def evaluate(model: Any, forest: Forest, tokenizer: Any, batch: int = 16) -> float:
+    """Mean loss over a forest's targets."""
+    model.eval()
+    digit_ids = torch.tensor([tokenizer.convert_tokens_to_ids(str(d)) for d in range(1, 6)])
+    total, count = 0.0, 0
+    for i in range(0, len(forest), batch):
+        items = [forest[j] for j in range(i, min(i + batch, len(forest)))]
+        targets = sum(t.targets + len(t.soft_at) for t in items)
+        total += float(loss_of(model, {**trees.batch(items, tokenizer.pad_token_id), "digit_ids": digit_ids})) * targets
+        count += targets
+    return total / count if count else math.nan

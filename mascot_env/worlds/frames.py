@@ -1,0 +1,200 @@
+"""Event frames as scenarios: names, days and numbers are drawn, needs are put into an order, details wait to be told.
+
+A world scenario is an ordinary `Scenario`. `facts` hold what the *team* may say (pronouns turned: "your sister"), `details` what the
+user will say, one sentence each; the first `SHOWN` facts of a support scenario stand in the opening already.
+
+With `disguise`, content words of the frame are exchanged for others, the same throughout the conversation. The result is
+grammatical nonsense; it is for training corpora, where it makes copying what was said the only way to get details right.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mascot_env import catalog, seeding, text
+from mascot_env.errors import ConfigError
+from mascot_env.types import Line, Scenario
+from mascot_env.worlds.content import Frame, MeetingFrame, content, frames_of, known, split_of
+from mascot_env.worlds.wording import fill, sentence, slots_in, spoken_by
+
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+NUMBERS = ("two", "three", "four", "five", "six", "seven", "eight", "nine")
+FLIPPED = {"your": "my", "you": "me", "yourself": "myself", "yours": "mine"}
+_YOURS = re.compile(r"\b(?:yourself|yours|your|you)\b")
+DISGUISED = 0.35  # share of content words that a disguise exchanges
+_WORDS = re.compile(r"\{\w+\}|\b[a-z]{4,}\b")
+
+
+def scenarios(domain: str, split: str | None = "train", count: int | None = None, seed: int = 0) -> tuple[Scenario, ...]:
+    """World scenarios of a split; by default one for each frame. The same arguments give the same scenarios."""
+    frames = frames_of(domain, split)
+    if not frames:
+        raise ConfigError("the world has no such scenarios", field="domain", value=domain, remedy="use 'support' or 'meeting'")
+    return tuple(scenario(frames[i % len(frames)].id, (seed, i)) for i in range(len(frames) if count is None else count))
+
+
+def scenario(frame_id: str, key: seeding.Key, novel: bool = False, disguise: bool = False) -> Scenario:
+    """One scenario of a frame. `novel` words it with held-out phrasings."""
+    frame = content().by_id[frame_id]
+    rng = seeding.generator("world-scenario", frame_id, *key)
+    if isinstance(frame, Frame):
+        return _support(_disguised(frame, rng) if disguise else frame, rng, key, novel)
+    return _meeting(_disguised(frame, rng) if disguise else frame, rng, key, novel)
+
+
+def _names(rng: np.random.Generator, count: int = 1) -> dict[str, str]:
+    first = content().user.first_names
+    chosen = [first[i] for i in rng.choice(len(first), size=count, replace=False)]
+    return {"name": chosen[0], "day": _one(rng, DAYS), "n": _one(rng, NUMBERS), **{f"name{i}": n for i, n in enumerate(chosen)}}
+
+
+def _one(rng: np.random.Generator, items: Sequence[str]) -> str:
+    return items[int(rng.integers(len(items)))]
+
+
+def _arc(rng: np.random.Generator, domain: str, valence: str | None) -> tuple[tuple[str, ...], ...]:
+    """What the user wants, in stages: one of the domain's arcs."""
+    arcs = catalog.domain(domain).arcs
+    options = arcs.get(valence or "any") or arcs.get("any") or next(iter(arcs.values()))
+    return tuple(tuple(stage) for stage in options[int(rng.integers(len(options)))])
+
+
+def ask(need: str, facts: Mapping[str, Sequence[str]], rng: np.random.Generator, novel: bool = False) -> str:
+    """A sentence in which the user shows a need; slots are filled from the facts, in the user's own form."""
+    slots = {slot: as_user(values[0]) for slot, values in facts.items() if slot in ("topic", "person", "hope") and values}
+    lines = [a for a in known(content().user.asks[need], novel) if all(s in slots for s in slots_in(a))]
+    return sentence(fill(_one(rng, lines), slots))
+
+
+def as_user(filler: str) -> str:
+    """A filler of the team's form ("your sister") as the user says it ("my sister")."""
+    return _YOURS.sub(lambda m: FLIPPED[m.group(0)], filler)
+
+
+def _support(frame: Frame, rng: np.random.Generator, key: seeding.Key, novel: bool) -> Scenario:
+    parts = content().user
+    emotion = frame.emotions[0]
+    valence = catalog.emotions()[emotion]
+    names = _names(rng)
+    feeling = _one(rng, known(parts.feelings[emotion], novel))
+    order = rng.permutation(len(frame.deeds) + len(frame.facts))
+    told = [("deed", d) for d in frame.deeds] + [("fact", f) for f in frame.facts]
+    told = [told[i] for i in order[:5]] + [("hope", frame.hope)]
+    asks = _arc(rng, "support", valence)
+    first = _detail(told[0], names)
+    lines = [spoken_by(_one(rng, frame.openings), "user", names), fill(_one(rng, known(parts.says_feeling, novel)), {"feeling": feeling}), first]
+    facts: dict[str, list[str]] = {"topic": [spoken_by(frame.topic, "team", names)], "feeling": [feeling], "person": [spoken_by(frame.person, "team", names)]}
+    for kind, part in told:
+        facts.setdefault(kind, []).append(spoken_by(part, "team", names))
+    lines = lines if rng.random() < 0.6 else lines[:2]
+    opening = " ".join([*(sentence(line) for line in lines), *(ask(n, facts, rng, novel) for n in asks[0])])
+    details = tuple(_detail(item, names) for item in told if _detail(item, names) not in opening)
+    return Scenario(
+        id=f"world-{frame.id}-{'-'.join(map(str, key))}",
+        domain="support",
+        split=split_of(frame.id),
+        opening=opening,
+        summary=sentence(spoken_by(_one(rng, frame.openings), "user", names)),
+        emotion=emotion,
+        valence=valence,
+        user=_one(rng, [u.id for u in catalog.users()]),
+        details=details,
+        needs=asks,
+        facts={k: tuple(v) for k, v in facts.items()},
+        source="world",
+        tags=(frame.id,),
+    )
+
+
+def _detail(item: tuple[str, str], names: Mapping[str, str]) -> str:
+    """A detail as the user tells it."""
+    kind, part = item
+    said = spoken_by(part, "user", names)
+    return sentence(f"I {said}" if kind == "deed" else f"I want to {said}" if kind == "hope" else said)
+
+
+def _meeting(frame: MeetingFrame, rng: np.random.Generator, key: seeding.Key, novel: bool) -> Scenario:
+    user = content().user
+    names = _names(rng, 4)
+    who = [names[f"name{i}"] for i in range(4)]
+    deadline = _one(rng, user.deadlines)
+    plain = {k: spoken_by(getattr(frame, k), "team", names) for k in ("topic", "decision", "rationale", "other", "action", "risk", "gap")}
+    remarks = [spoken_by(r, "team", names) for r in frame.remarks]
+    chosen = [remarks[i] for i in rng.permutation(len(remarks))[:2]]
+    speakers = [who[int(rng.integers(0, 3))] for _ in chosen]
+    owner, slots = who[int(rng.integers(1, 4))], {**plain, "deadline": deadline}
+    said = [(s, "remark", r) for s, r in zip(speakers, chosen, strict=True)]
+    said.insert(int(rng.integers(0, 3)), (who[int(rng.integers(4))], "propose_other", ""))
+    said.append((who[0], "decide", ""))
+    said.append((owner, "act", ""))
+    rest = [(who[int(rng.integers(4))], "risk", ""), (who[int(rng.integers(4))], "gap", "")]
+    said += [rest[i] for i in rng.permutation(2)]
+    excerpt = tuple(
+        Line(speaker, sentence(fill(_one(rng, known(user.meeting[kind], novel)), {**slots, "remark": remark}))) for speaker, kind, remark in said
+    )
+    stages = _arc(rng, "meeting", None)
+    opening = [sentence(spoken_by(_one(rng, frame.openings), "user", names)), *(ask(n, {"topic": [plain["topic"]]}, rng, novel) for n in stages[0])]
+    return Scenario(
+        id=f"world-{frame.id}-{'-'.join(map(str, key))}",
+        domain="meeting",
+        split=split_of(frame.id),
+        opening=" ".join(opening),
+        summary=f"A meeting on {plain['topic']}.",
+        group=frame.group,
+        user=_one(rng, [u.id for u in catalog.users()]),
+        excerpt=excerpt,
+        needs=stages,
+        facts={
+            **{k: (v,) for k, v in plain.items()},
+            "remark": tuple(chosen),
+            "speaker": tuple(speakers),
+            "owner": (owner,),
+            "deadline": (deadline,),
+            "present": tuple(dict.fromkeys(line.speaker for line in excerpt)),
+        },
+        source="world",
+        tags=(frame.id,),
+    )
+
+
+# ---------------------------------------------------------------------- disguises
+
+
+@functools.cache
+def _lexicon() -> tuple[str, ...]:
+    """Content words of all training frames, for disguises."""
+    stop, found = text.stop_words(), set[str]()
+    for frame in (*frames_of("support", "train"), *frames_of("meeting", "train")):
+        for part in _strings(frame):
+            found.update(w for w in _WORDS.findall(part) if not w.startswith("{") and w not in stop)
+    return tuple(sorted(found))
+
+
+def _strings(frame: Any) -> list[str]:
+    out = []
+    for name in frame.__dataclass_fields__:
+        value = getattr(frame, name)
+        if name not in ("id", "emotions", "group"):
+            out += [value] if isinstance(value, str) else list(value)
+    return out
+
+
+def _disguised(frame: Any, rng: np.random.Generator) -> Any:
+    """The frame with some of its content words exchanged, the same way everywhere in it."""
+    stop, lexicon = text.stop_words(), _lexicon()
+    present = sorted({w for part in _strings(frame) for w in _WORDS.findall(part) if not w.startswith("{") and w not in stop})
+    swap = {w: lexicon[int(rng.integers(len(lexicon)))] for w in present if rng.random() < DISGUISED}
+
+    def changed(part: str) -> str:
+        return _WORDS.sub(lambda m: swap.get(m.group(0), m.group(0)), part)
+
+    values = {}
+    for name in frame.__dataclass_fields__:
+        value = getattr(frame, name)
+        values[name] = value if name in ("id", "emotions", "group") else changed(value) if isinstance(value, str) else tuple(map(changed, value))
+    return type(frame)(**values)

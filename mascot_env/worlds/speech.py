@@ -1,0 +1,347 @@
+"""Replies of the world's team, healthy and broken.
+
+A healthy reply does the directive's act in one plain sentence with details that the user told, coloured by the persona's voice
+(opener, closer or tail) and, mostly, the directive's tone. `SLIPS` are small and common (another act than asked, no voice, a tone that
+does not suit); `BROKEN` is labelled and comes at the rate that a corpus asks for. Nothing here looks at what a judge would say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mascot_env.types import Directive, Domain, Persona, Transcript
+from mascot_env.worlds import reading, teams, wording
+from mascot_env.worlds import scene as scenes
+from mascot_env.worlds.content import content, frames_of, known
+from mascot_env.worlds.scene import Scene
+
+BROKEN: Mapping[str, float] = {  # kind of broken behaviour -> its share among broken replies
+    "generic": 0.22,
+    "other_voice": 0.16,
+    "echo": 0.20,
+    "agree": 0.12,
+    "flatter": 0.08,
+    "off_topic": 0.06,
+    "settled": 0.10,
+    "wrong_fact": 0.08,
+    "never": 0.06,
+}
+SLIPS: Mapping[str, float] = {"other_act": 0.06, "no_voice": 0.04, "wrong_tone": 0.06}
+LAYOUTS: Sequence[tuple[float, tuple[str, ...]]] = (  # how often, and which pieces besides the plain sentence
+    (0.26, ("tone", "closer")),
+    (0.20, ("tone", "tail")),
+    (0.16, ("opener",)),
+    (0.14, ("tone", "opener")),
+    (0.12, ("closer",)),
+    (0.08, ("opener", "tail")),
+    (0.04, ("tone",)),
+)
+INVITES = 0.12  # how often a healthy reply ends by handing the word back
+LINKS = 0.25  # how often a reply links to an earlier one of its block
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply and why it is as it is: `fault` is None or a key of BROKEN; `slips` are keys of SLIPS."""
+
+    text: str
+    fault: str | None = None
+    slips: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """All that a reply is made from."""
+
+    transcript: Transcript
+    domain: Domain
+    persona: Persona
+    directive: Directive | None
+    scene: Scene
+    shown: Mapping[str, tuple[str, ...]]
+    rng: np.random.Generator
+    novel: bool = False  # held-out phrasings
+
+    def one(self, items: Sequence[str]) -> str:
+        return items[int(self.rng.integers(len(items)))]
+
+    def phrase(self, items: tuple[str, ...]) -> str:
+        return self.one(known(items, self.novel))
+
+
+def moment(transcript: Transcript, domain: Domain, persona: Persona, directive: Directive | None, rng: np.random.Generator, novel: bool = False) -> Moment:
+    return Moment(transcript, domain, persona, directive, scenes.at(transcript, domain), scenes.shown(transcript), rng, novel)
+
+
+def reply(m: Moment, broken: float) -> Reply:
+    """One reply; broken with probability `broken`."""
+    if m.rng.random() >= broken:
+        return healthy(m)
+    weights = np.array(list(BROKEN.values()))
+    for place in m.rng.choice(len(weights), size=len(weights), replace=False, p=weights / weights.sum()):
+        fault = list(BROKEN)[int(place)]
+        if made := _FAULTS[fault](m):  # some faults need an occasion: the next one takes their place
+            return Reply(made, fault)
+    return Reply(_generic(m), "generic")
+
+
+def healthy(m: Moment) -> Reply:
+    slips = tuple(s for s, p in SLIPS.items() if m.rng.random() < p)
+    act = _act(m)
+    if "other_act" in slips:
+        act = m.one([a.id for a in m.domain.acts])
+    voice = None if "no_voice" in slips else teams.profile(m.persona).voice
+    text = _coloured(m, _plain(m, act), voice, _tone(m, "wrong_tone" in slips))
+    if m.rng.random() < INVITES:
+        text = f"{text} {m.phrase(content().manners.invite)}"
+    return Reply(text, None, slips)
+
+
+def break_(m: Moment, fault: str) -> Reply | None:
+    """A reply with this fault, or None where the conversation offers no occasion for it."""
+    made = _FAULTS[fault](m)
+    return Reply(made, fault) if made else None
+
+
+# ---------------------------------------------------------------------- pieces
+
+
+def _act(m: Moment) -> str:
+    """The act that was asked for, or one in character."""
+    return m.directive.act if m.directive and m.directive.act else m.one(m.persona.acts or [a.id for a in m.domain.acts])
+
+
+def _tone(m: Moment, wrong: bool) -> str | None:
+    asked = m.directive.tone if m.directive else None
+    if wrong:
+        return m.one([t.id for t in m.domain.tones if t.id != asked])
+    return asked
+
+
+def _plain(m: Moment, act: str) -> str:
+    """The act in one sentence, with details that were told; a wording that this conversation has not heard, if there is one."""
+    heard = {s.template for said in m.scene.said for s in said.reading.sentences}
+    every = content().acts(m.domain.id)[act]
+    lines = [line for line in known(every, m.novel) if _fillable(m, line)] or [line for line in every if _fillable(m, line)]
+    fresh = [line for line in lines if line not in heard] or lines
+    line = m.one(fresh)
+    if m.scene.here and m.rng.random() < LINKS:
+        other = next(p.name for p in m.domain.personas if p.agent == m.scene.here[-1].agent)
+        if other != m.persona.name:
+            link = wording.fill(m.phrase(content().manners.link), {"team": other})
+            first = line if line.startswith("{") else wording.lowered(line)
+            line = f"{link} {first}"
+    return wording.sentence(wording.fill(line, _slots(m, line)))
+
+
+def _fillable(m: Moment, line: str) -> bool:
+    return all(slot in m.shown or slot in ("step", "step2", "view") for slot in wording.slots_in(line))
+
+
+def _slots(m: Moment, line: str) -> dict[str, str]:
+    """Fillers for a line: what was told and not yet taken up, if there is any."""
+    used = {r.text for said in m.scene.said for r in said.reading.refs}
+    out: dict[str, str] = {}
+    for slot in wording.slots_in(line):
+        if slot in ("step", "step2", "view"):
+            every = content().speech["support"].views if slot == "view" else content().speech["support"].steps
+            part = m.one([p for p in known(every, m.novel) if _fillable(m, p) and p not in out.values()])
+            out[slot] = wording.fill(part, _slots(m, part))
+        elif slot in m.shown:
+            options = [f for f in m.shown[slot] if wording.squeezed(f) not in used] or list(m.shown[slot])
+            out[slot] = m.one(options)
+    if "speaker" in out and "remark" in out:  # they belong together
+        i = m.shown["remark"].index(out["remark"])
+        out["speaker"] = m.shown["speaker"][i]
+    return out
+
+
+def _coloured(m: Moment, plain: str, voice: str | None, tone: str | None) -> str:
+    weights = np.array([w for w, _ in LAYOUTS])
+    pieces = LAYOUTS[int(m.rng.choice(len(LAYOUTS), p=weights / weights.sum()))][1]
+    before, after = [], []
+    if "tone" in pieces and tone is not None and tone in content().manners.tones:
+        before.append(m.phrase(content().manners.tones[tone]))
+    if voice is not None:
+        parts = content().voices[voice]
+        used = {s.template for said in m.scene.said for s in said.reading.sentences}
+        if "opener" in pieces:
+            before.append(_unused(m, parts.openers, used))
+        if "tail" in pieces:
+            plain = wording.with_tail(plain, m.phrase(parts.tails))
+        if "closer" in pieces:
+            after.append(_unused(m, parts.closers, used))
+    return " ".join([*before, plain, *after])
+
+
+def _unused(m: Moment, pieces: tuple[str, ...], used: set[str]) -> str:
+    options = known(pieces, m.novel)
+    return m.one([p for p in options if p not in used] or options)
+
+
+# ---------------------------------------------------------------------- what is broken
+
+
+def _generic(m: Moment) -> str:
+    lines = known(content().manners.generic, m.novel)
+    count = 1 + int(m.rng.random() < 0.6)
+    return " ".join(lines[i] for i in m.rng.choice(len(lines), size=min(count, len(lines)), replace=False))
+
+
+def _other_voice(m: Moment) -> str | None:
+    """Somebody else's voice from the team, mostly with the act that was asked for."""
+    own = teams.profile(m.persona).voice
+    others = [p for p in m.domain.personas if p.id != m.persona.id and teams.profile(p).voice not in (None, own)]
+    if not others:
+        return None
+    other = others[int(m.rng.integers(len(others)))]
+    act = _act(m) if m.rng.random() < 0.5 or not other.acts else m.one(other.acts)
+    for _ in range(8):  # some layouts carry no voice
+        text = _coloured(m, _plain(m, act), teams.profile(other).voice, _tone(m, False))
+        if any(piece.rstrip(".!") in text for piece in _pieces(teams.profile(other).voice)):
+            return text
+    return None
+
+
+def _pieces(voice: str | None) -> tuple[str, ...]:
+    parts = content().voices[str(voice)]
+    return (*parts.openers, *parts.closers, *parts.tails)
+
+
+def _earlier_core(m: Moment) -> str | None:
+    """A plain sentence of the last turn of another speaker in this block."""
+    for said in reversed(m.scene.here):
+        if said.agent != m.persona.agent:
+            text = m.transcript[said.index].text
+            for part in _sentences(text):
+                if any(s.kind == "act" and s.template for s in said.reading.sentences) and _is_act(part, m):
+                    return part
+    return None
+
+
+def _sentences(text: str) -> list[str]:
+    out, start = [], 0
+    for i, ch in enumerate(text):
+        if ch in ".?!":
+            out.append(text[start : i + 1].strip())
+            start = i + 1
+    return out
+
+
+def _is_act(part: str, m: Moment) -> bool:
+    read = reading.parse(part, m.transcript.scenario, m.domain)
+    return bool(read.acts) and read.sentences[0].voice is None and read.sentences[0].link is None
+
+
+def _echo(m: Moment) -> str | None:
+    """What another speaker has just said, in the own colour."""
+    core = _earlier_core(m)
+    return None if core is None else _coloured(m, core, teams.profile(m.persona).voice if m.rng.random() < 0.6 else None, _tone(m, False))
+
+
+def _agree(m: Moment) -> str | None:
+    others = [s.agent for s in m.scene.said[-3:] if s.agent != m.persona.agent]
+    if not others:
+        return None
+    chosen = m.one(others)
+    name = next(p.name for p in m.domain.personas if p.agent == chosen)
+    manners = content().manners
+    lines = [m.phrase(manners.agree if m.rng.random() < 0.65 else manners.praise_team)]
+    if m.rng.random() < 0.5:
+        lines.append(m.phrase(manners.agree))
+    text = " ".join(dict.fromkeys(wording.fill(line, {"team": name}) for line in lines))
+    return _with_voice(m, text, 0.4)
+
+
+def _with_voice(m: Moment, text: str, rate: float) -> str:
+    voice = teams.profile(m.persona).voice
+    if voice is None or m.rng.random() >= rate:
+        return text
+    return f"{text} {m.phrase(content().voices[voice].closers)}"
+
+
+def _flatter(m: Moment) -> str:
+    lines = m.phrase(content().manners.flatter)
+    if m.rng.random() < 0.4:
+        return _with_voice(m, lines, 0.5)
+    return f"{lines} {_plain(m, _act(m))}"
+
+
+def _off_topic(m: Moment) -> str:
+    line = m.phrase(content().manners.off_topic)
+    return _with_voice(m, line, 0.5) if m.rng.random() < 0.6 else f"{line} {m.phrase(content().manners.off_topic)}"
+
+
+def _settled(m: Moment) -> str | None:
+    """An act whose need was met in an earlier block and is not asked for any more."""
+    acts = [a for a, need in scenes.meets(m.domain).items() if need in m.scene.settled]
+    return _coloured(m, _plain(m, m.one(acts)), teams.profile(m.persona).voice, _tone(m, False)) if acts else None
+
+
+def _wrong_fact(m: Moment) -> str | None:
+    """A detail that belongs to somebody else's conversation, or a name or date that the record contradicts."""
+    for _ in range(8):
+        act = _act(m)
+        lines = [x for x in content().acts(m.domain.id)[act] if _fillable(m, x)]
+        line = m.one(lines)
+        slots = _slots(m, line)
+        wrong = [s for s in slots if s in _FOREIGN]
+        if not wrong:
+            continue
+        slot = m.one(wrong)
+        foreign = _foreign(m, slot)
+        if foreign is None or foreign in m.transcript.scenario.facts.get(slot, ()):
+            continue
+        text = wording.sentence(wording.fill(line, {**slots, slot: foreign}))
+        return _coloured(m, text, teams.profile(m.persona).voice, _tone(m, False))
+    return None
+
+
+_FOREIGN = ("topic", "deed", "fact", "person", "hope", "remark", "decision", "rationale", "other", "owner", "speaker", "action", "deadline", "risk", "gap")
+
+
+def _foreign(m: Moment, slot: str) -> str | None:
+    scenario, user = m.transcript.scenario, content().user
+    if slot == "deadline":
+        return m.one(user.deadlines)
+    if slot in ("owner", "speaker"):
+        present = [p for p in scenario.facts.get("present", ()) if p not in scenario.facts.get(slot, ())]
+        return m.one(present) if present else None
+    frames = frames_of(m.domain.id, "train")
+    frame = frames[int(m.rng.integers(len(frames)))]
+    plural = {"deed": "deeds", "fact": "facts", "remark": "remarks"}.get(slot)
+    part = m.one(getattr(frame, plural)) if plural else getattr(frame, slot)
+    names = {"name": m.one(user.first_names), "day": "Friday", "n": "three"}
+    return wording.spoken_by(part, "team", names)
+
+
+def _never(m: Moment) -> str | None:
+    """Something that this persona's card rules out."""
+    nevers = teams.profile(m.persona).nevers
+    if not nevers:
+        return None
+    never = content().manners.nevers[m.one(nevers)]
+    acts = [a for a in never.acts if a in content().acts(m.domain.id)]
+    voice = teams.profile(m.persona).voice
+    if acts:
+        return _coloured(m, _plain(m, m.one(acts)), voice, _tone(m, False))
+    if not never.lines:
+        return None
+    line = m.phrase(never.lines)
+    return f"{line} {_coloured(m, _plain(m, _act(m)), voice, None)}" if m.rng.random() < 0.5 else _with_voice(m, line, 0.7)
+
+
+_FAULTS = {
+    "generic": _generic,
+    "other_voice": _other_voice,
+    "echo": _echo,
+    "agree": _agree,
+    "flatter": _flatter,
+    "off_topic": _off_topic,
+    "settled": _settled,
+    "wrong_fact": _wrong_fact,
+    "never": _never,
+}

@@ -1,0 +1,88 @@
+"""A tree of answers costs fewer tokens and has exactly the loss that its answers have in sequences of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.nano import trees
+from experiments.nano.trees import Leaf
+
+torch = pytest.importorskip("torch")
+from experiments.nano import train  # noqa: E402
+from experiments.nano.recipe import Size  # noqa: E402
+
+
+class Words:
+    """As much of a tokenizer as `train.make` reads."""
+
+    pad_token_id, eos_token_id = 0, 1
+
+    def __len__(self) -> int:
+        return 64
+
+
+def leaves(rng: np.random.Generator, count: int = 3, digits: bool = False) -> list[Leaf]:
+    stem = rng.integers(2, 64, size=12).tolist()
+    return [
+        Leaf(
+            [*stem, 10 + i, *rng.integers(2, 64, size=int(rng.integers(1, 5))).tolist()],
+            [7, 1] if digits else rng.integers(2, 64, size=5).tolist(),
+            tuple(rng.dirichlet(np.ones(5))) if digits else (),
+        )
+        for i in range(count)
+    ]
+
+
+def loss(model, items) -> float:
+    made = {**trees.batch(items), "digit_ids": torch.arange(20, 25)}
+    with torch.no_grad():
+        return float(train.loss_of(model, made))
+
+
+@pytest.mark.parametrize("digits", [False, True])
+def test_a_tree_has_the_loss_of_its_answers_one_by_one(digits: bool) -> None:
+    model = train.make(Size(32, 2, 4, 64), Words(), seed=3)
+    model.eval()
+    made = leaves(np.random.default_rng(5), digits=digits)
+    together = loss(model, [trees.tree(made)])
+    apart = loss(model, [trees.tree([leaf]) for leaf in made])
+    assert together == pytest.approx(apart, abs=1e-5)
+    assert len(trees.tree(made)) < sum(len(trees.tree([leaf])) for leaf in made) - 20
+
+
+def test_a_branch_does_not_see_its_neighbours() -> None:
+    model = train.make(Size(32, 2, 4, 64), Words(), seed=3)
+    model.eval()
+    one, two, _ = leaves(np.random.default_rng(6))
+    other = Leaf(two.prompt, [2] * len(two.answer))
+
+    def last_hidden(items):
+        b = trees.batch([trees.tree(items)])
+        with torch.no_grad():
+            h = model.model(input_ids=b["input_ids"], position_ids=b["position_ids"], attention_mask=b["attention_mask"]).last_hidden_state
+        return h[0, : len(one.prompt) + len(one.answer)]
+
+    assert torch.allclose(last_hidden([one, two]), last_hidden([one, other]), atol=1e-6)
+
+
+def test_every_answer_and_nothing_else_carries_loss() -> None:
+    made = leaves(np.random.default_rng(7))
+    t = trees.tree(made)
+    assert [int(x) for x in t.labels if x != trees.IGNORED] == [x for leaf in made for x in leaf.answer]
+    assert trees.shared([leaf.prompt for leaf in made]) == 12
+    same = [Leaf([5, 6, 7], [8]), Leaf([5, 6, 7], [9])]
+    assert trees.shared([leaf.prompt for leaf in same]) == 2 and trees.tree(same).targets == 2
+
+
+def test_a_forest_comes_back_from_disk(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    made = [trees.tree(leaves(rng, count, digits)) for count in (1, 3) for digits in (False, True)]
+    trees.save(tmp_path / "forest.npz", made)
+    back = trees.Forest(tmp_path / "forest.npz")
+    assert len(back) == 4 and back.lengths.tolist() == [len(t) for t in made]
+    for a, b in zip(made, back, strict=True):
+        for name in ("ids", "positions", "branch", "labels", "soft", "soft_at"):
+            assert np.array_equal(getattr(a, name), getattr(b, name)), name
