@@ -121,9 +121,15 @@ def main(argv: list[str] | None = None) -> int:
     base, judge = figures["base"], figures["judge-a"]
     reply = (PROMPT["base"] + CONDITION["base"]) / base["prefill_tokens_per_second"] + ANSWER["base"] / base["decode_tokens_per_second"]
     verdict = (PROMPT["judge"] + BRANCHES["judge"] * CONDITION["judge"]) / judge["prefill_tokens_per_second"]
-    print(f"\nmake nano: {nano:.1f} hours on one core ({nano / 2:.1f} with judges beside the base model); make nano-sizes: {sizes:.1f} hours.")
-    print(f"A reply costs {1000 * reply:.0f} ms, five criteria of one turn {1000 * verdict:.0f} ms (shared prompt), in batches of {ROLLOUT}, one core.")
-    console.finish({"models": figures, "nano_hours": nano, "sizes_hours": sizes, "reply_seconds": reply, "verdict_seconds": verdict}, config.json)
+    print(
+        f"\nmake nano: {nano:.1f} hours on one core ({nano / 2:.1f} with judges beside the base model); make nano-sizes: {sizes:.1f} hours."
+    )
+    print(
+        f"A reply costs {1000 * reply:.0f} ms, five criteria of one turn {1000 * verdict:.0f} ms (shared prompt), in batches of {ROLLOUT}, one core."
+    )
+    console.finish(
+        {"models": figures, "nano_hours": nano, "sizes_hours": sizes, "reply_seconds": reply, "verdict_seconds": verdict}, config.json
+    )
     return 0
 
 

@@ -70,7 +70,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def one(model: Model, folders: Folders, words: Any, config: Config) -> dict[str, Any]:
     """Corpus and training of one model; what is there already is kept."""
-    with console.stage(f"{model.name}: corpus of {model.conversations:,} conversations"), console.Bar("conversations", model.conversations) as bar:
+    with (
+        console.stage(f"{model.name}: corpus of {model.conversations:,} conversations"),
+        console.Bar("conversations", model.conversations) as bar,
+    ):
         forest = forests.make_forest(model, folders, config.workers, lambda done, lost: bar.update(done, f"{lost} too long"))
     sizes = forests.summary(forest)
     print(f"   {sizes['trees']:,.0f} trees, {sizes['tokens']:,.0f} tokens, {sizes['targets']:,.0f} targets")
@@ -85,7 +88,9 @@ def one(model: Model, folders: Folders, words: Any, config: Config) -> dict[str,
         with console.stage(f"{model.name}: training, {model.steps:,} steps"), console.Bar("steps", model.steps) as bar:
             start = folders.model(model.start) if model.start else None
             train.train(model, forest, words, folder, start, lambda step, loss: bar.update(step, f"loss {loss:.3f}"))
-        (folder / "recipe.json").write_text(json.dumps({"hash": recipe.recipe_hash(model), "seconds": time.monotonic() - started}), encoding="utf-8")
+        (folder / "recipe.json").write_text(
+            json.dumps({"hash": recipe.recipe_hash(model), "seconds": time.monotonic() - started}), encoding="utf-8"
+        )
     return {**sizes, **json.loads((folder / "training.json").read_text(encoding="utf-8"))}
 
 

@@ -27,8 +27,8 @@ from mascot_env.worlds.play import Played
 MEETINGS = 0.3  # share of conversations
 COMPOSED = 0.55  # share of conversations with composed personas
 DISGUISED = 0.4  # share of conversations whose frames are disguised (`frames.scenario`)
-SPEAKER_SITES, DIRECTIVES = 4, 4  # of a conversation; of a site
-USER_SITES, USER_REPLIES = 1, 2
+SPEAKER_SITES, DIRECTIVES = 4, 5  # of a conversation; of a site
+USER_SITES, USER_REPLIES = 1, 3
 DIRECTOR_SITES, DECISIONS, DIRECTOR_SKILL = 1, 2, 0.6
 TURN_SITES, BLOCK_SITES = 3, 2  # judged, of a conversation
 PLANS, EXAMPLES, UNGROUNDED = 0.08, 0.08, 0.05  # shares of the speaker sites in these forms
@@ -126,7 +126,12 @@ def _speaker_site(drawn: Drawn, index: int) -> Site:
         said = speech.reply(moment, BROKEN_RATE if grounded else 0.8).text
         text = f"{plan_of(moment)} Say: {said}" if plan else said
         prompt = prompts.speaker_messages(
-            view(transcript, domain, persona.agent, directive), prompts.BRIEF_BUDGET, brief=True, grounded=grounded, plan=plan, examples=examples
+            view(transcript, domain, persona.agent, directive),
+            prompts.BRIEF_BUDGET,
+            brief=True,
+            grounded=grounded,
+            plan=plan,
+            examples=examples,
         )
         answers.append(Answer(prompt, text))
     return tuple(answers)

@@ -74,9 +74,21 @@ SIZES: Mapping[str, Size] = {
 MODELS: Mapping[str, Model] = {
     m.name: m
     for m in (
-        Model("base", "base", SIZES["2M"], conversations=14_000, steps=5_000),
-        Model("judge-a", "judge", SIZES["2M"], conversations=9_000, steps=4_000, frames=(0.0, 0.5), noise=0.3, seed=11, wordings=(0, 1, 2, 3)),
-        Model("judge-b", "judge", Size(160, 5, 5, 448), conversations=9_000, steps=4_000, frames=(0.5, 1.0), noise=0.3, seed=12, wordings=(4, 5, 6, 7)),
+        Model("base", "base", SIZES["2M"], conversations=6_500, steps=2_600),
+        Model(
+            "judge-a", "judge", SIZES["2M"], conversations=5_000, steps=1_500, frames=(0.0, 0.5), noise=0.3, seed=11, wordings=(0, 1, 2, 3)
+        ),
+        Model(
+            "judge-b",
+            "judge",
+            Size(160, 5, 5, 448),
+            conversations=5_000,
+            steps=1_500,
+            frames=(0.5, 1.0),
+            noise=0.3,
+            seed=12,
+            wordings=(4, 5, 6, 7),
+        ),
     )
 }
 

@@ -53,7 +53,11 @@ def loss_of(model: Any, batch: dict[str, Any]) -> torch.Tensor:
     labels_BT = batch["labels"]
     hard_BT = labels_BT != trees.IGNORED
     before_BT = hard_BT.roll(-1, dims=1)  # the place before a target says what it should be; no target stands first
-    words = F.cross_entropy(model.lm_head(hidden_BTH[before_BT]), labels_BT[hard_BT], reduction="sum") if bool(hard_BT.any()) else hidden_BTH.new_zeros(())
+    words = (
+        F.cross_entropy(model.lm_head(hidden_BTH[before_BT]), labels_BT[hard_BT], reduction="sum")
+        if bool(hard_BT.any())
+        else hidden_BTH.new_zeros(())
+    )
     count = hard_BT.sum()
     soft_ND = batch["soft"]
     if len(soft_ND):
@@ -98,7 +102,13 @@ class _Report(TrainerCallback):
 
 
 def train(
-    recipe: Model, forest: Forest, tokenizer: Any, folder: Path, start: Path | None = None, report: Any = None, stop_after: int | None = None
+    recipe: Model,
+    forest: Forest,
+    tokenizer: Any,
+    folder: Path,
+    start: Path | None = None,
+    report: Any = None,
+    stop_after: int | None = None,
 ) -> dict[str, Any]:
     """Trains, checkpoints into `folder/checkpoints`, and saves the model with the tokenizer in `folder`. Returns its figures.
 
@@ -134,7 +144,9 @@ def train(
         average_tokens_across_devices=False,
     )
     data = _ByLength(forest, recipe.batch, recipe.steps, recipe.seed)
-    trainer = _TreeTrainer(model=model, args=args, train_dataset=data, data_collator=collate, callbacks=[_Report(report), *_stopper(stop_after)])
+    trainer = _TreeTrainer(
+        model=model, args=args, train_dataset=data, data_collator=collate, callbacks=[_Report(report), *_stopper(stop_after)]
+    )
     trainer.remove_callback(__import__("transformers").PrinterCallback)
     done = trainer.train(resume_from_checkpoint=_last(folder / "checkpoints"))
     losses = [(e["step"], e["loss"]) for e in trainer.state.log_history if "loss" in e]
@@ -142,7 +154,12 @@ def train(
         model.generation_config.eos_token_id = tokenizer.eos_token_id
         model.save_pretrained(str(folder))
         tokenizer.save_pretrained(str(folder))
-    figures = {"steps": done.global_step, "losses": losses, "parameters": sum(p.numel() for p in model.parameters()), "seconds": done.metrics["train_runtime"]}
+    figures = {
+        "steps": done.global_step,
+        "losses": losses,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "seconds": done.metrics["train_runtime"],
+    }
     if stop_after is None:
         (folder / "training.json").write_text(json.dumps(figures), encoding="utf-8")
     return figures

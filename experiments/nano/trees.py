@@ -101,7 +101,9 @@ class Forest:
         a = self._arrays
         start, end = (a["ends"][index - 1] if index else 0), a["ends"][index]
         first, last = (a["soft_ends"][index - 1] if index else 0), a["soft_ends"][index]
-        return Tree(*(a[name][start:end] for name in ("ids", "positions", "branch", "labels")), a["soft"][first:last], a["soft_at"][first:last])
+        return Tree(
+            *(a[name][start:end] for name in ("ids", "positions", "branch", "labels")), a["soft"][first:last], a["soft_at"][first:last]
+        )
 
     def __iter__(self) -> Iterator[Tree]:
         return (self[i] for i in range(len(self)))

@@ -62,7 +62,9 @@ class Seen:
     long: set[str] = field(default_factory=set)
 
 
-def sample(index: int, seed: int, *, split: str = "train", novel_words: bool = False, novel_team: bool = False, composed: bool = True) -> Played:
+def sample(
+    index: int, seed: int, *, split: str = "train", novel_words: bool = False, novel_team: bool = False, composed: bool = True
+) -> Played:
     """Conversation `index`: on frames of a split, with known or held-out phrasings and personas."""
     domain_id = "meeting" if (index * 7919) % 100 < 100 * MEETINGS else "support"
     chosen = content.frames_of(domain_id, split)
@@ -107,18 +109,22 @@ def variety(config: Config) -> tuple[dict[str, Any], Seen]:
                 bar.update(seen.sentences)
     top = {p for p, _ in seen.patterns.most_common(100)}
     c = content.content()
-    clauses = sum(
-        map(
-            len,
-            [
-                *(lines for s in c.speech.values() for lines in (*s.acts.values(), s.steps, s.views)),
-                *((*v.openers, *v.closers, *v.tails, *v.cards) for v in c.voices.values()),
-                *c.user.asks.values(),
-                *(lines for groups in c.user.moods.values() for lines in groups.values()),
-                *c.user.reactions.values(),
-            ],
+    clauses = (
+        sum(
+            map(
+                len,
+                [
+                    *(lines for s in c.speech.values() for lines in (*s.acts.values(), s.steps, s.views)),
+                    *((*v.openers, *v.closers, *v.tails, *v.cards) for v in c.voices.values()),
+                    *c.user.asks.values(),
+                    *(lines for groups in c.user.moods.values() for lines in groups.values()),
+                    *c.user.reactions.values(),
+                ],
+            )
         )
-    ) + sum(len(f.openings) + len(f.deeds) + len(f.facts) for f in c.frames) + sum(len(f.openings) + len(f.remarks) + 6 for f in c.meeting_frames)
+        + sum(len(f.openings) + len(f.deeds) + len(f.facts) for f in c.frames)
+        + sum(len(f.openings) + len(f.remarks) + 6 for f in c.meeting_frames)
+    )
     return {
         "event frames": len(c.frames) + len(c.meeting_frames),
         "clauses": clauses,
@@ -207,8 +213,10 @@ def main(argv: list[str] | None = None) -> int:
     outside = abstention()
     shown = {
         **{f"at least {least:,} {name}": counted[name] >= least for name, least in SIZES.items()},
-        "the 100 most frequent patterns in at most 25 % of turns": counted["turns with one of the 100 most frequent patterns"] <= MOST_TOP_100,
-        "no ten-word string in more than 0.5 % of sentences": counted["most frequent ten-word string, share of sentences"] <= MOST_TEN_WORDS,
+        "the 100 most frequent patterns in at most 25 % of turns": counted["turns with one of the 100 most frequent patterns"]
+        <= MOST_TOP_100,
+        "no ten-word string in more than 0.5 % of sentences": counted["most frequent ten-word string, share of sentences"]
+        <= MOST_TEN_WORDS,
     }
     found = list(shared_sentences(seen, Path(config.data))) if config.data else None
     if found is not None:

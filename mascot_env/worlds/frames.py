@@ -87,8 +87,16 @@ def _support(frame: Frame, rng: np.random.Generator, key: seeding.Key, novel: bo
     told = [told[i] for i in order[:5]] + [("hope", frame.hope)]
     asks = _arc(rng, "support", valence)
     first = _detail(told[0], names)
-    lines = [spoken_by(_one(rng, frame.openings), "user", names), fill(_one(rng, known(parts.says_feeling, novel)), {"feeling": feeling}), first]
-    facts: dict[str, list[str]] = {"topic": [spoken_by(frame.topic, "team", names)], "feeling": [feeling], "person": [spoken_by(frame.person, "team", names)]}
+    lines = [
+        spoken_by(_one(rng, frame.openings), "user", names),
+        fill(_one(rng, known(parts.says_feeling, novel)), {"feeling": feeling}),
+        first,
+    ]
+    facts: dict[str, list[str]] = {
+        "topic": [spoken_by(frame.topic, "team", names)],
+        "feeling": [feeling],
+        "person": [spoken_by(frame.person, "team", names)],
+    }
     for kind, part in told:
         facts.setdefault(kind, []).append(spoken_by(part, "team", names))
     lines = lines if rng.random() < 0.6 else lines[:2]
@@ -135,10 +143,14 @@ def _meeting(frame: MeetingFrame, rng: np.random.Generator, key: seeding.Key, no
     rest = [(who[int(rng.integers(4))], "risk", ""), (who[int(rng.integers(4))], "gap", "")]
     said += [rest[i] for i in rng.permutation(2)]
     excerpt = tuple(
-        Line(speaker, sentence(fill(_one(rng, known(user.meeting[kind], novel)), {**slots, "remark": remark}))) for speaker, kind, remark in said
+        Line(speaker, sentence(fill(_one(rng, known(user.meeting[kind], novel)), {**slots, "remark": remark})))
+        for speaker, kind, remark in said
     )
     stages = _arc(rng, "meeting", None)
-    opening = [sentence(spoken_by(_one(rng, frame.openings), "user", names)), *(ask(n, {"topic": [plain["topic"]]}, rng, novel) for n in stages[0])]
+    opening = [
+        sentence(spoken_by(_one(rng, frame.openings), "user", names)),
+        *(ask(n, {"topic": [plain["topic"]]}, rng, novel) for n in stages[0]),
+    ]
     return Scenario(
         id=f"world-{frame.id}-{'-'.join(map(str, key))}",
         domain="meeting",
@@ -196,5 +208,7 @@ def _disguised(frame: Any, rng: np.random.Generator) -> Any:
     values = {}
     for name in frame.__dataclass_fields__:
         value = getattr(frame, name)
-        values[name] = value if name in ("id", "emotions", "group") else changed(value) if isinstance(value, str) else tuple(map(changed, value))
+        values[name] = (
+            value if name in ("id", "emotions", "group") else changed(value) if isinstance(value, str) else tuple(map(changed, value))
+        )
     return type(frame)(**values)

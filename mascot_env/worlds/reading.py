@@ -21,7 +21,23 @@ from mascot_env.worlds.content import content
 from mascot_env.worlds.wording import spoken_by, tokens
 
 CLAUSES = ("step", "view")  # slots whose fillers have slots themselves
-DETAILS = ("topic", "deed", "fact", "person", "hope", "remark", "decision", "rationale", "other", "owner", "speaker", "action", "deadline", "risk", "gap")
+DETAILS = (
+    "topic",
+    "deed",
+    "fact",
+    "person",
+    "hope",
+    "remark",
+    "decision",
+    "rationale",
+    "other",
+    "owner",
+    "speaker",
+    "action",
+    "deadline",
+    "risk",
+    "gap",
+)
 _PARTS = re.compile(r"\{(\w+)\}|([a-z0-9]+(?:'[a-z]+)?|[,.?!])")
 _END = (".", "?", "!")
 _MAX_PARSES = 16
@@ -332,7 +348,9 @@ def parse_user(text: str, scenario: Scenario) -> Reading:
         if said in details:
             found = Sentence("detail", details[said], said)
         if found is None:
-            found = _best(Sentence(k, label, t, refs) for j, (k, label, t), refs in _walk(_user_patterns(), words, 0, own) if j == len(words))
+            found = _best(
+                Sentence(k, label, t, refs) for j, (k, label, t), refs in _walk(_user_patterns(), words, 0, own) if j == len(words)
+            )
         if found is None and said in opening:
             found = Sentence("opening", "opening", said)
         sentences.append(found or Sentence("unknown", "unknown", said))

@@ -111,7 +111,9 @@ def at(transcript: Transcript, domain: Domain, end: int | None = None) -> Scene:
         met_ever -= set(voiced)
         told.update(dict.fromkeys(int(s.label) for s in heard.of("detail")))
     finished = bool(needs) and block >= 0 and _advanced(stage, stage_open, needs)[0] >= len(needs)
-    return Scene(voiced, tuple(still), frozenset(met_ever - set(voiced)), tuple(said), block, stage, stage_open, finished, tuple(told), mood)
+    return Scene(
+        voiced, tuple(still), frozenset(met_ever - set(voiced)), tuple(said), block, stage, stage_open, finished, tuple(told), mood
+    )
 
 
 def _advanced(stage: int, still: frozenset[str], needs: Sequence[Sequence[str]]) -> tuple[int, frozenset[str]]:

@@ -72,7 +72,9 @@ class Moment:
         return self.one(known(items, self.novel))
 
 
-def moment(transcript: Transcript, domain: Domain, persona: Persona, directive: Directive | None, rng: np.random.Generator, novel: bool = False) -> Moment:
+def moment(
+    transcript: Transcript, domain: Domain, persona: Persona, directive: Directive | None, rng: np.random.Generator, novel: bool = False
+) -> Moment:
     return Moment(transcript, domain, persona, directive, scenes.at(transcript, domain), scenes.shown(transcript), rng, novel)
 
 
@@ -300,7 +302,23 @@ def _wrong_fact(m: Moment) -> str | None:
     return None
 
 
-_FOREIGN = ("topic", "deed", "fact", "person", "hope", "remark", "decision", "rationale", "other", "owner", "speaker", "action", "deadline", "risk", "gap")
+_FOREIGN = (
+    "topic",
+    "deed",
+    "fact",
+    "person",
+    "hope",
+    "remark",
+    "decision",
+    "rationale",
+    "other",
+    "owner",
+    "speaker",
+    "action",
+    "deadline",
+    "risk",
+    "gap",
+)
 
 
 def _foreign(m: Moment, slot: str) -> str | None:

@@ -79,7 +79,9 @@ def composed(domain: str, key: seeding.Key, novel: bool = False) -> Domain:
     taken: set[str] = set()
     personas = []
     for i, role in enumerate(roles(domain)):
-        voices = [v for r, v in combinations(domain, novel) if r == role and v not in taken] or [v for v in content().voices if v not in taken]
+        voices = [v for r, v in combinations(domain, novel) if r == role and v not in taken] or [
+            v for v in content().voices if v not in taken
+        ]
         voice = voices[int(rng.integers(len(voices)))]
         taken.add(voice)
         personas.append(_persona(domain, chosen[i], role, voice, COLORS[i], rng, novel))

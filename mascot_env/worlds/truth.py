@@ -23,7 +23,14 @@ from mascot_env.worlds.reading import DETAILS, Reading
 from mascot_env.worlds.scene import Scene
 
 UNKIND = ("minimises", "hurries", "compares", "lectures", "blames", "dwells")  # nevers that also hurt
-ASKING = ("check_in", "ask_open_question", "challenge_gently", "chase_progress", "question_gap", "test_assumption")  # acts that leave the user a question
+ASKING = (
+    "check_in",
+    "ask_open_question",
+    "challenge_gently",
+    "chase_progress",
+    "question_gap",
+    "test_assumption",
+)  # acts that leave the user a question
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +162,17 @@ def social_contribution(m: Marks) -> float:
     -1.5 settled, -1 said before, -1 flattery, -1 generic or off topic."""
     act = 0.0 if m.act is None else -0.5 if m.same_act else 1.0
     again = 2.5 if m.echo else 1.0 if m.again else 0.0
-    score = 2.5 + act + 1.0 * m.fresh + 0.5 * m.links - again - 1.5 * m.agrees - 1.5 * m.settled - 1.0 * m.flatters - 1.0 * (m.generic or m.off_topic)
+    score = (
+        2.5
+        + act
+        + 1.0 * m.fresh
+        + 0.5 * m.links
+        - again
+        - 1.5 * m.agrees
+        - 1.5 * m.settled
+        - 1.0 * m.flatters
+        - 1.0 * (m.generic or m.off_topic)
+    )
     return clipped(score)
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from mascot_env.types import DIRECTOR, USER, Directive, Transcript, Turn
-from mascot_env.worlds import content, frames, play, reading, scene, scenarios, speech, teams, truth, wording
+from mascot_env.worlds import content, frames, play, reading, scenarios, scene, speech, teams, truth, wording
 
 DOMAINS = ("support", "meeting")
 PLAIN = truth.Marks(
@@ -17,7 +17,9 @@ PLAIN = truth.Marks(
 )  # fmt: skip
 
 
-def played(domain: str, index: int, *, broken: float = 0.45, novel: bool = False, disguise: bool = False, split: str = "train") -> play.Played:
+def played(
+    domain: str, index: int, *, broken: float = 0.45, novel: bool = False, disguise: bool = False, split: str = "train"
+) -> play.Played:
     chosen = content.frames_of(domain, split)
     scenario = frames.scenario(chosen[index % len(chosen)].id, (index,), novel=novel, disguise=disguise)
     team = teams.composed(domain, (index,), novel) if index % 2 else teams.base(domain)
@@ -26,7 +28,9 @@ def played(domain: str, index: int, *, broken: float = 0.45, novel: bool = False
 
 @pytest.mark.parametrize("domain", DOMAINS)
 @pytest.mark.parametrize(
-    "how", [{}, {"novel": True}, {"disguise": True}, {"split": "test"}], ids=["known", "held-out phrasings and personas", "disguised", "held-out frames"]
+    "how",
+    [{}, {"novel": True}, {"disguise": True}, {"split": "test"}],
+    ids=["known", "held-out phrasings and personas", "disguised", "held-out frames"],
 )
 def test_all_that_is_said_is_read_back(domain: str, how: dict) -> None:
     for index in range(12):

@@ -1,0 +1,191 @@
+"""How the nano judges judge, on held-out frames: against the truth, against each other, against themselves.
+
+The truth is `worlds.truth`. Cases are played by the world's grammar (healthy and broken, base teams and unseen composed ones), or by
+the base model, whose replies no grammar made. Read by `experiments.nano.report`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mascot_env import seeding
+from mascot_env.judge.model import ModelJudge
+from mascot_env.judge.protocol import Case
+from mascot_env.llm import LLM
+from mascot_env.prompts import BRIEF_JUDGE_BUDGET
+from mascot_env.types import DIRECTOR, USER, Domain, Score, Transcript
+from mascot_env.worlds import content, frames, play, teams, truth
+
+FORMS = 5
+DELTA, QUIET = 0.5, 0.18
+BROKEN = 0.45
+DEFECT_CRITERION = {  # where a defect must show: the criterion whose definition names it
+    "generic": "relevance",
+    "other_voice": "consistency",
+    "echo": "social_contribution",
+    "agree": "social_contribution",
+    "flatter": "empathetic_support",
+    "off_topic": "relevance",
+    "settled": "social_contribution",
+    "wrong_fact": "relevance",
+    "never": "consistency",
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """A case with its truth and, for a turn, the fault that made it (None for a healthy reply)."""
+
+    case: Case
+    truth: Mapping[str, float]
+    fault: str | None = None
+
+
+def items(count: int, seed: int, split: str = "test") -> tuple[list[Item], list[Item]]:
+    """(turns, blocks): `count` of each at least, from conversations on frames of a split."""
+    turns: list[Item] = []
+    blocks: list[Item] = []
+    index = 0
+    while len(turns) < count or len(blocks) < count:
+        rng = seeding.generator("judge-report", seed, index, split)
+        domain_id = "meeting" if rng.random() < 0.3 else "support"
+        chosen = content.frames_of(domain_id, split)
+        scenario = frames.scenario(chosen[int(rng.integers(len(chosen)))].id, (seed, index))
+        domain = teams.composed(domain_id, (seed, index), True) if rng.random() < 0.4 else teams.base(domain_id)
+        p = play.conversation(domain, scenario, (seed, index), broken=BROKEN)
+        t = p.transcript
+        spoken = [i for i, turn in enumerate(t) if turn.agent not in (DIRECTOR, USER)]
+        for i in rng.permutation(spoken)[:2]:
+            turns.append(turn_item(t, domain, int(i), p.replies[int(i)].fault))
+        ready = [(u, e) for u, e in t.blocks() if any(t[j].agent in domain.agents for j in range(u + 1, e))]
+        for b in rng.permutation(len(ready))[:2]:
+            user, end = ready[int(b)]
+            case = Case(_upto(t, end), domain.group_rubric, domain, user + 1, end)
+            blocks.append(Item(case, truth.block(t, domain, user + 1, end)))
+        index += 1
+    return turns[:count], blocks[:count]
+
+
+def turn_item(t: Transcript, domain: Domain, index: int, fault: str | None) -> Item:
+    return Item(Case(_upto(t, index + 1), domain.speaker_rubric, domain, index, index + 1), truth.turn(t, domain, index), fault)
+
+
+def _upto(t: Transcript, end: int) -> Transcript:
+    return Transcript(t.scenario, t.agents, t.turns[:end])
+
+
+def judge(llm: LLM, wordings: Sequence[int], pick: int = 0, run_key: str = "report") -> ModelJudge:
+    """The judge that asks with one of its wordings for every criterion."""
+    chosen = {name: options[wordings[pick % len(wordings)]] for name, options in content.wordings().items()}
+    return ModelJudge(llm, samples=0, run_key=run_key, budget=BRIEF_JUDGE_BUDGET, brief=True, wordings=chosen)
+
+
+def scores(asked: ModelJudge, made: Sequence[Item]) -> dict[str, np.ndarray]:
+    """criterion -> scores, NaN where the judge gave none."""
+    answers = asked.judge([i.case for i in made])
+    names = list(made[0].truth)
+    return {n: np.array([v[n].value if isinstance(v[n], Score) else np.nan for v in answers]) for n in names}  # type: ignore[union-attr]
+
+
+def _pairs(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    both = ~(np.isnan(a) | np.isnan(b))
+    return a[both], b[both]
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(*_pairs(a, b)).statistic)
+
+
+def agreement(found: Mapping[str, np.ndarray], made: Sequence[Item]) -> dict[str, float]:
+    """Spearman with the truth by criterion."""
+    return {name: spearman(values, np.array([i.truth[name] for i in made])) for name, values in found.items()}
+
+
+def auc_of_defects(found: Mapping[str, np.ndarray], made: Sequence[Item]) -> dict[str, float]:
+    """For each defect: how surely a healthy reply scores above a broken one, on the criterion that names it."""
+    from sklearn.metrics import roc_auc_score
+
+    out = {}
+    for fault, criterion in DEFECT_CRITERION.items():
+        values = found[criterion]
+        chosen = [i for i, item in enumerate(made) if item.fault in (None, fault) and not np.isnan(values[i])]
+        labels = [made[i].fault is None for i in chosen]
+        if 0 < sum(labels) < len(labels):
+            out[fault] = float(roc_auc_score(labels, values[chosen]))
+    return out
+
+
+def identification(asked: ModelJudge, made: Sequence[Item]) -> float:
+    """Share of healthy turns whose own card gets the highest consistency among the team's four, names masked."""
+    healthy = [i for i in made if i.fault is None]
+    cases, owners = [], []
+    for n, item in enumerate(healthy):
+        for p in item.case.domain.personas:
+            cases.append(_under(item.case, p.agent))
+            owners.append((n, p.agent))
+    best: dict[int, tuple[float, str]] = {}
+    for (n, agent), answer in zip(owners, asked.judge(cases), strict=True):
+        verdict = answer["consistency"]
+        if isinstance(verdict, Score) and verdict.value > best.get(n, (0.0, ""))[0]:
+            best[n] = (verdict.value, agent)
+    right = [best.get(n, (0.0, ""))[1] == item.case.transcript[item.case.start].agent for n, item in enumerate(healthy)]
+    return float(np.mean(right))
+
+
+def _under(case: Case, agent: str) -> Case:
+    """The case as if another member had said it, everybody named alike."""
+    personas = tuple(dataclasses.replace(p, name=f"Speaker {chr(65 + i)}") for i, p in enumerate(case.domain.personas))
+    turn = dataclasses.replace(case.transcript[case.start], agent=agent)
+    t = Transcript(case.transcript.scenario, case.transcript.agents, (*case.transcript.turns[: case.start], turn))
+    return Case(t, case.rubric, dataclasses.replace(case.domain, personas=personas), case.start, case.end)
+
+
+def renamed(case: Case, key: int) -> Case:
+    """The same case with other names, and the team listed in another order."""
+    rng = seeding.generator("renamed", key, case.transcript.scenario.id, case.start)
+    names = content.content().user.team_names
+    chosen = [names[i] for i in rng.choice(len(names), 4, replace=False)]
+    personas = tuple(dataclasses.replace(p, name=n) for p, n in zip(case.domain.personas, chosen, strict=True))
+    return dataclasses.replace(case, domain=dataclasses.replace(case.domain, personas=tuple(personas[i] for i in rng.permutation(4))))
+
+
+def noise(llm: LLM, wordings: Sequence[int], made: Sequence[Item]) -> dict[str, float]:
+    """Standard deviation over FORMS equivalent forms of the prompt (wording, names, order of cards, nonce): root mean square, by criterion."""
+    rows = defaultdict(list)
+    for form in range(FORMS):
+        shown = made if form == 0 else [dataclasses.replace(i, case=renamed(i.case, form)) for i in made]
+        for name, values in scores(judge(llm, wordings, form, f"form{form}"), shown).items():
+            rows[name].append(values)
+    return {name: float(np.sqrt(np.nanmean(np.nanvar(np.stack(v), axis=0, ddof=1)))) for name, v in rows.items()}
+
+
+def equal_pairs(found: Mapping[str, np.ndarray], made: Sequence[Item], seed: int, count: int = 4000) -> float:
+    """Share of pairs of turns of equal truth (mean over criteria) whose judged means differ by DELTA or more."""
+    means = np.nanmean(np.stack(list(found.values())), axis=0)
+    true = np.array([np.mean(list(i.truth.values())) for i in made])
+    rng = np.random.default_rng(seed)
+    a, b = rng.integers(len(made), size=(2, count * 20))
+    same = (np.abs(true[a] - true[b]) < 1e-9) & (a != b)
+    gaps = np.abs(means[a] - means[b])[same][:count]
+    return float(np.mean(gaps >= DELTA)) if len(gaps) else float("nan")
+
+
+def error_correlation(one: Mapping[str, np.ndarray], two: Mapping[str, np.ndarray], made: Sequence[Item], seed: int) -> dict[str, Any]:
+    """Correlation of two judges' errors by criterion, with a bootstrap interval over cases."""
+    out = {}
+    rng = np.random.default_rng(seed)
+    for name in one:
+        true = np.array([i.truth[name] for i in made])
+        a, b = _pairs(one[name] - true, two[name] - true)
+        draws = [float(np.corrcoef(a[k], b[k])[0, 1]) for k in (rng.integers(len(a), size=len(a)) for _ in range(400))]
+        low, high = np.quantile(draws, [0.025, 0.975])
+        out[name] = {"estimate": float(np.corrcoef(a, b)[0, 1]), "low": float(low), "high": float(high)}
+    return out

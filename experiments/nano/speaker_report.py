@@ -1,0 +1,145 @@
+"""How the base model speaks, on held-out frames: does it stay in the world, in persona, with the user's own details, and does the card rule it?
+
+Everything is read by the recogniser from replies that were sampled as players sample them. Read by `experiments.nano.report`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mascot_env import prompts, seeding
+from mascot_env.llm import LLM, Request
+from mascot_env.types import DIRECTOR, USER, Directive, Domain, Persona, Transcript, Turn
+from mascot_env.view import View
+from mascot_env.worlds import content, frames, play, reading, teams, truth
+from mascot_env.worlds.reading import DETAILS
+
+MAX_TOKENS = 72
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where somebody is to speak."""
+
+    transcript: Transcript
+    domain: Domain
+    persona: Persona
+    directive: Directive
+
+    @property
+    def view(self) -> View:
+        return View(self.domain, self.transcript, self.persona.agent, self.directive, 0, 0, 4, 3)
+
+
+def places(count: int, seed: int, *, split: str = "test", novel_team: bool = False, broken: float = 0.2) -> list[Place]:
+    """Places in conversations on frames of a split, with base teams (or composed ones that training never saw); directives in character."""
+    out = []
+    for index in range(count):
+        rng = seeding.generator("speaker-report", seed, index, split)
+        domain_id = "meeting" if rng.random() < 0.3 else "support"
+        chosen = content.frames_of(domain_id, split)
+        scenario = frames.scenario(chosen[int(rng.integers(len(chosen)))].id, (seed, index))
+        domain = teams.composed(domain_id, (seed, index), True) if novel_team else teams.base(domain_id)
+        t = play.conversation(domain, scenario, (seed, index), broken=broken, skill=0.8).transcript
+        spoken = [i for i, turn in enumerate(t) if turn.agent not in (DIRECTOR, USER)]
+        at = int(spoken[int(rng.integers(len(spoken)))]) if spoken else 1
+        persona = domain.personas[int(rng.integers(4))]
+        directive = Directive(persona.agent, persona.acts[int(rng.integers(3))], domain.tones[int(rng.integers(len(domain.tones)))].id)
+        out.append(Place(Transcript(scenario, domain.agents, t.turns[:at]), domain, persona, directive))
+    return out
+
+
+def sampled(llm: LLM, where: Sequence[Place], temperature: float, salt: str = "") -> list[str]:
+    """One reply for each place."""
+    requests = [
+        Request(
+            prompts.speaker_messages(p.view, prompts.BRIEF_BUDGET, brief=True), MAX_TOKENS, temperature, key=("speaker-report", salt, i)
+        )
+        for i, p in enumerate(where)
+    ]
+    return [c.text for c in llm.generate(requests)]
+
+
+def marks(place: Place, text: str) -> truth.Marks:
+    t = place.transcript.append(Turn(place.persona.agent, text, place.directive))
+    return truth.marks(t, place.domain, len(t) - 1)
+
+
+def measure(llm: LLM, count: int, seed: int, temperature: float) -> dict[str, float]:
+    """The figures of the issue's first line, each with its number of cases."""
+    where = places(count, seed)
+    texts = sampled(llm, where, temperature)
+    read = [reading.parse(t, p.transcript.scenario, p.domain) for p, t in zip(where, texts, strict=True)]
+    found = [marks(p, t) for p, t in zip(where, texts, strict=True)]
+    within = [m for m in found if m.in_persona]
+    referring = [m for m, r in zip(found, read, strict=True) if any(x.slot in DETAILS for x in r.refs)]
+    pairs = card_pairs(llm, count // 2, seed + 1, temperature)
+    return {
+        "replies": len(texts),
+        "recognised": float(np.mean([r.recognised for r in read])),
+        "recognised sentences": float(np.mean([s.kind != "unknown" for r in read for s in r.sentences])),
+        "in persona": float(np.mean([m.in_persona for m in found])),
+        "act honoured, of those in persona": float(np.mean([m.asked for m in within])) if within else float("nan"),
+        "details are the user's own, of those that refer to any": float(np.mean([m.foreign == 0 for m in referring]))
+        if referring
+        else float("nan"),
+        "refer to a detail": len(referring) / len(found),
+        "generic": float(np.mean([m.generic for m in found])),
+        "an unseen card moves the voice the right way": float(np.mean(pairs)),
+        "words in a reply": float(np.mean([len(t.split()) for t in texts])),
+    }
+
+
+def card_pairs(llm: LLM, count: int, seed: int, temperature: float) -> list[bool]:
+    """For each place two cards that training never saw, under one name: does the reply under each card have more of its own voice?"""
+    first = places(count, seed, novel_team=True)
+    second = []
+    for i, place in enumerate(first):
+        other = _other_card(place, seed + i)
+        personas = tuple(other if p.id == place.persona.id else p for p in place.domain.personas)
+        second.append(dataclasses.replace(place, domain=dataclasses.replace(place.domain, personas=personas), persona=other))
+    one, two = sampled(llm, first, temperature, "first"), sampled(llm, second, temperature, "second")
+    return [_moves(a, b, x, y) for a, b, x, y in zip(first, second, one, two, strict=True)]
+
+
+def _other_card(place: Place, seed: int) -> Persona:
+    """The same name and role with another voice that this role never had in training."""
+    taken = {teams.profile(p).voice for p in place.domain.personas}
+    for n in range(64):
+        team = teams.composed(place.domain.id, ("card", seed, n), True)
+        other = next(p for p in team.personas if p.acts == place.persona.acts)
+        if teams.profile(other).voice not in taken:
+            return dataclasses.replace(other, id=place.persona.id, name=place.persona.name)
+    return place.persona
+
+
+def _moves(a: Place, b: Place, x: str, y: str) -> bool:
+    va, vb = teams.profile(a.persona).voice, teams.profile(b.persona).voice
+    rx, ry = (reading.parse(t, p.transcript.scenario, p.domain).voices for p, t in ((a, x), (b, y)))
+    return (va in rx) - (va in ry) + (vb in ry) - (vb in rx) > 0
+
+
+def conversations(llm: LLM, count: int, seed: int, temperature: float) -> list[Any]:
+    """Whole conversations of nano players under the cue-free Director of the world, on test frames: to be read by people."""
+    from mascot_env.envs.dialogue import DialogueEnv
+    from mascot_env.players.language import LLMSpeaker, LLMUser
+    from mascot_env.players.policy import Team
+    from mascot_env.players.world import WorldDirector
+    from mascot_env.rollout import Task, rollout
+
+    out = []
+    for domain_id, share in (("support", 0.7), ("meeting", 0.3)):
+        domain = teams.base(domain_id)
+        brief = {"budget": prompts.BRIEF_BUDGET, "brief": True, "temperature": temperature}
+        team = Team.of(
+            domain, director=WorldDirector(0.8), speakers=LLMSpeaker(llm, MAX_TOKENS, **brief), user=LLMUser(llm, MAX_TOKENS, **brief)
+        )
+        chosen = frames.scenarios(domain_id, "test", round(count * share), seed)
+        tasks = [Task(seed + i, s) for i, s in enumerate(chosen)]
+        out += sorted(rollout(team, tasks, lambda d=domain: DialogueEnv(domain=d, user=None, judge=None)), key=lambda e: e.seed)
+    return out
