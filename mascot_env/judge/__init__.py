@@ -10,7 +10,7 @@ from mascot_env.judge.scripted import HeldOutScriptedJudge, ScriptedJudge
 
 __all__ = ["Case", "HeldOutScriptedJudge", "Judge", "Pending", "ScriptedJudge", "Verdicts", "gate", "resolve"]
 
-FORMS = "'scripted', 'scripted-heldout', 'biased', 'biased:EXPLOIT', 'hf:PATH_OR_ID' or 'openai:MODEL@BASE_URL'"
+FORMS = "'scripted', 'scripted-heldout', 'nano', 'nano-heldout', 'biased', 'biased:EXPLOIT', 'hf:PATH_OR_ID' or 'openai:MODEL@BASE_URL'"
 
 _instances: dict[str, Judge] = {}
 
@@ -18,7 +18,8 @@ _instances: dict[str, Judge] = {}
 def resolve(judge: Any) -> Judge | None:
     """A judge from its name; one instance per process and name, so that environments share its batches. None stays None.
 
-    Names: `scripted`, `scripted-heldout`; `biased` or `biased:EXPLOIT` (the scripted judge with a planted bias, to test detectors);
+    Names: `scripted`, `scripted-heldout`; `nano`, `nano-heldout` (small transformers that judge the language world);
+    `biased` or `biased:EXPLOIT` (the scripted judge with a planted bias, to test detectors);
     `hf:PATH_OR_ID`, `openai:MODEL@BASE_URL` (a `ModelJudge`, loaded now).
     """
     if judge is None or isinstance(judge, Judge):
@@ -40,8 +41,23 @@ def _make(name: str) -> Judge:
         from mascot_env.judge.biased import BiasedJudge
 
         return BiasedJudge(ScriptedJudge(), rest or "phrase")
-    if form in ("hf", "openai", "nano"):
+    if name in ("nano", "nano-heldout"):
+        return _nano(held_out=name == "nano-heldout")
+    if form in ("hf", "openai"):
         from mascot_env.judge.model import ModelJudge
 
         return ModelJudge(name)
     raise UnknownIdError("unknown judge", field="judge", value=name, remedy=f"use {FORMS}")
+
+
+def _nano(held_out: bool) -> Judge:
+    """The embedded judges: two models that were made apart, each asking in words of its own. The second trains nothing."""
+    from mascot_env.judge.model import ModelJudge
+    from mascot_env.judge.panel import HeldOut
+    from mascot_env.prompts import BRIEF_JUDGE_BUDGET
+    from mascot_env.worlds import content
+
+    half = {name: options[len(options) // 2 if held_out else 0] for name, options in content.wordings().items()}
+    asked = "nano:judge-b" if held_out else "nano:judge-a"
+    judge = ModelJudge(asked, samples=0, budget=BRIEF_JUDGE_BUDGET, brief=True, wordings=half)
+    return HeldOut(judge) if held_out else judge

@@ -6,6 +6,7 @@
 | spec | model |
 |---|---|
 | `scripted`, `scripted:TAG` | no model: seeded sentences; another tag, other sentences |
+| `nano`, `nano:NAME` | the embedded models of the language world (`nano`) |
 | `hf:PATH_OR_ID` | a transformers causal language model in this process (`local.LocalLLM`) |
 | `openai:MODEL@BASE_URL` | an OpenAI-compatible server, e.g. `openai:qwen@http://127.0.0.1:8000/v1` (`endpoint.EndpointLLM`) |
 | `openai:MODEL` | the same at `OPENAI_BASE_URL`, or OpenAI itself |
@@ -24,7 +25,7 @@ from mascot_env.types import Completion
 
 __all__ = ["FORMS", "LLM", "ChoiceScores", "Completion", "Message", "Request", "ScriptedLLM", "Usage", "resolve"]
 
-FORMS = ("scripted", "scripted:TAG", "hf:PATH_OR_ID", "openai:MODEL@BASE_URL", "openai:MODEL")
+FORMS = ("scripted", "scripted:TAG", "nano", "hf:PATH_OR_ID", "openai:MODEL@BASE_URL", "openai:MODEL")
 
 _instances: dict[str, LLM] = {}
 _lock = threading.Lock()
@@ -59,8 +60,11 @@ def _make(spec: str) -> LLM:
 
         model, at, base_url = rest.partition("@http")  # a model's name may hold an @ of its own
         return EndpointLLM(model, base_url=f"http{base_url}" if at else None)
-    if form == "nano":
-        raise UnknownIdError("comes with the nano models, which are not here yet", field="llm", value=spec, remedy=_remedy())
+    if form == "nano" and (rest or spec == "nano"):
+        from mascot_env.llm import nano
+        from mascot_env.llm.local import LocalLLM
+
+        return LocalLLM(nano.folder(rest or "base"), batch_size=64)
     raise UnknownIdError("unknown model", field="llm", value=spec, remedy=_remedy())
 
 

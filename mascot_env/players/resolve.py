@@ -5,6 +5,8 @@
 | `scripted` | `ScriptedUser` | `ScriptedSpeaker` | `HeuristicDirector` |
 | `silent` | | `SilentPlayer` | |
 | `heuristic`, `random`, `round-robin`, `hand-back` | | | the Director of that name |
+| `world` | `WorldUser` | `WorldSpeaker` | `WorldDirector` |
+| `nano` | `LLMUser` | `LLMSpeaker` | `LLMDirector`, all on the embedded model, with brief prompts |
 | `hf:PATH_OR_ID`, `openai:MODEL@BASE_URL`, `scripted:TAG`, or an `LLM` | `LLMUser` | `LLMSpeaker` | `LLMDirector` |
 """
 
@@ -14,24 +16,28 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mascot_env import llm as llm_module
+from mascot_env import prompts
 from mascot_env.errors import UnknownIdError
-from mascot_env.llm import LLM
+from mascot_env.llm import LLM, nano
 from mascot_env.players.directors import HandBackDirector, HeuristicDirector, RandomDirector, RoundRobinDirector
 from mascot_env.players.language import LLMDirector, LLMSpeaker, LLMUser
 from mascot_env.players.policy import LLMPolicy, Policy
 from mascot_env.players.scripted import ScriptedSpeaker, ScriptedUser, SilentPlayer
+from mascot_env.players.world import WorldDirector, WorldSpeaker, WorldUser
 from mascot_env.types import Domain
 
-MODEL_FORMS = ("hf:", "openai:", "scripted:", "nano")
+MODEL_FORMS = ("hf:", "openai:", "scripted:")
+BRIEF = {"max_tokens": nano.MAX_TOKENS, "temperature": nano.TEMPERATURE, "budget": prompts.BRIEF_BUDGET, "brief": True}
 
-_USERS: Mapping[str, Callable[[], Policy]] = {"scripted": ScriptedUser}
-_SPEAKERS: Mapping[str, Callable[[], Policy]] = {"scripted": ScriptedSpeaker, "silent": SilentPlayer}
+_USERS: Mapping[str, Callable[[], Policy]] = {"scripted": ScriptedUser, "world": WorldUser}
+_SPEAKERS: Mapping[str, Callable[[], Policy]] = {"scripted": ScriptedSpeaker, "silent": SilentPlayer, "world": WorldSpeaker}
 _DIRECTORS: Mapping[str, Callable[[Domain], Policy]] = {
     "scripted": lambda domain: HeuristicDirector(),
     "heuristic": lambda domain: HeuristicDirector(),
     "random": lambda domain: RandomDirector(),
     "round-robin": RoundRobinDirector,
     "hand-back": lambda domain: HandBackDirector(),
+    "world": lambda domain: WorldDirector(),
 }
 _instances: dict[tuple[Any, ...], Policy] = {}
 
@@ -57,8 +63,8 @@ def resolve_director(spec: Any, domain: Domain) -> Policy:
     return _resolve("director", spec, made, LLMDirector, domain)
 
 
-def _resolve(field: str, spec: Any, named: Mapping[str, Callable[[], Policy]], language: Callable[[LLM], LLMPolicy], *key: Any) -> Policy:
-    forms = ", ".join([*map(repr, named), "'hf:PATH_OR_ID'", "'openai:MODEL@BASE_URL'", "'scripted:TAG'"])
+def _resolve(field: str, spec: Any, named: Mapping[str, Callable[[], Policy]], language: Callable[..., LLMPolicy], *key: Any) -> Policy:
+    forms = ", ".join([*map(repr, named), "'nano'", "'hf:PATH_OR_ID'", "'openai:MODEL@BASE_URL'", "'scripted:TAG'"])
     if not isinstance(spec, str):
         if isinstance(spec, Policy) and not isinstance(spec, type):
             return spec
@@ -69,6 +75,8 @@ def _resolve(field: str, spec: Any, named: Mapping[str, Callable[[], Policy]], l
     if slot not in _instances:
         if spec in named:
             _instances[slot] = named[spec]()
+        elif spec == "nano" or spec.startswith("nano:"):
+            _instances[slot] = language(llm_module.resolve(spec), **BRIEF)
         elif spec.startswith(MODEL_FORMS):
             _instances[slot] = language(llm_module.resolve(spec))
         else:

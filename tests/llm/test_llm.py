@@ -6,11 +6,12 @@ import copy
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from mascot_env.errors import ConfigError, UnknownIdError
-from mascot_env.llm import LLM, ChoiceScores, Completion, Message, Request, ScriptedLLM, resolve
+from mascot_env.errors import ConfigError, LLMError, UnknownIdError
+from mascot_env.llm import LLM, ChoiceScores, Completion, Message, Request, ScriptedLLM, nano, resolve
 from mascot_env.llm.requests import Usage, cut_at_stop
 
 HELLO = (Message("user", "Hello"),)
@@ -93,11 +94,16 @@ def test_resolve_gives_one_instance_per_spec() -> None:
     assert resolve("openai:gpt").name == "openai:gpt@https://api.openai.com/v1"
 
 
-@pytest.mark.parametrize("spec", ["", "scripted:", "hf:", "openai:", "gpt-4", "nano", "nano:x", 3, None])
+@pytest.mark.parametrize("spec", ["", "scripted:", "hf:", "openai:", "gpt-4", "nano:", "nano:x", 3, None])
 def test_unknown_specs_list_the_forms(spec: object) -> None:
-    with pytest.raises(UnknownIdError, match="hf:PATH_OR_ID") as caught:
+    with pytest.raises(UnknownIdError, match="no such nano model" if spec == "nano:x" else "hf:PATH_OR_ID"):
         resolve(spec)  # type: ignore[arg-type]
-    assert ("nano models" in str(caught.value)) == str(spec).startswith("nano")
+
+
+def test_a_nano_model_that_was_not_made_says_how_to_make_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASCOT_NANO", str(tmp_path))
+    with pytest.raises(LLMError, match="make nano"):
+        nano.folder("judge-a")
 
 
 def test_import_is_light() -> None:
