@@ -13,6 +13,7 @@ from typing import Any
 
 from mascot_env import catalog, spaces
 from mascot_env import judge as judges
+from mascot_env.envs import scenarios
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.errors import ConfigError, UnknownIdError
 from mascot_env.players import resolve
@@ -151,6 +152,5 @@ def make_batch(
     each = speakers if isinstance(speakers, Mapping) else dict.fromkeys(d.agents, resolve.resolve_speakers(speakers, d))
     chosen = resolve.resolve_director("round-robin" if focal == DIRECTOR else director, d)
     team = Team.of(d, director=chosen, speakers={k: resolve.resolve_speakers(v, d) for k, v in each.items()}, user=player)
-    return FocalBatch(
-        num_envs, focal, d, team, {"judge": judges.resolve(judge), "realiser": resolve.resolve_realiser("scripted"), **arguments}
-    )
+    game = scenarios.for_players(d, arguments, (director, speakers, user, judge))
+    return FocalBatch(num_envs, focal, d, team, {"judge": judges.resolve(judge), "realiser": resolve.resolve_realiser("scripted"), **game})

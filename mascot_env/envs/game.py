@@ -7,6 +7,7 @@ from typing import Any
 from pettingzoo.utils.wrappers import OrderEnforcingWrapper
 
 from mascot_env import judge as judges
+from mascot_env.envs import scenarios
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.players import resolve
 
@@ -20,7 +21,7 @@ def raw_env(
         judge=judges.resolve(judge),
         user=resolve.resolve_user(user),
         realiser=resolve.resolve_realiser(realiser),
-        **arguments,
+        **scenarios.for_players(domain, arguments, (judge, user, realiser)),
     )
 
 

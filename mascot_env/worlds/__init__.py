@@ -31,5 +31,6 @@ from __future__ import annotations
 
 from mascot_env.worlds import content, directing, frames, people, play, reading, scene, speech, teams, truth, wording
 from mascot_env.worlds.frames import scenarios
+from mascot_env.worlds.vocabulary import unknown_words
 
-__all__ = ["content", "directing", "frames", "people", "play", "reading", "scenarios", "scene", "speech", "teams", "truth", "wording"]
+__all__ = ["content", "directing", "frames", "people", "play", "reading", "scenarios", "scene", "speech", "teams", "truth", "unknown_words", "wording"]

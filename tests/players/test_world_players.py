@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gymnasium
 import pytest
 
+import mascot_env
+from mascot_env import catalog
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.errors import ConfigError
 from mascot_env.players.policy import Team
 from mascot_env.players.world import WorldDirector, WorldSpeaker, WorldUser
 from mascot_env.rollout import play
 from mascot_env.types import DIRECTOR, USER
-from mascot_env.worlds import scene, scenarios, teams, truth
+from mascot_env.worlds import scenarios, scene, teams, truth
 
 
 def episodes(domain: str, broken: float = 0.0, skill: float = 1.0, **form: object):
@@ -48,3 +51,15 @@ def test_the_director_respects_a_speaker_who_rests() -> None:
 def test_shares_are_shares(made) -> None:
     with pytest.raises(ConfigError, match="share"):
         made()
+
+
+def test_the_worlds_players_play_its_scenarios_unless_told_otherwise() -> None:
+    game = mascot_env.support_v0.env(user="world", judge=None)
+    assert {s.source for s in game.unwrapped.scenarios} == {"world"} and {s.split for s in game.unwrapped.scenarios} == {"train"}
+    director = gymnasium.make("mascot/MeetingDirector-v0", speakers="world", user="world", split="test")
+    assert {(s.source, s.split) for s in director.unwrapped.game.scenarios} == {("world", "test")}
+    shipped = catalog.scenarios("support", "train")
+    with pytest.warns(UserWarning, match="language world only: [1-9]"):
+        game = mascot_env.support_v0.env(user="world", judge=None, scenarios=shipped)
+    assert game.unwrapped.scenarios == shipped
+    assert {s.source for s in mascot_env.support_v0.env().unwrapped.scenarios} == {"embedded"}
