@@ -18,20 +18,17 @@ from mascot_env.llm.chat import ChatFormat
 from mascot_env.llm.requests import Request
 
 CHUNK = 250  # conversations
-TOKENIZER_CONVERSATIONS = 1500
+TOKENIZER_CONVERSATIONS = 900
 Report = Callable[[int, int], None]
 
 
 def texts(model: Model, conversations: int) -> Iterator[str]:
-    """All words of some conversations' prompts and answers, for the tokenizer: each prompt's beginning once."""
-    seen: set[str] = set()
+    """All words of some conversations' prompts and answers, for the tokenizer, as often as the models will read them."""
     for index in range(conversations):
         for site in corpus.sites(model, corpus.draw(model, index)):
+            yield from (m.content for m in site[0].messages)
             for answer in site:
-                for part in [line for m in answer.messages for line in m.content.split("\n")]:
-                    if part not in seen:
-                        seen.add(part)
-                        yield part
+                yield "\n".join(answer.messages[-1].content.split("\n")[-4:])  # a criterion, or the directive and what stands before it
                 yield answer.text
 
 

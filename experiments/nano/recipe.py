@@ -20,7 +20,7 @@ SPECIAL = ("<|pad|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-MAX_TOKENS = 640  # of a tree; longer ones are dropped and counted
+MAX_TOKENS = 768  # of a tree; longer ones are dropped and counted
 
 
 @dataclass(frozen=True)

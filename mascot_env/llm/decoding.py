@@ -19,6 +19,8 @@ from torch import Tensor
 from mascot_env.llm.requests import Request
 from mascot_env.seeding import generator
 
+SHARED = 16  # tokens that prompts must share at least to be prefilled together
+SPARED = 0.2  # share of the prompts' tokens that must be spared for the detour to pay
 BASE = "__base__"  # PEFT's name for a row without an adapter
 
 
@@ -88,6 +90,72 @@ def left_pad(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[Te
     return ids, mask, (mask.cumsum(-1) - 1).clamp(min=0)
 
 
+def families(prompts: Sequence[Sequence[int]]) -> list[tuple[list[int], int]]:
+    """Prompts that begin alike: (their indices, how many tokens they share), at least one token of each left out.
+
+    Neighbours in sorted order belong together where they share SHARED tokens and half of the shorter one.
+    """
+    order = sorted(range(len(prompts)), key=lambda i: list(prompts[i]))
+    found: list[tuple[list[int], int]] = []
+    for i in order:
+        if found:
+            members, stem = found[-1]
+            common = min(_common(prompts[members[-1]], prompts[i]), stem, len(prompts[i]) - 1)
+            if common >= max(SHARED, min(len(prompts[members[-1]]), len(prompts[i])) // 2):
+                found[-1] = ([*members, i], common)
+                continue
+        found.append(([i], len(prompts[i]) - 1))
+    return found
+
+
+def _common(a: Sequence[int], b: Sequence[int]) -> int:
+    """How many tokens two prompts begin with in common."""
+    n = min(len(a), len(b))
+    return next((i for i in range(n) if a[i] != b[i]), n)
+
+
+@dataclass(slots=True)
+class Prefilled:
+    """What the prompts have left behind: logits after their last tokens, the cache, the mask of its columns, the last positions."""
+
+    logits: Tensor
+    cache: Any
+    mask: Tensor
+    positions: Tensor
+
+
+def prefill(forward: Forward, rows: Sequence[Row]) -> Prefilled:
+    """The prompts through the model. What several of them begin with is computed once: the criteria of one judgement, or the candidates
+    for one place, share all but their ends."""
+    prompts = [row.prompt for row in rows]
+    groups = families(prompts)
+    spared = sum(stem * (len(members) - 1) for members, stem in groups)
+    mixed = any(rows[i].request.adapter != rows[members[0]].request.adapter for members, _ in groups for i in members)
+    if mixed or not forward.takes_positions or spared < SPARED * sum(map(len, prompts)):  # padding stands between a stem and its ends
+        ids, mask, positions = left_pad(prompts, forward.device)
+        logits, cache = forward(ids, mask, positions, rows, None)
+        return Prefilled(logits, cache, mask, positions[:, -1:])
+    return _prefill_shared(forward, rows, groups)
+
+
+def _prefill_shared(forward: Forward, rows: Sequence[Row], groups: Sequence[tuple[list[int], int]]) -> Prefilled:
+    """The stems, one row for each family; then every row's own end on top of its family's cache."""
+    device = forward.device
+    ids, mask, positions = left_pad([rows[members[0]].prompt[:stem] for members, stem in groups], device)
+    _, cache = forward(ids, mask, positions, [rows[members[0]] for members, _ in groups], None)
+    family, stems = [0] * len(rows), [0] * len(rows)
+    for number, (members, stem) in enumerate(groups):
+        for i in members:
+            family[i], stems[i] = number, stem
+    chosen = torch.tensor(family, device=device)
+    cache.reorder_cache(chosen)
+    ends, own, after = left_pad([row.prompt[stem:] for row, stem in zip(rows, stems, strict=True)], device)
+    mask = torch.cat([mask[chosen], own], dim=1)
+    positions = after + torch.tensor(stems, device=device)[:, None]
+    logits, cache = forward(ends, mask, positions, rows, cache)
+    return Prefilled(logits, cache, mask, positions[:, -1:])
+
+
 def sample(logits_BV: Tensor, temperature_B: Tensor, top_p_B: Tensor, uniform_B: Tensor) -> tuple[Tensor, Tensor]:
     """Tokens, and their log-probabilities under the model's own distribution (temperature 1, no top-p).
 
@@ -121,9 +189,8 @@ def decode(forward: Forward, rows: Sequence[Row], finished: Callable[[Row], str]
     for row in rows:
         row.restart()
     device, alive = forward.device, list(rows)
-    ids, mask, positions = left_pad([row.prompt for row in alive], device)
-    logits, cache = forward(ids, mask, positions, alive, None)
-    positions = positions[:, -1:]
+    begun = prefill(forward, alive)
+    logits, cache, mask, positions = begun.logits, begun.cache, begun.mask, begun.positions
     settings = _settings(alive, device)
     while True:
         uniform = torch.tensor([row.rng.random() if row.rng else 0.0 for row in alive], dtype=torch.float64, device=device)
@@ -165,20 +232,19 @@ def _accept(rows: Sequence[Row], tokens: Sequence[int], logprobs: Sequence[float
 @torch.inference_mode()
 def choice_logprobs(forward: Forward, rows: Sequence[Row], choices: Sequence[tuple[int, ...]]) -> list[list[float]]:
     """[B][C] log-probabilities: one pass over the prompts, and a short one from its cache for choices of several tokens."""
-    device = forward.device
-    ids, mask, positions = left_pad([row.prompt for row in rows], device)
-    logits, cache = forward(ids, mask, positions, rows, None)
-    first_BV = torch.log_softmax(logits[:, -1].float(), dim=-1)
+    begun = prefill(forward, rows)
+    first_BV = torch.log_softmax(begun.logits[:, -1].float(), dim=-1)
     total_BC = first_BV[:, [tokens[0] for tokens in choices]].double()
     longer = [c for c, tokens in enumerate(choices) if len(tokens) > 1]
     if longer:
-        total_BC[:, longer] += _rest(forward, rows, [choices[c] for c in longer], mask, positions, cache)
+        total_BC[:, longer] += _rest(forward, rows, [choices[c] for c in longer], begun)
     return total_BC.tolist()
 
 
-def _rest(forward: Forward, rows: Sequence[Row], choices: Sequence[tuple[int, ...]], mask: Tensor, positions: Tensor, cache: Any) -> Tensor:
+def _rest(forward: Forward, rows: Sequence[Row], choices: Sequence[tuple[int, ...]], begun: Prefilled) -> Tensor:
     """[B, C] log-probabilities of all tokens of each choice but its first."""
     device, width = forward.device, max(map(len, choices)) - 1
+    mask, positions, cache = begun.mask, begun.positions, begun.cache
     repeat = torch.arange(len(rows), device=device).repeat_interleave(len(choices))
     cache.reorder_cache(repeat)
     pad = [(*tokens, *[0] * (width + 1 - len(tokens))) for tokens in choices]

@@ -173,10 +173,12 @@ class LocalLLM:
         return row
 
     def _run(self, rows: Sequence[Row], work: Callable[[Forward, Sequence[Row]], None]) -> None:
-        """The work on batches of like length, the model in evaluation mode."""
-        from mascot_env.llm.decoding import Forward
+        """The work on batches of like length, prompts that begin alike side by side, the model in evaluation mode."""
+        from mascot_env.llm.decoding import Forward, families
 
-        waiting = sorted((row for row in rows if not row.stop), key=lambda row: len(row.prompt), reverse=True)
+        ready = [row for row in rows if not row.stop]
+        groups = [[ready[i] for i in members] for members, _ in families([row.prompt for row in ready])]
+        waiting = [row for group in sorted(groups, key=lambda g: max(len(r.prompt) for r in g), reverse=True) for row in group]
         if not waiting:
             return
         mixed = loading.can_mix(self.model)

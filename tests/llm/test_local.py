@@ -325,3 +325,28 @@ def test_name_follows_the_weights(folder: Path, tmp_path: Path) -> None:
     assert first == fingerprint(tiny.save(tmp_path / "m2", seed=0)) == fingerprint(folder)
     tiny.save(copy, seed=1)
     assert fingerprint(copy) != first
+
+
+def test_prompts_that_begin_alike_are_found() -> None:
+    from mascot_env.llm.decoding import SHARED, families
+
+    stem = list(range(100, 100 + 3 * SHARED))
+    prompts = [[*stem, 1, 2], [7] * 10, [*stem, 3], [*stem], [7] * 9 + [8]]
+    found = {tuple(sorted(members)): shared for members, shared in families(prompts)}
+    assert found[(0, 2, 3)] == len(stem) - 1  # the shortest keeps a token of its own
+    assert (1,) in found and (4,) in found  # too little in common
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_shared_beginnings_change_no_answer(folder: Path, batch_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mascot_env.llm import decoding
+
+    llm = LocalLLM(folder, batch_size=batch_size)
+    story = "Somebody tells a long story about a boat, a lamp and a red bicycle. " * 3
+    asked = [Request((Message("user", f"{story if i % 3 else ''}Question {i}"),), max_tokens=6, temperature=float(i % 2), key=(i,)) for i in range(11)]
+    together = llm.generate(asked), llm.score_choices(asked, ["1", "2"])
+    monkeypatch.setattr(decoding, "SPARED", 2.0)  # never
+    apart = llm.generate(asked), llm.score_choices(asked, ["1", "2"])
+    assert [c.token_ids for c in together[0]] == [c.token_ids for c in apart[0]]
+    for a, b in zip(together[1], apart[1], strict=True):
+        assert a.logprobs == pytest.approx(b.logprobs, abs=1e-4)

@@ -1,0 +1,173 @@
+"""What the nano models can do, measured on held-out frames: speaker, judges, and conversations to read. Writes a page.
+
+    python -m experiments.nano.report                                  # the packed models; about 15 minutes
+    python -m experiments.nano.report --models runs/nano --cases 100   # models of one's own, roughly
+    python -m experiments.nano.report --out docs/results/nano.md --json
+
+Every figure is read by the recogniser or compared with the documented truth. What holds here is said of the language world only.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments import console
+from experiments.nano import judge_report, speaker_report
+from experiments.nano.recipe import MODELS
+from mascot_env.envs.render import as_text
+from mascot_env.llm import nano
+from mascot_env.llm.local import LocalLLM
+
+WANTED_SPEAKER = {  # figure -> (lowest, highest)
+    "recognised": (0.95, 1.0),
+    "in persona": (0.45, 0.65),
+    "act honoured, of those in persona": (0.80, 1.0),
+    "details are the user's own, of those that refer to any": (0.90, 1.0),
+    "an unseen card moves the voice the right way": (0.80, 1.0),
+}
+SPEARMAN, AUC, IDENTIFIED, NOISE, EQUAL, ERRORS = 0.85, 0.95, 0.90, 0.18, 0.05, 0.30
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is measured.
+
+    models: folder of the models; empty for the packed ones
+    replies: sampled replies of the speaker
+    cases: judged turns, and as many blocks
+    conversations: how many are shown uncut
+    temperature: of the sampled replies
+    seed: of all samples
+    out: a Markdown page; empty for none
+    only: speaker or judges; empty for both
+    json: end with one JSON object
+    """
+
+    models: str = ""
+    replies: int = 400
+    cases: int = 400
+    conversations: int = 20
+    temperature: float = nano.TEMPERATURE
+    seed: int = 0
+    out: str = ""
+    only: str = ""
+    json: bool = False
+
+
+def load(config: Config, name: str) -> LocalLLM | None:
+    """A model of the folder, or None where it has not been made."""
+    folder = Path(config.models) / name if config.models else nano.folder(name)
+    return LocalLLM(folder, batch_size=64) if (folder / "model.safetensors").exists() else None
+
+
+def speaker(config: Config) -> tuple[dict[str, float], list[Any]]:
+    llm = load(config, "base")
+    assert llm is not None, "the base model has not been made"
+    with console.stage(f"the speaker: {config.replies} replies on held-out frames"):
+        figures = speaker_report.measure(llm, config.replies, config.seed, config.temperature)
+    with console.stage(f"{config.conversations} conversations"):
+        episodes = speaker_report.conversations(llm, config.conversations, config.seed, config.temperature) if config.conversations else []
+    return figures, episodes
+
+
+def judges(config: Config) -> dict[str, Any]:
+    turns, blocks = judge_report.items(config.cases, config.seed)
+    found: dict[str, Any] = {}
+    raw: dict[str, dict[str, Any]] = {}
+    for name in ("judge-a", "judge-b"):
+        llm = load(config, name)
+        if llm is None:
+            continue
+        wordings = MODELS[name].wordings
+        with console.stage(f"{name}: {len(turns)} turns, {len(blocks)} blocks"):
+            asked = judge_report.judge(llm, wordings)
+            by_turn, by_block = judge_report.scores(asked, turns), judge_report.scores(asked, blocks)
+            raw[name] = {"turns": by_turn, "blocks": by_block}
+            few = turns[: max(len(turns) // 3, 1)]
+            found[name] = {
+                "spearman": {**judge_report.agreement(by_turn, turns), **_prefixed("block ", judge_report.agreement(by_block, blocks))},
+                "auc": judge_report.auc_of_defects(by_turn, turns),
+                "identification": judge_report.identification(asked, few),
+                "noise": judge_report.noise(llm, wordings, few),
+                "equal pairs": judge_report.equal_pairs(by_turn, turns, config.seed),
+            }
+    if len(raw) == 2:
+        a, b = raw.values()
+        found["error correlation"] = {
+            **judge_report.error_correlation(a["turns"], b["turns"], turns, config.seed),
+            **_prefixed("block ", judge_report.error_correlation(a["blocks"], b["blocks"], blocks, config.seed)),
+        }
+    return found
+
+
+def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{prefix}{k}": v for k, v in values.items()}
+
+
+def shown(speaks: Mapping[str, float], judged: Mapping[str, Any]) -> dict[str, bool]:
+    """Each line of the claim, and whether it holds."""
+    out = {f"speaker: {name} in [{low:.2f}, {high:.2f}]": low <= speaks[name] <= high for name, (low, high) in WANTED_SPEAKER.items() if speaks}
+    for name in ("judge-a", "judge-b"):
+        if name in judged:
+            j = judged[name]
+            out |= {f"{name}: Spearman with the truth of {c} >= {SPEARMAN}": v >= SPEARMAN for c, v in j["spearman"].items()}
+            out |= {f"{name}: AUC of {c} >= {AUC}": v >= AUC for c, v in j["auc"].items()}
+            out[f"{name}: tells who speaks in >= {IDENTIFIED:.0%}"] = j["identification"] >= IDENTIFIED
+            out |= {f"{name}: standard error of {c} over equivalent prompts <= {NOISE}": v <= NOISE for c, v in j["noise"].items()}
+            out[f"{name}: equal pairs that pass 0.5 <= {EQUAL:.0%}"] = j["equal pairs"] <= EQUAL
+    errors = judged.get("error correlation", {})
+    return out | {f"errors of the two judges on {c} correlate <= {ERRORS}": v["estimate"] <= ERRORS for c, v in errors.items()}
+
+
+def page(config: Config, speaks: Mapping[str, float], episodes: list[Any], judged: Mapping[str, Any], holds: Mapping[str, bool]) -> str:
+    lines = ["# The nano models, measured\n", "On held-out frames of the language world; nothing here is about people or large models.\n"]
+    if speaks:
+        lines += [f"## The speaker (temperature {config.temperature})\n", console.table(["figure", "value"], [[k, f"{v:.3f}"] for k, v in speaks.items()]), ""]
+    for name in ("judge-a", "judge-b"):
+        if name in judged:
+            lines += [f"## {name}\n", *_judge_tables(judged[name]), ""]
+    if errors := judged.get("error correlation"):
+        rows = [[c, f"{v['estimate']:+.2f} [{v['low']:+.2f}, {v['high']:+.2f}]"] for c, v in errors.items()]
+        lines += ["## Errors of the two judges\n", console.table(["criterion", "correlation [95 %]"], rows), ""]
+    lines += ["## What it shows\n", *(f"- {'yes' if v else 'NO'}: {k}" for k, v in holds.items()), ""]
+    if episodes:
+        lines.append("## Conversations, sampled at random, uncut\n")
+        for e in episodes:
+            domain = speaker_report.teams.base(e.transcript.scenario.domain)
+            lines += ["```", as_text(e.transcript, domain, ()), "```", ""]
+    return "\n".join(lines)
+
+
+def _judge_tables(j: Mapping[str, Any]) -> list[str]:
+    criteria = [[c, f"{v:.3f}", f"{j['noise'][c]:.3f}" if c in j["noise"] else "-"] for c, v in j["spearman"].items()]
+    return [
+        console.table(["criterion", "Spearman with the truth", "standard error over 5 forms"], criteria),
+        "",
+        console.table(["defect", "AUC"], [[k, f"{v:.3f}"] for k, v in j["auc"].items()]),
+        "",
+        f"Tells who speaks, names masked: {j['identification']:.3f}. Pairs of equal truth that pass 0.5: {j['equal pairs']:.3f}.",
+    ]
+
+
+def main(argv: list[str] | None = None) -> int:
+    config = console.parse(Config, __doc__ or "", argv)
+    speaks, episodes = speaker(config) if config.only != "judges" else ({}, [])
+    judged = judges(config) if config.only != "speaker" else {}
+    holds = shown(speaks, judged)
+    text = page(config, speaks, episodes, judged, holds)
+    print(text)
+    if config.out:
+        Path(config.out).write_text(text, encoding="utf-8")
+    console.finish({"speaker": speaks, "judges": judged, "shown": holds}, config.json)
+    return 0 if all(holds.values()) else 1
+
+
+if __name__ == "__main__":
+    console.run(main)
