@@ -18,6 +18,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
     train, test, domain_id = scenarios(config)
     setting = directors.scripted_setting(catalog.domain(domain_id), train, test)
     print(
-        f"mascot_env demo: {setting.domain.title}; {len(train)} scenarios to train on, {len(test)} held out. About two minutes on two cores."
+        f"mascot_env demo: {setting.domain.title}; {len(train)} scenarios to train on, {len(test)} held out. One to five minutes on two cores, by their number."
     )
     out, resume = folder_for(config)
     if resume:
@@ -161,6 +162,7 @@ def learn(setting: directors.Setting, config: Config, out: Path) -> maskable_ppo
             kept = json.loads((out / TRAINED).read_text(encoding="utf-8"))
             print("   trained before the stop")
             return maskable_ppo.TrainedDirector.load(out / WEIGHTS, env_id, ppo, config.seed, kept["curve"], kept["dropped"])
+        (out / "metrics.jsonl").unlink(missing_ok=True)  # of a training that was stopped: it starts again
         tracker = Tracker(out, "demo", {**dataclasses.asdict(config), **ppo.to_json()}, config.wandb)
         with console.Bar("training", config.steps) as bar:
 
@@ -255,13 +257,14 @@ def report(setting: directors.Setting, config: Config, out: Path, results: dict[
 
 
 def what_next(out: Path) -> None:
+    mascot = os.path.relpath(Path(sys.executable).parent / "mascot")
     print(
         f"""
 Written to {out}/: episodes.jsonl (all transcripts), table.md, table.json, learning_curve.png, metrics.jsonl, director.safetensors.
 Next:
-  mascot chat                          sit in as the user
-  mascot play --domain meeting         watch the other domain
-  make demo DATA=PATH                  the same on real EmpatheticDialogues or QMSum
+  {mascot} chat                    sit in as the user
+  {mascot} play --domain meeting   watch the other domain
+  make demo DATA=PATH                    the same on real EmpatheticDialogues or QMSum
   make bench-director                  the claim behind the table, five seeds
   python -c "import mascot_env.envs.support_v0 as page; print(page.__doc__)"      the environment's documentation page"""
     )

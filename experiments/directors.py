@@ -85,7 +85,10 @@ def tune_manner(setting: Setting, scenarios: Sequence[Scenario], seed: int, repo
 
 
 def fixed_cycles(domain: Domain, manner: Manner, longest: int = 3) -> dict[str, CycleDirector]:
-    """All cycles of different personas, each in its fixed manner, with and without a hand-back at the end."""
+    """All cycles of different personas, each in its one fixed manner, with and without a hand-back at the end.
+
+    Not everything that can be had without looking: a schedule with an act of its own at every place is a larger family.
+    """
     cycles = {}
     for size in range(1, longest + 1):
         for agents in itertools.permutations(domain.agents, size):

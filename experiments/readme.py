@@ -120,7 +120,8 @@ def keep_bench(folder: Path) -> None:
         table = (run / "table.md").read_text(encoding="utf-8").strip()
         parts.append(
             f"**{figures['domain']}**, {figures['seeds']} training seeds, {figures['config']['steps']:,} decisions each\n\n{table}\n\n"
-            f"Best of all fixed cycles ({name}) {cycle:.1f}; oracle {figures['oracle']:.1f}."
+            f"Best of the fixed cycles of different personas, one manner each ({name}): {cycle:.1f}, against the oracle's {figures['oracle']:.1f} "
+            "on the same conversations (those of seed 0)."
         )
     (RESULTS / "claim.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 

@@ -14,10 +14,14 @@ A group conversation is a PettingZoo AEC game; persona agents and a Director are
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mascot_env.registry import register_domain, register_shipped
 from mascot_env.version import VERSION as __version__
+
+if TYPE_CHECKING:  # read on use, but known to type checkers
+    from mascot_env import catalog, testing
+    from mascot_env.envs import meeting_v0, support_v0
 
 register_shipped()
 

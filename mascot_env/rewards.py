@@ -70,6 +70,8 @@ def group_reward(verdicts: Mapping[str, Verdict], diversity: float, eta: float =
     if reason := failed(verdicts):
         return Reward(0.0, False, reason)
     coherence = rescale(mean_score(verdicts))
+    if not any(isinstance(v, Score) and v.source == "judge" for v in verdicts.values()):  # decided by a rule: nobody said anything
+        diversity = 0.0
     return Reward(coherence + eta * diversity, components={"coherence": coherence, "diversity": diversity, **_scores(verdicts)})
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import io
 import json
 import warnings
@@ -215,6 +216,8 @@ class _Masked(gymnasium.Wrapper[Any, Any, Any, Any]):
 def check_sb3(make_env: MakeEnv) -> None:
     """Stable-Baselines3: array forms pass its `check_env`; text forms are refused with a `SpaceError`.
 
+    Its random actions know no masks: where a Director may not call everybody (`allow_repeat=False`), a masked one gives way to the
+    hand-back here, and unmasked learners (PPO, A2C) need the same; MaskablePPO does not.
     Raises AssertionError where a text form is let through or an array form is refused. Needs the extra `sb3`.
     """
     from stable_baselines3.common.env_checker import check_env as sb3_check_env
@@ -343,7 +346,10 @@ def check_environment(id: str, **forms: Any) -> None:
         check_fork(make)
         return
     check_gymnasium(make)
-    check_sb3(make)
+    if importlib.util.find_spec("stable_baselines3") is None:
+        warnings.warn("stable-baselines3 is not installed: its check is left out (pip install 'mascot_env[sb3]')", stacklevel=2)
+    else:
+        check_sb3(make)
     check_vector(lambda n: gymnasium.make_vec(id, num_envs=n, vectorization_mode="vector_entry_point", **forms), make)
 
 

@@ -17,6 +17,14 @@ WORD = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)?")
 _SUFFIXES = ("ations", "ation", "ings", "ness", "ing", "ies", "ied", "edly", "ed", "es", "ly", "s")
 
 
+BLANK_LETTERS = "\u115f\u1160\u3164\uffa0"  # Hangul fillers: letters by category, invisible on screen
+
+
+def says_something(text: str) -> bool:
+    """Whether a text holds a letter or a digit that shows: white space, punctuation and invisible characters say nothing."""
+    return any(ch.isalnum() and ch not in BLANK_LETTERS for ch in text)
+
+
 def words(text: str) -> list[str]:
     """The lower-case words of a text, apostrophes straightened."""
     return WORD.findall(text.lower().replace("’", "'"))

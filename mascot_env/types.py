@@ -6,6 +6,7 @@ Nothing here computes a reward, calls a model or reads a file. Axis conventions 
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -264,6 +265,14 @@ class Turn:
     flags: tuple[str, ...] = ()
 
 
+def seen_by(turn: Turn, agent: str) -> Turn:
+    """A turn as `agent` may see it: of other speakers only what was said aloud."""
+    if agent in (DIRECTOR, turn.agent) or (turn.directive is None and turn.completion is None and not turn.flags):
+        return turn
+    flags = tuple(f for f in turn.flags if not f.startswith("act:"))
+    return dataclasses.replace(turn, directive=None, completion=None, flags=flags)
+
+
 class Transcript:
     """One episode, immutable: `append` makes a new one that shares the storage of the old (amortised O(1)).
 
@@ -331,16 +340,10 @@ class Transcript:
         return [(u, e) for u, e in zip(users, ends, strict=True) if e > u + 1]
 
     def view(self, agent: str) -> tuple[Turn, ...]:
-        """The turns as `agent` may see them: a speaker sees its own directives only, the user none, the Director all."""
+        """The turns as `agent` may see them: a speaker sees its own directives and acts only, the user none, the Director all."""
         if agent == DIRECTOR:
             return self.turns
-        return tuple(
-            t
-            if t.agent == agent or (t.directive is None and t.completion is None)
-            else dataclasses.replace(t, directive=None, completion=None)
-            for t in self
-            if t.agent != DIRECTOR
-        )
+        return tuple(seen_by(t, agent) for t in self if t.agent != DIRECTOR)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Transcript):
@@ -379,13 +382,23 @@ class Score:
     key: str = ""  # hash of model + rendered prompt + parameters
 
     def __post_init__(self) -> None:
-        if not 1.0 <= self.value <= 5.0:  # also refuses NaN
+        if not _is_number(self.value) or not 1.0 <= self.value <= 5.0:  # also refuses NaN
             raise ConfigError(
-                "a score lies on the scale from 1 to 5",
+                "a score is one number on the scale from 1 to 5",
                 field="Score.value",
                 value=self.value,
                 remedy="return an Abstain or a JudgeError instead",
             )
+        object.__setattr__(self, "value", float(self.value))  # numpy's numbers do not go into JSON
+        if self.distribution is not None:
+            given = tuple(self.distribution)
+            if len(given) != 5 or not all(_is_number(p) and -1e-6 <= p <= 1.0 + 1e-6 for p in given) or abs(sum(given) - 1.0) > 1e-3:
+                raise ConfigError("five probabilities that add up to 1 are needed", field="Score.distribution", value=given, remedy="pass None")
+            object.__setattr__(self, "distribution", tuple(float(p) for p in given))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,6 +417,15 @@ class JudgeError:
     message: str = ""
     key: str = ""
 
+    def __post_init__(self) -> None:
+        if self.reason not in FAILURES:
+            raise ConfigError(
+                f"a reason is one of {', '.join(FAILURES)}",
+                field="JudgeError.reason",
+                value=self.reason,
+                remedy="put what happened into `message`, e.g. JudgeError('exception', 'what happened')",
+            )
+
 
 Verdict = Score | Abstain | JudgeError
 
@@ -412,6 +434,8 @@ def to_json(value: Any) -> Any:
     """Dataclasses to plain JSON values; fields that hold their default are left out, so that logs stay short."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         out: dict[str, Any] = {}
+        if isinstance(value, Abstain | JudgeError):  # whose fields do not tell them apart
+            out["verdict"] = "abstain" if isinstance(value, Abstain) else "error"
         for f in dataclasses.fields(value):
             item = getattr(value, f.name)
             if f.default is not dataclasses.MISSING and item == f.default:
@@ -451,13 +475,15 @@ def _turn(data: Mapping[str, Any]) -> Turn:
 
 
 def verdict_from_json(data: Mapping[str, Any]) -> Verdict:
-    """The inverse of `to_json` for verdicts, told apart by their fields."""
+    """The inverse of `to_json` for verdicts."""
+    kind = data.get("verdict")
+    data = {k: v for k, v in data.items() if k != "verdict"}
     if "value" in data:
         known = dict(data)
         if known.get("distribution") is not None:
             known["distribution"] = tuple(known["distribution"])
         known["evidence"] = tuple(known.get("evidence", ()))
         return Score(**known)
-    if data.get("reason") in FAILURES:
+    if kind == "error" or (kind is None and data.get("reason") in FAILURES):
         return JudgeError(**data)
     return Abstain(**data)

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mascot_env.types import DIRECTOR, USER, Directive, Domain, Persona, Scenario, Transcript, Turn
+from mascot_env.types import DIRECTOR, USER, Directive, Domain, Persona, Scenario, Transcript, Turn, seen_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class View:
         """The user's last message."""
         for i in range(len(self.transcript) - 1, -1, -1):
             if self.transcript[i].agent == USER:
-                return self.transcript[i]
+                return seen_by(self.transcript[i], self.agent)
         return None
 
     @property
@@ -68,7 +68,7 @@ class View:
             if turn.agent == USER:
                 break
             if turn.agent != DIRECTOR:
-                out.append(turn)
+                out.append(seen_by(turn, self.agent))
         return tuple(reversed(out))
 
     def may_speak(self, speaker: str) -> bool:

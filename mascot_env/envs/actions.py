@@ -16,6 +16,7 @@ import gymnasium
 import numpy as np
 
 from mascot_env import directives, spaces
+from mascot_env import text as text_tools
 from mascot_env.envs.arguments import Arguments
 from mascot_env.errors import ActionError
 from mascot_env.types import DIRECTOR, USER, Completion, Directive, Domain, Turn
@@ -69,7 +70,7 @@ class Actions:
         if len(said) > self.max_chars:
             said = said[: self.max_chars]
             flags.append("cut")
-        if not said.strip():
+        if not text_tools.says_something(said):  # as the gate before the judge has it
             flags.append("empty")
         return Turn(agent, said, given, completion, round, tuple(flags))
 

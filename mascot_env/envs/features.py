@@ -11,7 +11,7 @@ same size for every domain (unused slots are zero), so that one network can be m
 | user (5) | last user message: words squashed (k = 30), question mark, rates of positive, negative and intense words (x 5, capped) |
 | wants (8), wanted (8) | cues of each need in the last user message (0, 0.5, 1); the same for all earlier ones, halved each round |
 | last speaker (8), block (8), share (8) | who spoke last; who has spoken since the user did; share of all speaker turns |
-| asked (12) | dialogue acts that the Director asked for since the user spoke |
+| asked (12) | dialogue acts that the Director asked for since the user spoke: all for the Director, a speaker's own for a speaker |
 | speech (5) | last speaker turn: words squashed, new content lemmas squashed (k = 6), 4-grams said by others, agreement, overlap with the user |
 | likeness (8) | share of persona marker words in the last speaker turn, by persona |
 | self (8), act (12), tone (8) | the observing speaker, and the act and tone that it was directed to take; zero for the Director and the user |
@@ -114,6 +114,7 @@ class Features:
         self._said: dict[tuple[str, ...], str] = {}  # 4-gram -> the first agent who said it, or "*" when several did
         self._lemmas: set[str] = set()
         self._user_lemmas: frozenset[str] = frozenset()
+        self._asked: dict[str, list[int]] = {}  # speaker -> acts asked of it since the user spoke; the Director alone sees all of them
         self._turns = [0] * MAX_SPEAKERS
         self._n = self._rounds = self._in_block = 0
 
@@ -153,7 +154,7 @@ class Features:
         if directive is not None and directive.act is not None:
             index = self._reader.acts.get(directive.act)
             if index is not None:
-                self._base[_ASKED + index] = 1.0
+                self._asked.setdefault(directive.speaker or "", []).append(index)
 
     def _on_user(self, said: str, analysis: text.Analysis) -> None:
         base, reader, tokens = self._base, self._reader, analysis.words
@@ -181,7 +182,7 @@ class Features:
             wants[reader.needs[need]] = 0.5 if count == 1 else 1.0
         base[_LAST : _LAST + MAX_SPEAKERS] = 0.0
         base[_BLOCK : _BLOCK + MAX_SPEAKERS] = 0.0
-        base[_ASKED : _ASKED + MAX_ACTS] = 0.0
+        self._asked = {}
         self._user_lemmas = analysis.lemmas
 
     def _on_speech(self, agent: str, analysis: text.Analysis) -> None:
@@ -218,13 +219,17 @@ class Features:
     def vector(self, agent: str, directive: Directive | None = None) -> NDArray[np.float32]:
         """What `agent` observes; a speaker also sees who it is and the act and tone it was directed to take."""
         out = self._base.copy()
+        for who, acts in self._asked.items():
+            if agent in (DIRECTOR, who):
+                for act in acts:
+                    out[_ASKED + act] = 1.0
         index = self._reader.speakers.get(agent)
         if index is not None:
             out[_SELF + index] = 1.0
             if directive is not None:
-                act, tone = self._reader.acts.get(directive.act or ""), self._reader.tones.get(directive.tone or "")
-                if act is not None:
-                    out[_ACT + act] = 1.0
+                told, tone = self._reader.acts.get(directive.act or ""), self._reader.tones.get(directive.tone or "")
+                if told is not None:
+                    out[_ACT + told] = 1.0
                 if tone is not None:
                     out[_TONE + tone] = 1.0
         return out

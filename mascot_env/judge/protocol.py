@@ -20,9 +20,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from mascot_env import text
 from mascot_env.types import DIRECTOR, USER, Abstain, Domain, JudgeError, Rubric, Score, Transcript, Turn, Verdict
-
-BLANK_LETTERS = "\u115f\u1160\u3164\uffa0"  # Hangul fillers: letters by category, invisible on screen
 
 Verdicts = Mapping[str, Verdict]  # criterion id -> verdict
 
@@ -152,13 +151,12 @@ def _checked(answer: Verdicts, case: Case, name: str) -> Verdicts:
 
 
 def gate(case: Case) -> Verdicts | None:
-    """Rules before any judge: a block with no speech, or a judged turn with no words, gets the bottom of the scale.
+    """Rules before any judge: a block with no speech, or speech with no words in it, gets the bottom of the scale.
 
     Gives None where the judge must decide.
     """
-    speech = case.speech
-    if not speech:
+    if not case.speech:
         return {c.id: Score(1.0, source="rule") for c in case.rubric.criteria}
-    if case.rubric.unit == "turn" and not any(ch.isalnum() and ch not in BLANK_LETTERS for ch in case.reply):
+    if not text.says_something(case.reply):
         return {c.id: Score(1.0, source="gate") for c in case.rubric.criteria}
     return None

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from conversations import FixedJudge, SaysJudge, started, talk
 
+from mascot_env import judge as judges
 from mascot_env import rewards
 from mascot_env.errors import ConfigError
 from mascot_env.rewards import Reward
@@ -190,10 +191,18 @@ def test_speech_without_words_meets_the_gate(text: str) -> None:
     judge = FixedJudge(5.0, 5.0)
     env = started(judge=judge)
     talk(env, ANCHOR, text)
-    empty = not text.strip()
-    assert env.rewards["anchor_0"] == pytest.approx(-0.9 if empty else -0.8)  # punctuation is well-formed
-    assert env.counts["empty"] == int(empty) and judge.batches == 0
+    assert env.rewards["anchor_0"] == pytest.approx(-0.9)  # the bottom, and no words are not well-formed
+    assert env.counts["empty"] == 1 and judge.batches == 0
     assert {(v.value, v.source) for v in env.judgements[0].verdicts.values()} == {(1.0, "gate")}
+
+
+@pytest.mark.parametrize("judge", ["scripted", "scripted-heldout"])
+@pytest.mark.parametrize("text", ["", "\u200b", "..."])
+def test_a_block_in_which_nobody_says_a_word_is_worth_no_more_than_a_hand_back(judge: str, text: str) -> None:
+    env = started(judge=judges.resolve(judge), judge_speakers=False)
+    talk(env, ANCHOR, text, [2, 0, 0], text, [3, 0, 0], text)
+    assert env.rewards[DIRECTOR] == -1.0  # no credit for three different speakers either
+    assert {v.source for j in env.judgements for v in j.verdicts.values()} == {"gate"}
 
 
 @pytest.mark.parametrize(("text", "flag"), [("word " * 500, "cut"), ("half \ud800 a pair", "surrogates")])
