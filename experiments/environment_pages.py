@@ -150,7 +150,7 @@ def page(domain_id: str) -> str:
         eta=ETA,
         n_turns=defaults.block_turns,
         max_rounds=defaults.max_rounds,
-        args=documentation(),
+        args=documentation(domain_id),
     )
 
 

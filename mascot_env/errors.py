@@ -7,6 +7,7 @@
     |- ActionError        an action has the wrong Python type, or is masked out            -> act inside `action_space(agent)`
     |- SpaceError         a form of observation or action does not suit the learner        -> use the array form that it names
     |- StateError         a saved state or transcript cannot be read back                  -> restore one written by this version
+    |                     there is no conversation, or it has ended or was broken off      -> call reset first
     |- LLMError           a model could not be loaded or did not answer                    -> see `reason`; a judge turns it into a verdict
     |- RunFolderError     a run folder is damaged, or holds another run                    -> repair or choose another folder
     `- DependencyError    an optional package is missing                                   -> install the extra that it names
@@ -70,7 +71,7 @@ class SpaceError(MascotError, TypeError):
 
 
 class StateError(MascotError, ValueError):
-    """A saved state or transcript that cannot be restored."""
+    """A saved state or transcript that cannot be restored, or a conversation that cannot go on as it is: there is none, or it ended."""
 
 
 class LLMError(MascotError, RuntimeError):

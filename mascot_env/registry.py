@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,9 @@ def _register(namespace: str, domain: str, version: str, aec_module: str | None)
         "dialogue, features",
         _SPEAKER_FORMS,
     )
+    made = [aec, director, speaker]
+    if aec.id in _entries:  # a folder that is registered again: the domain is looked up by its id when an environment is made
+        return made
     entry_point = f"{aec_module}:env" if aec_module else "mascot_env.envs.game:env"
     pettingzoo.register("aec", aec.id, entry_point, kwargs={} if aec_module else {"domain": domain})
     for entry, name in ((director, "Director"), (speaker, "Speaker")):
@@ -98,7 +102,6 @@ def _register(namespace: str, domain: str, version: str, aec_module: str | None)
             disable_env_checker=True,
             order_enforce=True,
         )
-    made = [aec, director, speaker]
     _entries.update({e.id: e for e in made})
     return made
 
@@ -114,11 +117,15 @@ def register_domain(folder: str | Path, namespace: str = "mine", version: str = 
     """Makes a domain of one's own playable: `folder` holds `domain.yaml`, `personas.yaml` and `scenarios.yaml`.
 
     Gives the ids of the new environments: `NAMESPACE/domain-v0`, `NAMESPACE/DomainDirector-v0`, `NAMESPACE/DomainSpeaker-v0`.
+    A folder may be registered again; an id that is shipped, or belongs to another folder, is refused.
     Raises `CatalogError` naming file, field, value and remedy.
     """
     from mascot_env import catalog
 
     if namespace == "mascot":
         raise ConfigError("this namespace is the package's own", field="namespace", value=namespace, remedy="choose another")
+    for field, value, form in (("namespace", namespace, r"[A-Za-z0-9_-]+"), ("version", version, r"v\d+")):
+        if not isinstance(value, str) or not re.fullmatch(form, value):
+            raise ConfigError("not a part of an environment's id", field=field, value=value, remedy=f"use something like {form}")
     domain = catalog.add_domain(folder)
     return [e.id for e in _register(namespace, domain.id, version, None)]

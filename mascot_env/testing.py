@@ -39,7 +39,7 @@ from mascot_env.view import View
 MakeEnv = Callable[..., Any]
 Players = Mapping[str, Policy]
 
-# What PettingZoo and Gymnasium say of every environment whose observations are a Dict with text, and of agents that differ.
+# What is said of every environment whose observations are a Dict with text, of agents that differ, and of an option that PettingZoo tries.
 HARMLESS = (
     "Observation is not a NumPy array",
     "Action mask is not a NumPy array",
@@ -49,6 +49,7 @@ HARMLESS = (
     "The class of action spaces is different between two agents",
     "Agents have different observation space sizes",
     "No render fps was declared",
+    r"options\['options'\] is unknown to reset",
 )
 
 

@@ -187,6 +187,18 @@ def test_play_takes_a_scenario_of_any_split(run: Run) -> None:
     assert [c["scenario"] for c in value["conversations"]] == [wanted] * 2
 
 
+def test_a_folder_is_a_domain(run: Run, tmp_path: Path) -> None:
+    kitchen, out = str(Path(__file__).parent / "envs" / "kitchen"), str(tmp_path / "run")
+    code, shown, _ = run("play", "--domain", kitchen, "--scenario", "k6", "--out", out, "--json")
+    assert code == 0 and last_json(shown)["conversations"][0]["scenario"] == "k6"
+    assert RunFolder.open(out).manifest["config"]["domain"] == "kitchen"
+    assert run("play", "--domain", "kitchen", "--scenario", "k6", "--out", out, "--resume")[0] == 0
+    code, shown, _ = run("chat", "--domain", kitchen, stdin="The soup boils.\n")
+    assert code == 0 and "Cooking together." in shown and "User: The soup boils." in shown
+    code, _, err = run("play", "--domain", str(tmp_path))
+    assert code == 2 and "domain.yaml: there is no such file" in err
+
+
 class _Failing:
     """A speaker whose model gives no words."""
 
@@ -211,6 +223,7 @@ def test_failed_models_are_counted_left_out_and_told(run: Run, monkeypatch: pyte
     code, out, _ = run("play", "--episodes", "2", "--json")
     value = last_json(out)
     assert code == 1 and value["valid"] == 0 and value["mean_returns"] is None and value["conversations"][0]["returns"] is None
+    assert all("failed: unreachable (no route" in end for end in value["ends"])
 
 
 @pytest.mark.parametrize("terminal", [False, True])

@@ -82,6 +82,8 @@ def test_the_doctor_reads_run_folders(run: Run, tmp_path: Path) -> None:
     assert seen()[0] == 0 and seen()[1]["status"] == "warning" and "torn" in seen()[1]["detail"]
     file.write_bytes(whole + lines[0])
     assert seen()[1]["status"] == "warning" and "1 rows repeat" in seen()[1]["detail"]
+    file.write_bytes(whole + b"".join(line.replace(b"{", b'{"director": "random", ', 1) for line in lines))
+    assert seen()[1]["status"] == "ok" and seen()[1]["detail"].startswith("6 conversations")  # each seed once for each Director
     for damage, told in (
         (b"x\n", "jsonl:2: damaged line"),
         (b'{"scenario": "s", "seed": 1, "transcript": {}}\n', "row 2: not a transcript"),

@@ -14,12 +14,13 @@ import functools
 from pathlib import Path
 
 from mascot_env.catalog import domains, files
-from mascot_env.errors import UnknownIdError
+from mascot_env.errors import CatalogError, UnknownIdError
 from mascot_env.types import SPLITS, Domain, Rubric, Scenario, UserProfile
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 SHIPPED = ("support", "meeting")
 _registered: dict[str, tuple[Domain, tuple[Scenario, ...]]] = {}
+_folders: dict[str, Path] = {}  # of the registered ones
 
 
 @functools.cache
@@ -55,7 +56,7 @@ def _find(name: str) -> tuple[Domain, tuple[Scenario, ...]]:
         "unknown domain",
         field="domain",
         value=name,
-        remedy=f"known are {', '.join([*SHIPPED, *_registered])}; add one with mascot_env.register_domain",
+        remedy=f"known are {', '.join([*SHIPPED, *_registered])}; add one with mascot_env.register_domain (the command line takes its folder)",
     )
 
 
@@ -72,8 +73,21 @@ def scenarios(name: str, split: str | None = None) -> tuple[Scenario, ...]:
 
 
 def add_domain(folder: str | Path) -> Domain:
-    """Reads `domain.yaml`, `personas.yaml` and `scenarios.yaml` of a folder and makes the domain known under its id."""
-    folder = Path(folder)
+    """Reads `domain.yaml`, `personas.yaml` and `scenarios.yaml` of a folder and makes the domain known under its id.
+
+    The same folder may be read again. Raises `CatalogError`, also for an id that is shipped or another folder's.
+    """
+    folder = files.as_path(folder, "folder")
     new = domains.load_domain(folder / "domain.yaml", folder / "personas.yaml", rubrics())
-    _registered[new.id] = (new, domains.load_scenarios(folder / "scenarios.yaml", new, emotions()))
+    found = domains.load_scenarios(folder / "scenarios.yaml", new, emotions())
+    owner = "this package" if new.id in SHIPPED else _folders.get(new.id, folder.resolve())
+    if owner != folder.resolve():
+        raise CatalogError(
+            f"a domain with this id exists already, of {owner}",
+            file=str(folder / "domain.yaml"),
+            field="id",
+            value=new.id,
+            remedy="give the domain an id of its own",
+        )
+    _registered[new.id], _folders[new.id] = (new, found), folder.resolve()
     return new

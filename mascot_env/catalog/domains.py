@@ -7,6 +7,7 @@ that names no needs is given an arc of the domain by a stable hash of its id, by
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ from typing import Any
 from mascot_env import seeding
 from mascot_env.catalog import files
 from mascot_env.errors import CatalogError
-from mascot_env.types import Act, Domain, Need, Persona, Rubric, Scenario, Tone, UserProfile
+from mascot_env.types import VALENCES, Act, Domain, Need, Persona, Rubric, Scenario, Tone, UserProfile
 
 MAX_SPEAKERS, MAX_ACTS, MAX_TONES, MAX_NEEDS = 8, 12, 8, 8  # the slots of the feature vector
 REACTIONS = ("met", "partly", "unmet", "overload", "silence", "closing")
 _DOMAIN_FIELDS = ("id", "title", "description", "personas", "rubrics", "acts", "tones", "needs", "arcs", "user", "fallbacks")
+_UNITS = {"speaker": "turn", "group": "block"}  # what a domain's two rubrics judge
+_ID = re.compile(r"[a-z][A-Za-z0-9_-]*")  # small at first: environments are called kitchen-v0 and KitchenDirector-v0
 
 
 def load_domain(domain_file: str | Path, personas_file: str | Path, rubrics: Mapping[str, Rubric]) -> Domain:
@@ -29,6 +32,7 @@ def load_domain(domain_file: str | Path, personas_file: str | Path, rubrics: Map
     raw = files.read_yaml(domain_file)
     name = str(domain_file)
     _known(raw, name)
+    identity = _identity(raw, name)
     acts = files.parse_list(Act, raw, "acts", name)
     needs = files.parse_list(Need, raw, "needs", name)
     tones = files.parse_list(Tone, raw, "tones", name)
@@ -36,14 +40,15 @@ def load_domain(domain_file: str | Path, personas_file: str | Path, rubrics: Map
     _limit(needs, MAX_NEEDS, "needs", name)
     _limit(tones, MAX_TONES, "tones", name)
     _refer("acts[].meets", [a.meets for a in acts if a.meets], [n.id for n in needs], name)
+    for t in tones:
+        _choice(f"tones[{t.id}].valence", t.valence, (*VALENCES, "any"), name)
     personas = _cast(raw, personas_file, [a.id for a in acts], name)
-    user = {k: files.parse(tuple[str, ...], v, name, f"user.{k}") for k, v in _mapping(raw, "user", name).items()}
+    user = _texts(raw, "user", name)
     _refer("user", list(REACTIONS), list(user), name, missing=True)
-    fallbacks = {k: files.parse(tuple[str, ...], v, name, f"fallbacks.{k}") for k, v in (raw.get("fallbacks") or {}).items()}
-    chosen = {unit: _rubric(raw, unit, rubrics, name) for unit in ("speaker", "group")}
+    chosen = _rubrics(raw, rubrics, name)
     return Domain(
-        id=files.parse(str, raw.get("id"), name, "id"),
-        title=str(raw.get("title", raw.get("id"))),
+        id=identity,
+        title=str(raw.get("title") or identity),
         description=str(raw.get("description", "")).strip(),
         personas=personas,
         acts=acts,
@@ -51,7 +56,7 @@ def load_domain(domain_file: str | Path, personas_file: str | Path, rubrics: Map
         needs=needs,
         arcs=_arcs(raw, [n.id for n in needs], name),
         user_lines=user,
-        fallbacks=fallbacks,
+        fallbacks=_texts(raw, "fallbacks", name) if raw.get("fallbacks") not in (None, {}) else {},
         speaker_rubric=chosen["speaker"],
         group_rubric=chosen["group"],
     )
@@ -68,7 +73,10 @@ def load_scenarios(file: str | Path, domain: Domain, valences: Mapping[str, str]
     scenarios = files.parse_list(Scenario, raw, "scenarios", file)
     needs = [n.id for n in domain.needs]
     for s in scenarios:
+        _choice(f"scenarios[{s.id}].domain", s.domain, (domain.id,), str(file))
         _refer(f"scenarios[{s.id}].needs", [n for stage in s.needs for n in stage], needs, str(file))
+        if s.valence is not None:
+            _choice(f"scenarios[{s.id}].valence", s.valence, VALENCES, str(file))
         if not s.opening.strip():
             raise CatalogError(
                 "the opening is the user's first message and cannot be empty",
@@ -114,6 +122,7 @@ def load_rubric(file: str | Path) -> Rubric:
 
 
 def _check_rubric(rubric: Rubric, file: str) -> Rubric:
+    _some(rubric.criteria, f"{rubric.id}.criteria", file)
     for c in rubric.criteria:
         if set(c.anchors) != {1, 3, 5}:
             raise CatalogError("anchors are needed at 1, 3 and 5", file=file, field=f"{rubric.id}.{c.id}.anchors", value=sorted(c.anchors))
@@ -128,11 +137,33 @@ def _known(raw: Mapping[str, Any], file: str) -> None:
             )
 
 
+def _identity(raw: Mapping[str, Any], file: str) -> str:
+    name = files.parse(str, raw.get("id"), file, "id")
+    if not _ID.fullmatch(name):
+        remedy = "use letters, digits, '_' and '-', a small letter first"
+        raise CatalogError("a domain's id becomes part of its environments' ids", file=file, field="id", value=name, remedy=remedy)
+    return name
+
+
 def _mapping(raw: Mapping[str, Any], key: str, file: str) -> Mapping[str, Any]:
     value = raw.get(key)
-    if not isinstance(value, dict):
-        raise CatalogError("a mapping is needed", file=file, field=key, value=value, remedy="see data/domains/support.yaml")
-    return value
+    if not isinstance(value, dict) or not value:
+        remedy = "see data/domains/support.yaml"
+        raise CatalogError("a mapping of at least one item is needed", file=file, field=key, value=value, remedy=remedy)
+    return {str(k): v for k, v in value.items()}
+
+
+def _texts(raw: Mapping[str, Any], key: str, file: str) -> dict[str, tuple[str, ...]]:
+    """A mapping from names to texts, at least one for each name: whoever speaks picks among them."""
+    texts = {k: files.parse(tuple[str, ...], v, file, f"{key}.{k}") for k, v in _mapping(raw, key, file).items()}
+    for k, lines in texts.items():
+        _some(lines, f"{key}.{k}", file)
+    return texts
+
+
+def _some(items: tuple[Any, ...], field: str, file: str) -> None:
+    if not items:
+        raise CatalogError("at least one is needed", file=file, field=field, value=list(items), remedy="write one, or remove the field")
 
 
 def _limit(items: tuple[Any, ...], most: int, key: str, file: str) -> None:
@@ -147,9 +178,15 @@ def _refer(field: str, used: list[str], known: list[str], file: str, *, missing:
             raise CatalogError(f"{name!r} {what}", file=file, field=field, value=name, remedy=f"add it, or use one of {', '.join(known)}")
 
 
+def _choice(field: str, value: Any, known: Iterable[str], file: str) -> None:
+    if value not in known:
+        raise CatalogError("unknown value", file=file, field=field, value=value, remedy=f"use one of {', '.join(known)}")
+
+
 def _cast(raw: Mapping[str, Any], personas_file: str | Path, acts: list[str], domain_file: str) -> tuple[Persona, ...]:
     data = files.read_yaml(personas_file)
-    data["personas"] = [{"domain": raw.get("id"), **p} if isinstance(p, dict) else p for p in data.get("personas") or []]
+    if isinstance(data.get("personas"), list):
+        data["personas"] = [{"domain": raw.get("id"), **p} if isinstance(p, dict) else p for p in data["personas"]]
     personas = files.parse_list(Persona, data, "personas", personas_file)
     for p in personas:
         _refer(f"personas[{p.id}].acts", list(p.acts), acts, str(personas_file))
@@ -161,10 +198,14 @@ def _cast(raw: Mapping[str, Any], personas_file: str | Path, acts: list[str], do
                 value=p.id,
                 remedy="use letters, digits and underscores; not 'director' or 'user'",
             )
-    names = raw.get("personas") or [p.id for p in personas]
     by_id = {p.id: p for p in personas}
+    names = tuple(by_id) if raw.get("personas") is None else files.parse(tuple[str, ...], raw["personas"], domain_file, "personas")
+    _some(names, "personas", domain_file)
     _refer("personas", list(names), list(by_id), domain_file)
-    _limit(tuple(names), MAX_SPEAKERS, "personas", domain_file)
+    _limit(names, MAX_SPEAKERS, "personas", domain_file)
+    twice = [name for name in by_id if names.count(name) > 1]
+    if twice:
+        raise CatalogError("a persona stands twice", file=domain_file, field="personas", value=twice[0], remedy="name each persona once")
     return tuple(by_id[name] for name in names)
 
 
@@ -173,13 +214,25 @@ def _arcs(raw: Mapping[str, Any], needs: list[str], file: str) -> dict[str, tupl
         str(k): files.parse(tuple[tuple[tuple[str, ...], ...], ...], v, file, f"arcs.{k}") for k, v in _mapping(raw, "arcs", file).items()
     }
     for key, items in arcs.items():
+        _choice("arcs", key, (*VALENCES, "any"), file)
+        for level in (items, *items, *(stage for arc in items for stage in arc)):
+            _some(level, f"arcs.{key}", file)
         _refer(f"arcs.{key}", [n for arc in items for stage in arc for n in stage], needs, file)
     return arcs
 
 
-def _rubric(raw: Mapping[str, Any], unit: str, rubrics: Mapping[str, Rubric], file: str) -> Rubric:
-    named = (raw.get("rubrics") or {}).get(unit, unit)
-    if isinstance(named, dict):
-        return _check_rubric(files.parse(Rubric, named, file, f"rubrics.{unit}"), file)
-    _refer(f"rubrics.{unit}", [named], list(rubrics), file)
-    return rubrics[named]
+def _rubrics(raw: Mapping[str, Any], rubrics: Mapping[str, Rubric], file: str) -> dict[str, Rubric]:
+    """The rubrics for `speaker` and `group`, named or written out; the shipped ones where they are left out."""
+    named = _mapping(raw, "rubrics", file) if raw.get("rubrics") not in (None, {}) else {}
+    for who in named:
+        _choice("rubrics", who, _UNITS, file)
+    chosen = {}
+    for who, unit in _UNITS.items():
+        given = named.get(who, who)
+        if isinstance(given, dict):
+            chosen[who] = _check_rubric(files.parse(Rubric, given, file, f"rubrics.{who}"), file)
+        else:
+            _choice(f"rubrics.{who}", given, list(rubrics), file)
+            chosen[who] = rubrics[given]
+        _choice(f"rubrics.{who}.unit", chosen[who].unit, (unit,), file)
+    return chosen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from mascot_env.errors import CatalogError
+from mascot_env.errors import CatalogError, ConfigError
 
 T = TypeVar("T")
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C loader is eight times faster; both build plain values only
@@ -23,6 +24,13 @@ _REMEDIES = {
     "tuple_type": "write a list",
     "literal_error": "use one of the listed values",
 }
+
+
+def as_path(path: Any, field: str) -> Path:
+    """The argument `field` as a path. Raises `ConfigError` for what is none."""
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigError(f"a path is needed, not {type(path).__name__}", field=field, value=path, remedy="pass a str or a Path")
+    return Path(path)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

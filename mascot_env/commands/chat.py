@@ -33,7 +33,7 @@ QUIT = "/quit"
 
 @dataclass(frozen=True)
 class Config:
-    domain: str = option("support", "support, meeting, or a registered domain", **options.DOMAIN)
+    domain: str = option("support", options.DOMAIN_HELP, **options.DOMAIN)
     director: str = option("heuristic", options.DIRECTOR_HELP, metavar="NAME")
     speakers: str = option("scripted", options.SPEAKERS_HELP, metavar="NAME")
     judge: str = option("none", options.JUDGE_HELP, metavar="NAME")
@@ -48,7 +48,8 @@ def run(config: Config) -> int:
     env, team = _prepare(config)
     show.line(f"{env.domain.title}. {QUIT} or the end of the input ends the conversation.")
     conversation = show.Conversation(env.domain)
-    scenario = play.find_scenario(config.domain, config.scenario) if config.scenario else _opened_by_person(config.domain)
+    domain = env.domain.id
+    scenario = play.find_scenario(domain, config.scenario) if config.scenario else _opened_by_person(domain)
     end = "left"
     if scenario is not None:
         env.reset(seed=config.seed, options={"scenario": scenario})
@@ -63,13 +64,12 @@ def run(config: Config) -> int:
 
 def _prepare(config: Config) -> tuple[DialogueEnv, dict[str, Policy]]:
     """The environment, in which the user is stepped from outside, and who plays the others."""
-    from mascot_env import catalog
     from mascot_env import judge as judges
     from mascot_env.envs.dialogue import DialogueEnv
     from mascot_env.players import resolve
     from mascot_env.types import DIRECTOR
 
-    domain = catalog.domain(config.domain)
+    domain = options.find_domain(config.domain)
     director, speakers = resolve.resolve_director(config.director, domain), resolve.resolve_speakers(config.speakers, domain)
     judge = judges.resolve(None if config.judge == "none" else config.judge)
     return DialogueEnv(domain=domain, judge=judge, split=None, max_rounds=config.max_rounds), {DIRECTOR: director, **dict.fromkeys(domain.agents, speakers)}

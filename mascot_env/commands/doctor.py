@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import platform
 import warnings
 from collections.abc import Callable, Iterator
@@ -147,16 +148,16 @@ def _run_folder(path: str) -> str:
     from mascot_env.run_folder import RunFolder
     from mascot_env.types import Transcript
 
-    keys: set[tuple[str, int]] = set()
+    keys: set[tuple[str, int, str]] = set()
     rows = invalid = 0
     for rows, row in enumerate(RunFolder.open(path).episodes(), start=1):
         try:
             Transcript.from_json(row.get("transcript", {}))
         except StateError as error:
             raise RunFolderError(f"row {rows}: {error}") from error
-        keys.add((row["scenario"], row["seed"]))
+        keys.add((row["scenario"], row["seed"], json.dumps(row.get("director"))))  # a comparison plays a seed once for each Director
         invalid += not row.get("valid", False)
     twice = rows - len(keys)
     if twice:
-        warnings.warn(f"{twice} rows repeat a (scenario, seed)", RuntimeWarning, stacklevel=2)
+        warnings.warn(f"{twice} rows repeat a (scenario, seed, director)", RuntimeWarning, stacklevel=2)
     return f"{rows} conversations, {invalid} of them without valid rewards"

@@ -10,7 +10,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mascot_env.types import Domain
 
 SPLITS = ("train", "valid", "test", "all")
 
@@ -57,7 +61,16 @@ def _whole(text: str, least: int) -> int:
     return number
 
 
-DOMAIN: Mapping[str, Any] = {"metavar": "ID"}
+def find_domain(name: str) -> Domain:
+    """The domain with this id, or that of this folder, which is then known under its id."""
+    from mascot_env import catalog
+
+    own = name not in catalog.SHIPPED and Path(name).is_dir()
+    return catalog.add_domain(name) if own else catalog.domain(name)
+
+
+DOMAIN: Mapping[str, Any] = {"metavar": "DOMAIN"}
+DOMAIN_HELP = "what the conversations are about: support, meeting, or your own domain's folder, which holds domain.yaml"
 DIRECTOR_HELP = "who directs: heuristic, round-robin, random, hand-back, hf:PATH_OR_ID, openai:MODEL@URL"
 SPEAKERS_HELP = "who plays the personas: scripted, silent, hf:PATH_OR_ID, openai:MODEL@URL"
 JUDGE_HELP = "who scores: scripted, scripted-heldout, hf:PATH_OR_ID, openai:MODEL@URL, or none"

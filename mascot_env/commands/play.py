@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mascot_env.commands import options, show
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   mascot play                                              one scripted conversation
   mascot play --domain meeting --director round-robin --episodes 20 --quiet
+  mascot play --domain my/folder                           a domain of your own: domain.yaml, personas.yaml, scenarios.yaml
   mascot play --scenario afraid-1 --seed 7                 one scenario, by its id
   mascot play --speakers hf:Qwen/Qwen3-0.6B --judge openai:qwen3@http://127.0.0.1:8000/v1
   mascot play --episodes 100 --out runs/first              kept in a run folder; after a crash, the same with --resume
@@ -33,7 +34,7 @@ Conversations that did not are counted, and left out of the means.
 
 @dataclass(frozen=True)
 class Config:
-    domain: str = option("support", "what the conversations are about: support, meeting, or a registered domain", **options.DOMAIN)
+    domain: str = option("support", options.DOMAIN_HELP, **options.DOMAIN)
     director: str = option("heuristic", options.DIRECTOR_HELP, metavar="NAME")
     speakers: str = option("scripted", options.SPEAKERS_HELP, metavar="NAME")
     user: str = option("scripted", "who plays the user: scripted, hf:PATH_OR_ID, openai:MODEL@URL", metavar="NAME")
@@ -59,9 +60,8 @@ class Config:
 
 
 def run(config: Config) -> int:
-    from mascot_env import catalog
-
-    domain = catalog.domain(config.domain)
+    domain = options.find_domain(config.domain)
+    config = replace(config, domain=domain.id)
     team = _team(config, domain)
     scenario = find_scenario(config.domain, config.scenario) if config.scenario else None
     with contextlib.ExitStack() as stack:

@@ -28,7 +28,8 @@ class Tally:
         returns = {a: r for a, r in episode.returns.items() if a != USER} if episode.valid and episode.judgements else None
         self.rows.append({"scenario": episode.transcript.scenario.id, "seed": episode.seed, "end": episode.end, "valid": episode.valid, "returns": returns})
         self.valid += episode.valid
-        self._ends[episode.end] = self._ends.get(episode.end, 0) + 1
+        end = reason(episode.end, episode.transcript)
+        self._ends[end] = self._ends.get(end, 0) + 1
         for name, count in episode.counts.items():
             self._counts[name] = self._counts.get(name, 0) + count
         if returns is not None:

@@ -8,7 +8,7 @@ Any string is a legal text; what a model failed to say becomes a flag of the tur
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,8 @@ import numpy as np
 from mascot_env import directives, spaces
 from mascot_env import text as text_tools
 from mascot_env.envs.arguments import Arguments
-from mascot_env.errors import ActionError
-from mascot_env.types import DIRECTOR, USER, Completion, Directive, Domain, Turn
+from mascot_env.errors import ActionError, ConfigError
+from mascot_env.types import DIRECTOR, LEAVE, USER, Completion, Directive, Domain, Turn
 
 
 def make_spaces(agents: Sequence[str], domain: Domain, arguments: Arguments) -> dict[str, gymnasium.spaces.Space[Any]]:
@@ -73,6 +73,14 @@ class Actions:
         if not text_tools.says_something(said):  # as the gate before the judge has it
             flags.append("empty")
         return Turn(agent, said, given, completion, round, tuple(flags))
+
+    def read_user(self, action: Any, round: int) -> Turn:
+        """The user's words; those that end with `LEAVE` close the conversation, and are flagged `closed`."""
+        turn = self.read_speech(USER, action, None, round)
+        words = turn.text.rstrip()
+        if not words.endswith(LEAVE):
+            return turn
+        return Turn(USER, words[: -len(LEAVE)].rstrip(), None, turn.completion, round, (*turn.flags, "closed"))
 
     def read_act(self, agent: str, action: Any, given: Directive | None, round: int, realise: Callable[[str, str], Any]) -> Turn:
         """An act as an index, put into words by `realise(agent, act)`; `(index, text)` where the words are ready-made; words
@@ -210,6 +218,19 @@ class Actions:
 
 def _masked(directive: Directive, resting: str | None) -> bool:
     return directive.speaker is not None and directive.speaker == resting
+
+
+def said_by(player: Any, answers: Any, count: int, field: str) -> list[str | Completion]:
+    """What an injected player said in `count` conversations. Raises `ConfigError` unless that is a str or a Completion for each."""
+    said = [] if isinstance(answers, str) or not isinstance(answers, Iterable) else list(answers)
+    if len(said) != count or not all(isinstance(words.text if isinstance(words, Completion) else words, str) for words in said):
+        raise ConfigError(
+            f"{type(player).__name__}.act was asked about {count} conversation(s) and did not give a list of as many texts",
+            field=field,
+            value=said or answers,
+            remedy="return a str or a Completion for each, in order",
+        )
+    return said
 
 
 def without_surrogates(text: str) -> str:

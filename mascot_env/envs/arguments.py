@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import difflib
+import numbers
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
+
+import numpy as np
 
 from mascot_env.errors import ConfigError
 from mascot_env.rewards import ETA
@@ -44,7 +48,12 @@ _CHOICES = {
     "render_mode": ("human", "ansi", None),
     "split": ("train", "valid", "test", None),
 }
+_SWITCHES = ("features", "judge_speakers", "allow_repeat")
 _AT_LEAST = {"max_rounds": 1, "block_turns": 1, "max_chars": 1, "embed_size": 0}
+_AT_MOST = {"team_weight": ("a share", 1.0), "eta": ("a weight", 10.0)}
+
+
+NAMED = {"judge": "scripted", "user": "scripted", "realiser": "scripted"}  # of the registered environments; a bare DialogueEnv has none of them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,24 +85,34 @@ class Arguments:
     render_mode: str | None = None
     name: str | None = None
 
+    def __new__(cls, **given: Any) -> Arguments:
+        refuse_unknown(given)
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
+        if not isinstance(self.domain, str | Domain):
+            raise ConfigError("a domain's id or a Domain is needed", field="domain", value=self.domain)
         for field, known in _CHOICES.items():
-            if getattr(self, field) not in known:
-                raise ConfigError(
-                    "unknown value", field=field, value=getattr(self, field), remedy=f"use one of {', '.join(map(repr, known))}"
-                )
+            chosen = getattr(self, field)
+            if not isinstance(chosen, str | None) or chosen not in known:
+                raise ConfigError("unknown value", field=field, value=chosen, remedy=f"use one of {', '.join(map(repr, known))}")
+        for field in _SWITCHES:
+            if not isinstance(getattr(self, field), bool | np.bool_):
+                raise ConfigError("True or False is needed", field=field, value=getattr(self, field))
         for field, least in _AT_LEAST.items():
             value = getattr(self, field)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ConfigError(f"a whole number of at least {least} is needed", field=field, value=value)
         for field in ("max_words", "max_seconds", "max_cycles"):
             value = getattr(self, field)
-            if value is not None and not (isinstance(value, int | float) and value > 0):
+            if value is not None and not (_is_number(value) and value > 0):
                 raise ConfigError("a positive number or None is needed", field=field, value=value)
-        if not 0.0 <= self.team_weight <= 1.0:
-            raise ConfigError("a share from 0 to 1 is needed", field="team_weight", value=self.team_weight)
-        if not 0.0 <= self.eta <= 10.0:
-            raise ConfigError("a weight from 0 to 10 is needed", field="eta", value=self.eta)
+        for field, (what, most) in _AT_MOST.items():
+            value = getattr(self, field)
+            if not _is_number(value) or not 0.0 <= value <= most:
+                raise ConfigError(f"{what} from 0 to {most:g} is needed", field=field, value=value)
+        if self.embed is not None and not callable(self.embed):
+            raise ConfigError("a function from text to an array is needed", field="embed", value=self.embed)
         if (self.embed is None) != (self.embed_size == 0):
             raise ConfigError("embed and embed_size go together", field="embed_size", value=self.embed_size, remedy="pass both or neither")
 
@@ -103,8 +122,21 @@ class Arguments:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
-def documentation() -> str:
-    """The table as Markdown, with defaults."""
-    defaults = {f.name: f.default for f in fields(Arguments)}
+def refuse_unknown(given: Mapping[str, Any], more: Iterable[str] = ()) -> None:
+    """Raises `ConfigError` for a name that stands neither in `TABLE` nor among `more`, and says which are like it."""
+    known = [*TABLE, *more]
+    for name, value in given.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known) or known
+            raise ConfigError("there is no such argument", field=name, value=value, remedy=f"use one of {', '.join(dict.fromkeys(near))}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def documentation(domain: str = "support") -> str:
+    """The table as Markdown, with the defaults that the registered environments have."""
+    defaults = {f.name: f.default for f in fields(Arguments)} | NAMED | {"domain": domain}
     rows = [f"| `{name}` | `{defaults[name]!r}` | {text} |" for name, text in TABLE.items()]
     return "\n".join(["| argument | default | meaning |", "|---|---|---|", *rows])

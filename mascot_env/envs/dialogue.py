@@ -24,9 +24,9 @@ from mascot_env.envs import actions, features, observing, saved_state, scenarios
 from mascot_env.envs import render as render_module
 from mascot_env.envs.arguments import Arguments
 from mascot_env.envs.settlement import Due, Judgement, Settlement
-from mascot_env.errors import ConfigError
+from mascot_env.errors import ConfigError, SpaceError, StateError
 from mascot_env.judge.protocol import Case
-from mascot_env.types import DIRECTOR, LEAVE, USER, Directive, Domain, Scenario, Transcript, Turn
+from mascot_env.types import DIRECTOR, USER, Directive, Domain, Scenario, Transcript, Turn
 from mascot_env.view import View
 
 
@@ -49,6 +49,8 @@ class DialogueEnv(AECEnv[str, Any, Any]):
         self._speakers = self.domain.agents
         self.possible_agents = [DIRECTOR, *self._speakers, *([USER] if self.user is None else [])]
         self.agents: list[str] = []
+        self.agent_selection = DIRECTOR
+        self._begun = False  # whether there is a conversation: a reset has been finished, or a state restored
         self._make_spaces()
         self._np_random: np.random.Generator | None = None
         self._seed, self._episode = 0, -1
@@ -72,18 +74,23 @@ class DialogueEnv(AECEnv[str, Any, Any]):
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """Starts a conversation. `options["scenario"]` may be a scenario's id or a `Scenario`; otherwise one is drawn."""
+        wanted = scenarios.asked_for(options)
         if seed is not None or self._np_random is None:
             self._np_random, self._seed = gym_seeding.np_random(seed)
             self._episode = -1
         self._episode += 1
-        self._begin(scenarios.draw(self.scenarios, self._np_random, (options or {}).get("scenario")))
-        self._append(Turn(USER, self.transcript.scenario.opening))
+        self._begin(scenarios.draw(self.scenarios, self._np_random, wanted))
+        opening = Turn(USER, self.transcript.scenario.opening)
+        self._append(opening)
+        self._count(opening)
+        self._begun = True
         self._select(DIRECTOR)
         self._show()
 
     def _begin(self, scenario: Scenario) -> None:
         """An empty conversation about the scenario."""
         a = self.arguments
+        self._begun = False
         self._started = time.monotonic()
         self.transcript = Transcript(scenario, self._speakers)
         self.agents = self.possible_agents[:]
@@ -102,21 +109,39 @@ class DialogueEnv(AECEnv[str, Any, Any]):
         self._encodings = observing.Encodings(self.domain, scenario, a)
 
     def step(self, action: Any) -> None:
-        """The selected agent acts. Raises `ActionError` for a value of the wrong type; the conversation is then unchanged."""
+        """The selected agent acts. Raises `ActionError` for a value of the wrong type.
+
+        Whatever an action, an injected user or realiser, or `embed` raises, Ctrl-C included: the conversation is then unchanged.
+        """
+        if not self._begun:
+            raise not_begun("step")
         agent = self.agent_selection
         if self._terminations[agent] or self._truncations[agent]:
             self._settle()
             self._was_dead_step(action)
             return
-        turn = self._read(agent, action)
+        self._take(self._read(agent, action))
+
+    def _take(self, turn: Turn) -> None:
+        """What a turn that was read does. Others' code (an injected user, `embed`) runs first, while all can still be undone."""
+        before, answer = self.transcript, None
+        try:
+            said = self._append(turn)
+            if self.user is not None and self._closes(turn):
+                answer = self._ask_user(self.user)
+                self._append(answer)
+        except BaseException:
+            self._go_back(before)
+            raise
         self._steps += 1
-        self._settlement.begin_step(agent)
-        if agent == DIRECTOR:
-            self._direct(turn)
-        elif agent == USER:
+        self._settlement.begin_step(turn.agent)
+        self._count(turn)
+        if turn.agent == DIRECTOR:
+            self._direct(turn, said, answer)
+        elif turn.agent == USER:
             self._hear(turn)
         else:
-            self._speak(agent, turn)
+            self._speak(turn, said, answer)
         self._check_limits()
         self._show()
 
@@ -127,7 +152,7 @@ class DialogueEnv(AECEnv[str, Any, Any]):
         if agent == DIRECTOR:
             return self._actions.read_directive(action, self._resting(), self._round)
         if agent == USER:
-            return self._actions.read_speech(USER, action, None, self._round)
+            return self._actions.read_user(action, self._round)
         if self.arguments.action == "act":
             return self._actions.read_act(agent, action, self._directive, self._round, self._realise)
         return self._actions.read_speech(agent, action, self._directive, self._round)
@@ -135,8 +160,13 @@ class DialogueEnv(AECEnv[str, Any, Any]):
     def _realise(self, agent: str, act: str) -> Any:
         if self.realiser is None:
             raise ConfigError("acts need somebody to put them into words", field="realiser", remedy="pass realiser='scripted' or a Policy")
-        (words,) = self.realiser.act([{}], [{"view": self.view(agent, self.obeying(agent, act))}])
-        return words
+        answers = self.realiser.act([{}], [{"view": self.view(agent, self.obeying(agent, act))}])
+        return actions.said_by(self.realiser, answers, 1, "realiser")[0]
+
+    def _ask_user(self, user: Any) -> Turn:
+        """The injected user's answer to the conversation as it stands."""
+        answers = user.act([self.observe(USER)], [{"view": self.view(USER)}])
+        return self._read(USER, actions.said_by(user, answers, 1, "user")[0])
 
     def _resting(self) -> str | None:
         """The speaker who has just spoken and may not be called now; None where anybody may."""
@@ -160,6 +190,10 @@ class DialogueEnv(AECEnv[str, Any, Any]):
 
     def action_masks(self) -> Any:
         """The Director's mask as one flat boolean array, as sb3-contrib takes it."""
+        if not self._begun:
+            raise not_begun("action_masks")
+        if self._mask_space is None:
+            raise SpaceError("directives in words have no mask", field="action_masks", remedy="pass director='discrete' or 'flat'")
         return spaces.concatenated(self._mask())
 
     def _mask(self) -> Any:
@@ -167,59 +201,76 @@ class DialogueEnv(AECEnv[str, Any, Any]):
 
     # ------------------------------------------------------------------ what acting does
 
-    def _append(self, turn: Turn) -> None:
-        self.transcript = self.transcript.append(turn)
+    def _append(self, turn: Turn) -> Transcript:
+        """Adds the turn to the conversation and its encodings; gives the transcript that ends with it."""
+        said = self.transcript = self.transcript.append(turn)
         self._encodings.add(turn)
+        return said
+
+    def _go_back(self, transcript: Transcript) -> None:
+        """Undoes `_append`: the encodings are replayed."""
+        self.transcript = transcript
+        self._encodings = observing.Encodings(self.domain, transcript.scenario, self.arguments)
+        for turn in transcript:
+            self._encodings.add(turn)
+
+    def _count(self, turn: Turn) -> None:
         for flag in turn.flags:
             if flag in self.counts:
                 self.counts[flag] += 1
         if self.arguments.max_words is not None:
             self._words += len(turn.text.split())
 
-    def _direct(self, turn: Turn) -> None:
-        self._append(turn)
+    def _closes(self, turn: Turn) -> bool:
+        """Whether the block ends with this turn: a hand-back, or the last of its speaker turns."""
+        if turn.agent == USER or "failed" in turn.flags:
+            return False
+        if turn.agent == DIRECTOR:
+            return turn.directive is not None and turn.directive.speaker is None
+        return len(self._block) + 1 >= self.arguments.block_turns
+
+    def _direct(self, turn: Turn, said: Transcript, answer: Turn | None) -> None:
         if "failed" in turn.flags:
             self._fail(turn)
             return
         assert turn.directive is not None
         if turn.directive.speaker is None:
-            self._close_block(not {"unparseable", "masked"} & set(turn.flags))
+            self._close_block(said, answer, not {"unparseable", "masked"} & set(turn.flags))
             return
         self._directive = turn.directive
         self._select(turn.directive.speaker)
 
-    def _speak(self, agent: str, turn: Turn) -> None:
-        self._append(turn)
+    def _speak(self, turn: Turn, said: Transcript, answer: Turn | None) -> None:
         self._directive = None
         if "failed" in turn.flags:
             self._fail(turn)
             return
-        self._block.append(agent)
+        closes = self._closes(turn)
+        self._block.append(turn.agent)
         if self.judge is not None and self.arguments.judge_speakers:
-            index = len(self.transcript) - 1
-            case = Case(self.transcript, self.domain.speaker_rubric, self.domain, index, index + 1)
+            index = len(said) - 1
+            case = Case(said, self.domain.speaker_rubric, self.domain, index, index + 1)
             well_formed = not {"cut", "empty", "surrogates"} & set(turn.flags)
-            self._settlement.due.append(Due("speaker", self.judge.submit(case), {agent: 1.0}, self._steps, well_formed))
-        if len(self._block) >= self.arguments.block_turns:
-            self._close_block()
+            self._settlement.due.append(Due("speaker", self.judge.submit(case), {turn.agent: 1.0}, self._steps, well_formed))
+        if closes:
+            self._close_block(said, answer)
         else:
             self._select(DIRECTOR)
 
-    def _close_block(self, well_formed: bool = True) -> None:
-        """The block is judged as it stands, and the floor goes to the user."""
-        self._judge_block(well_formed)
-        if self.user is None:
+    def _close_block(self, said: Transcript, answer: Turn | None, well_formed: bool = True) -> None:
+        """The block is judged as it stands, and the floor goes to the user; an injected one has answered already."""
+        self._judge_block(said, well_formed)
+        if answer is None:
             self._select(USER)
-            return
-        observation, info = self.observe(USER), {"view": self.view(USER)}
-        (said,) = self.user.act([observation], [info])
-        self._hear(self._read(USER, said))
+        else:
+            self._count(answer)
+            self._hear(answer)
 
-    def _judge_block(self, well_formed: bool = True) -> None:
+    def _judge_block(self, said: Transcript, well_formed: bool = True) -> None:
         if not self._block:
             self.counts["unanswered"] += 1
         if self.judge is not None:
-            case = Case(self.transcript, self.domain.group_rubric, self.domain, self._block_start, len(self.transcript))
+            case = Case(said, self.domain.group_rubric, self.domain, self._block_start, len(said))
             payees = {DIRECTOR: 1.0}
             if self.arguments.team_weight:
                 payees |= dict.fromkeys(self._block, self.arguments.team_weight)
@@ -230,16 +281,11 @@ class DialogueEnv(AECEnv[str, Any, Any]):
 
     def _hear(self, turn: Turn) -> None:
         """The user's turn: a new round begins, or the conversation ends."""
-        closes = turn.text.rstrip().endswith(LEAVE)
-        if closes:
-            text = turn.text.rstrip()[: -len(LEAVE)].rstrip()
-            turn = Turn(USER, text, None, turn.completion, turn.round, (*turn.flags, "closed"))
         self._round += 1
-        self._append(turn)
         self._block_start = len(self.transcript)
         if "failed" in turn.flags:
             self._fail(turn)
-        elif closes:
+        elif "closed" in turn.flags:
             self._end("closed", self._terminations)
         elif self._round >= self.arguments.max_rounds:
             self._end("max_rounds", self._terminations)
@@ -268,7 +314,7 @@ class DialogueEnv(AECEnv[str, Any, Any]):
     def _cut(self, reason: str) -> None:
         """A limit: an open block is judged as it stands."""
         if self._block:
-            self._judge_block()
+            self._judge_block(self.transcript)
         self._end(reason, self._truncations)
 
     def _end(self, reason: str, flags: dict[str, bool]) -> None:
@@ -292,6 +338,8 @@ class DialogueEnv(AECEnv[str, Any, Any]):
 
     def view(self, agent: str, directive: Directive | None = None) -> View:
         """The structured view of an agent, as in `info["view"]`."""
+        if not self._begun:
+            raise not_begun("view")
         a = self.arguments
         given = directive if directive is not None else self._directive if agent not in (DIRECTOR, USER) else None
         return View(self.domain, self.transcript, agent, given, self._seed, self._episode, a.max_rounds, a.block_turns, a.allow_repeat)
@@ -300,6 +348,8 @@ class DialogueEnv(AECEnv[str, Any, Any]):
 
     def observe(self, agent: str) -> Any:
         """The agent's observation, a function of (scenario, transcript, agent)."""
+        if not self._begun:
+            raise not_begun("observe")
         observation = self._encodings.observe(agent, self._directive if agent == self.agent_selection else None)
         if agent == DIRECTOR and self._mask_space is not None and self.arguments.observation != "features":
             observation["action_mask"] = self._mask()
@@ -307,6 +357,8 @@ class DialogueEnv(AECEnv[str, Any, Any]):
 
     def state(self) -> Any:
         """The central state: the Director's features (zeros where features are off), then who acts now, one-hot over `possible_agents`."""
+        if not self._begun:
+            raise not_begun("state")
         out = np.zeros(self.state_space.shape, dtype=np.float32)
         acting = len(out) - len(self.possible_agents)
         vector = self._encodings.vector(DIRECTOR)
@@ -366,12 +418,18 @@ class DialogueEnv(AECEnv[str, Any, Any]):
         return self._settlement.judgements
 
     def _settle(self) -> None:
+        if not self._begun:
+            raise not_begun("rewards")
         if not self._settlement.due:
             return
         failures = self._settlement.settle(self._steps, self.infos)
+        if not failures:
+            return
         self.counts["judge_failed"] += len(failures)
-        if failures:
-            self._end(f"judge failed: {failures[0]}", self._truncations)
+        reason = f"judge failed: {failures[0]}"
+        if self.end_reason is None and (self._block or self._directive is not None):
+            self._settlement.void(DIRECTOR, reason)  # an open block is never judged, as in `_fail`
+        self._end(reason, self._truncations)
 
     # ------------------------------------------------------------------ state, forks, rendering
 
@@ -393,6 +451,8 @@ class DialogueEnv(AECEnv[str, Any, Any]):
 
     def render(self) -> str | None:
         """`ansi`: the conversation as text. `human`: prints what is new; with `human`, `reset` and `step` do it by themselves."""
+        if not self._begun:
+            raise not_begun("render")
         if self.render_mode == "ansi":
             return render_module.as_text(self.transcript, self.domain, self.judgements)
         if self.render_mode == "human":
@@ -406,3 +466,8 @@ class DialogueEnv(AECEnv[str, Any, Any]):
 
     def close(self) -> None:
         """Nothing to release: models belong to whoever made them."""
+
+
+def not_begun(what: str) -> StateError:
+    """What is raised before the first reset."""
+    return StateError("there is no conversation before reset", field=what, remedy="call reset first")

@@ -41,6 +41,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mascot_env.envs.arguments import refuse_unknown
 from mascot_env.envs.focal import FocalBatch, make_batch
 from mascot_env.envs.views import FocalEnv, FocalVectorEnv, keywords
 from mascot_env.errors import ConfigError
@@ -50,6 +51,7 @@ _DEFAULTS = {"domain": "support", "speakers": "scripted", "user": "scripted", "j
 
 
 def _batch(num_envs: int, given: dict[str, Any]) -> FocalBatch:
+    refuse_unknown(given, _DEFAULTS)
     players, game = keywords(_DEFAULTS, given)
     if game.pop("observation", "features") != "features":
         raise ConfigError(

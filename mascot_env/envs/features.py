@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from mascot_env import catalog, text
 from mascot_env.catalog.domains import MAX_ACTS, MAX_NEEDS, MAX_SPEAKERS, MAX_TONES
+from mascot_env.errors import ConfigError
 from mascot_env.types import DIRECTOR, USER, VALENCES, Directive, Domain, Scenario, Transcript, Turn
 
 Embed = Callable[[str], NDArray[np.float32]]
@@ -148,7 +149,20 @@ class Features:
             if first is not agent and first != agent:
                 said[gram] = "*"
         if self._embed is not None:
-            base[SIZE:] = np.clip(self._embed(turn.text), -1.0, 1.0)
+            base[SIZE:] = self._embedding(turn.text)
+
+    def _embedding(self, said: str) -> NDArray[np.float32]:
+        """What `embed` makes of a text, checked: its size, and that it holds numbers."""
+        given, size = self._embed(said) if self._embed is not None else None, self.size - SIZE
+        try:
+            array = np.asarray(given, dtype=np.float32)
+        except (TypeError, ValueError):
+            array = np.empty(0, dtype=np.float32)
+        if array.shape != (size,) or not np.isfinite(array).all():
+            raise ConfigError(
+                f"embed must give {size} finite numbers", field="embed", value=given, remedy="mend the function, or pass its embed_size"
+            )
+        return np.clip(array, -1.0, 1.0)
 
     def _on_directive(self, directive: Directive | None) -> None:
         if directive is not None and directive.act is not None:

@@ -7,15 +7,16 @@ step costs at most one call of the speakers' policy, one of the user's, and one 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mascot_env import catalog, spaces
 from mascot_env import judge as judges
+from mascot_env.envs import actions as actions_module
 from mascot_env.envs import scenarios
 from mascot_env.envs.dialogue import DialogueEnv
-from mascot_env.errors import ConfigError, UnknownIdError
+from mascot_env.errors import ConfigError, StateError, UnknownIdError
 from mascot_env.players import resolve
 from mascot_env.players.policy import Policy, Team
 from mascot_env.rollout import choose
@@ -50,6 +51,7 @@ class FocalBatch:
             raise ConfigError("at least one conversation is needed", field="num_envs", value=num_envs)
         self.focal, self.domain, self.players = focal, domain, dict(players)
         self.envs = [DialogueEnv(domain=domain, user=None, **arguments) for _ in range(num_envs)]
+        self._broken_off: set[int] = set()  # interrupted between two turns of the focal agent: what came of it was never told
         self._rank = {DIRECTOR: 0, USER: 2}
 
     def reset(
@@ -57,6 +59,7 @@ class FocalBatch:
     ) -> dict[int, tuple[Any, dict[str, Any]]]:
         """Starts new conversations and plays them to the focal agent's first turn."""
         options = dict(options) if options else None
+        self._broken_off.update(indices)
         for i in indices:
             self.envs[i].reset(seed=seeds.get(i), options=options)
         waiting = list(indices)
@@ -64,6 +67,7 @@ class FocalBatch:
             self._advance(waiting)
             waiting = [i for i in waiting if self._ended(i)]
             if not waiting:
+                self._broken_off.difference_update(indices)
                 return {i: self._seen(i) for i in indices}
             for i in waiting:  # the focal agent was never called: draw the next episode
                 self.envs[i].reset(options=options)
@@ -75,13 +79,30 @@ class FocalBatch:
         )
 
     def step(self, actions: Mapping[int, Any]) -> dict[int, Outcome]:
-        """The focal agent acts in some conversations; they play on to its next turn or to their end."""
-        for i, action in self._worded(actions).items():
-            self.envs[i].step(action)
-        self._advance(list(actions))
-        for i in actions:  # reading one reward settles the judge's queue for all
+        """The focal agent acts in some conversations; they play on to its next turn or to their end.
+
+        All actions are read before any is taken: one that is wrong raises `ActionError` and changes none of the conversations.
+        """
+        if stuck := self.stuck(actions):
+            raise StateError(
+                "conversations that were not reset, or broken off within a step", field="step", value=stuck, remedy="call reset first"
+            )
+        if ended := [i for i in actions if self._ended(i)]:
+            raise StateError("conversations have ended", field="step", value=ended, remedy="call reset first")
+        turns = {i: self.envs[i]._read(self.focal, action) for i, action in self._worded(actions).items()}
+        self._broken_off.update(turns)
+        for i, turn in turns.items():
+            self.envs[i]._take(turn)
+        self._advance(list(turns))
+        for i in turns:  # reading one reward settles the judge's queue for all
             self.envs[i]._settle()
-        return {i: self._outcome(i) for i in actions}
+        outcomes = {i: self._outcome(i) for i in turns}
+        self._broken_off.difference_update(turns)
+        return outcomes
+
+    def stuck(self, indices: Iterable[int]) -> list[int]:
+        """Those that cannot go on without a reset: they never had one, or a model or judge was interrupted in the midst of a step."""
+        return [i for i in indices if i in self._broken_off or not self.envs[i]._begun]
 
     def _worded(self, actions: Mapping[int, Any]) -> Mapping[int, Any]:
         """In the `act` form, all acts are put into words by one call of the realiser."""
@@ -94,7 +115,9 @@ class FocalBatch:
             {"view": self.envs[i].view(self.focal, self.envs[i].obeying(self.focal, self.envs[i].act_id(self.focal, actions[i])))}
             for i in order
         ]
-        words = realiser.act([{} for _ in order], infos) if order else []
+        if not order:
+            return actions
+        words = actions_module.said_by(realiser, realiser.act([{} for _ in order], infos), len(order), "realiser")
         return {**actions, **{i: (actions[i], said) for i, said in zip(order, words, strict=True)}}
 
     def _outcome(self, i: int) -> Outcome:

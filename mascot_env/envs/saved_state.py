@@ -7,7 +7,7 @@ submitted again on restoring.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mascot_env.envs.dialogue import DialogueEnv
 
 VERSION = 1
+_DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)  # what reading a damaged state may raise
 _PLAIN = (
     "agents",
     "agent_selection",
@@ -42,7 +43,7 @@ _SETTLED = {"_rewards": "rewards", "_cumulative": "cumulative", "_paid": "notes"
 
 
 def save(env: DialogueEnv) -> dict[str, Any]:
-    if env._np_random is None:
+    if not env._begun or env._np_random is None:
         raise StateError("there is nothing to save before reset", remedy="call reset first")
     return {
         "version": VERSION,
@@ -78,6 +79,21 @@ def save(env: DialogueEnv) -> dict[str, Any]:
 
 
 def restore(env: DialogueEnv, state: Mapping[str, Any]) -> None:
+    """Sets the environment to the state, or raises `StateError` and leaves it as it was."""
+    before = dict(env.__dict__)  # restoring binds new values and changes none of the old ones
+    try:
+        _restore(env, state)
+    except BaseException as error:
+        env.__dict__.clear()
+        env.__dict__.update(before)
+        if isinstance(error, StateError) or not isinstance(error, _DAMAGE):
+            raise
+        raise StateError(f"the state is damaged ({type(error).__name__}: {error})", remedy="restore what save_state gave") from error
+
+
+def _restore(env: DialogueEnv, state: Mapping[str, Any]) -> None:
+    if not isinstance(state, Mapping):
+        raise StateError("a mapping is needed", field="state", value=state, remedy="restore what save_state gave")
     if state.get("version") != VERSION or state.get("domain") != env.domain.id:
         raise StateError(
             "not a state of this environment",
@@ -93,27 +109,70 @@ def restore(env: DialogueEnv, state: Mapping[str, Any]) -> None:
             value=transcript.agents,
             remedy="restore into an environment with the same personas",
         )
-    try:
-        env._begin(transcript.scenario)
-        _restore_generator(env, state["generator"])
-        for turn in transcript:
-            env._append(turn)
-        for name in _KEPT:
-            setattr(env, name, copy.deepcopy(state[name]))
-        for key, name in _SETTLED.items():
-            setattr(env._settlement, name, copy.deepcopy(state[key]))
-        env._directive = Directive(**state["directive"]) if state["directive"] else None
-        env._settlement.judgements = [
-            Judgement(j["kind"], j["start"], j["end"], {k: verdict_from_json(v) for k, v in j["verdicts"].items()}, Reward(**j["reward"]))
-            for j in state["judgements"]
-        ]
-        for item in state["due"]:
-            _submit_again(env, item)
-    except StateError:
-        raise
-    except (KeyError, TypeError, IndexError, ValueError) as error:
-        raise StateError(f"the state is damaged ({type(error).__name__}: {error})", remedy="restore what save_state gave") from error
+    env._begin(transcript.scenario)
+    _restore_generator(env, state["generator"])
+    for turn in transcript:
+        env._append(turn)
+    _check(env, state, len(transcript))
+    for name in _KEPT:
+        setattr(env, name, copy.deepcopy(state[name]))
+    for key, name in _SETTLED.items():
+        setattr(env._settlement, name, copy.deepcopy(state[key]))
+    env._directive = Directive(**state["directive"]) if state["directive"] else None
+    env._settlement.judgements = [
+        Judgement(j["kind"], j["start"], j["end"], {k: verdict_from_json(v) for k, v in j["verdicts"].items()}, Reward(**j["reward"]))
+        for j in state["judgements"]
+    ]
+    for item in state["due"]:
+        _submit_again(env, item)
+    env._begun = True
     _refresh_infos(env)
+
+
+def _check(env: DialogueEnv, state: Mapping[str, Any], turns: int) -> None:
+    """Refuses values that this environment could never have saved, before they are taken over."""
+    for name, fits in _fitting(env, state, turns):
+        if not fits:
+            field, remedy = f"state[{name!r}]", "restore what save_state of the same environment gave"
+            raise StateError("not a value of this environment", field=field, value=state[name], remedy=remedy)
+
+
+def _fitting(env: DialogueEnv, state: Mapping[str, Any], turns: int) -> Iterator[tuple[str, bool]]:
+    """(name, whether its value can be); what comes later relies on what came before."""
+    everybody, speakers, agents = env.possible_agents, env._speakers, state["agents"]
+    yield "end_reason", isinstance(state["end_reason"], str | None)
+    left = [a for a in everybody if a in agents] if isinstance(agents, list) else None
+    yield "agents", agents == (everybody if state["end_reason"] is None else left)  # who has ended leaves, one by one
+    yield "agent_selection", state["agent_selection"] in (agents or everybody)
+    yield "_skip_agent_selection", state["_skip_agent_selection"] in (None, *everybody)
+    yield "directive", not state["directive"] or state["directive"]["speaker"] in speakers
+    for name in ("_seed", "_episode", "_round", "_steps", "_words", "_shown", "_block_start"):
+        yield name, _is_count(state[name])
+    yield "_block_start", state["_block_start"] <= turns
+    for name in _LISTS:
+        yield name, isinstance(state[name], list) and all(a in speakers for a in state[name])
+    for name in ("_terminations", "_truncations"):
+        yield name, _is_map(state[name], agents, bool)
+    for name in ("_rewards", "_cumulative"):
+        yield name, _is_map(state[name], agents, int | float)
+    yield "counts", _is_map(state["counts"], env.counts, int)
+    yield "_paid", isinstance(state["_paid"], dict) and all(isinstance(note, dict) for note in state["_paid"].values())
+    yield "due", isinstance(state["due"], list) and all(_can_be_due(item, turns) for item in state["due"])
+
+
+def _can_be_due(item: Any, turns: int) -> bool:
+    start, end, length = item["case"]
+    whole = all(map(_is_count, (start, end, length, item["step"]))) and start <= end <= length <= turns
+    paid = isinstance(item["payees"], dict) and all(isinstance(weight, int | float) for weight in item["payees"].values())
+    return whole and paid and item["kind"] in ("speaker", "group") and isinstance(item["diversity"], int | float)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_map(value: Any, keys: Iterable[str], kind: Any) -> bool:
+    return isinstance(value, dict) and set(value) == set(keys) and all(isinstance(v, kind) for v in value.values())
 
 
 def _submit_again(env: DialogueEnv, item: Mapping[str, Any]) -> None:

@@ -17,9 +17,10 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from mascot_env import registry
 from mascot_env.envs.focal import FocalBatch
 from mascot_env.envs.views import FocalVectorEnv
-from mascot_env.errors import DependencyError, SpaceError
+from mascot_env.errors import ConfigError, DependencyError, SpaceError
 
 try:
     from stable_baselines3.common.vec_env import VecEnv
@@ -46,10 +47,13 @@ def check_spaces(observation_space: gymnasium.Space[Any], action_space: gymnasiu
 
 
 def make_vec_env(env_id: str, num_envs: int = 64, seed: int | None = None, **kwargs: Any) -> MascotVecEnv:
-    """The SB3 form of a registered single-agent environment. Raises `SpaceError` for a text form."""
+    """The SB3 form of a registered single-agent environment. Raises `SpaceError` for a text form, `ConfigError` for another package's id."""
     env = gymnasium.make_vec(env_id, num_envs=num_envs, vectorization_mode="vector_entry_point", **kwargs)
     vector = env.unwrapped
-    assert isinstance(vector, FocalVectorEnv)
+    if not isinstance(vector, FocalVectorEnv):
+        env.close()
+        known = [e.id for e in registry.entries() if e.kind == "gymnasium"]
+        raise ConfigError("not a single-agent environment of this package", field="env_id", value=env_id, remedy=f"use one of {', '.join(known)}")
     vec = MascotVecEnv(vector.batch)
     if seed is not None:
         vec.seed(seed)

@@ -64,13 +64,17 @@ class Settlement:
             due.late.add(agent)
 
     def settle(self, step: int, infos: Mapping[str, dict[str, Any]]) -> list[str]:
-        """Redeems all that is due, in one batch, and notes it in `infos`; gives the reasons of those judgements that failed."""
+        """Redeems all that is due, in one batch, and notes it in `infos`; gives the reasons of those judgements that failed.
+
+        Nothing is paid before all verdicts are there: where the judge is interrupted, everything is still due.
+        """
+        judged = [self._judged(item) for item in self.due]
         due, self.due = self.due, []
+        self.judgements += judged
         paid: dict[tuple[int, str], float] = {}  # per step and agent, so that sums are made once and in one order
         late: dict[tuple[int, str], bool] = {}
         failures = []
-        for item in due:
-            reward = self._judged(item)
+        for item, reward in zip(due, (j.reward for j in judged), strict=True):
             if not reward.valid:
                 failures.append(reward.reason)
             for agent, weight in item.payees.items():
@@ -91,8 +95,8 @@ class Settlement:
         """Notes that the agent's reward counts for nothing, whatever else it was paid."""
         self.notes[agent] = {"reward_components": {}, **self.notes.get(agent, {}), "reward_valid": False, "reward_reason": reason}
 
-    def _judged(self, item: Due) -> Reward:
-        """The item's reward by the judge's verdicts, kept as a `Judgement`."""
+    def _judged(self, item: Due) -> Judgement:
+        """What the judge makes of the item, and the reward for it. Changes nothing."""
         verdicts, case = item.pending.verdicts(), item.pending.case
         if item.kind == "speaker":
             reward = rewards.speaker_reward(verdicts, item.well_formed)
@@ -100,8 +104,7 @@ class Settlement:
             reward = rewards.group_reward(verdicts, item.diversity, self._eta)
             if self._director_writes:
                 reward = rewards.with_format(reward, item.well_formed)
-        self.judgements.append(Judgement(item.kind, case.start, case.end, verdicts, reward))
-        return reward
+        return Judgement(item.kind, case.start, case.end, verdicts, reward)
 
     def _note(self, agent: str, item: Due, reward: Reward, infos: Mapping[str, dict[str, Any]]) -> None:
         if agent in item.late:

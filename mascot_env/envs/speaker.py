@@ -38,6 +38,7 @@ from __future__ import annotations
 from typing import Any
 
 from mascot_env import catalog
+from mascot_env.envs.arguments import refuse_unknown
 from mascot_env.envs.focal import FocalBatch, make_batch
 from mascot_env.envs.views import FocalEnv, FocalVectorEnv, keywords
 from mascot_env.errors import UnknownIdError
@@ -48,6 +49,7 @@ _DEFAULTS = {"domain": "support", "director": "heuristic", "speakers": "scripted
 
 
 def _batch(num_envs: int, given: dict[str, Any]) -> FocalBatch:
+    refuse_unknown(given, (*_DEFAULTS, "persona"))
     players, game = keywords(_DEFAULTS, given)
     domain = players["domain"] if isinstance(players["domain"], Domain) else catalog.domain(players["domain"])
     persona = game.pop("persona", None) or domain.personas[0].id

@@ -12,7 +12,7 @@ from gymnasium.vector.utils import batch_space
 
 from mascot_env import spaces
 from mascot_env.envs.focal import FocalBatch, Outcome
-from mascot_env.errors import ConfigError
+from mascot_env.errors import ConfigError, StateError
 
 
 class FocalEnv(gymnasium.Env[Any, Any]):
@@ -82,6 +82,13 @@ class FocalVectorEnv(gymnasium.vector.VectorEnv[Any, Any, Any]):
         if len(seeds) != self.num_envs:
             raise ConfigError(
                 f"{self.num_envs} seeds are needed", field="seed", value=seeds, remedy="pass one number, or one for each conversation"
+            )
+        if stuck := self.batch.stuck(i for i in range(self.num_envs) if i not in chosen):
+            raise StateError(
+                "not chosen, and not reset before or broken off within a step",
+                field="reset_mask",
+                value=stuck,
+                remedy="call reset first, without a mask",
             )
         started = self.batch.reset(list(chosen), dict(enumerate(seeds)), options)
         self._ended[list(chosen)] = False

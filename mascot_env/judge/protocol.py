@@ -109,29 +109,38 @@ class Judge(ABC):
         return [p.verdicts() for p in [self.submit(c) for c in cases]]
 
     def flush(self) -> None:
-        """Scores all that is queued in one batch."""
+        """Scores all that is queued in one batch. What is interrupted (Ctrl-C) is queued again, so that reading it judges again."""
         queue = self._queue()
         waiting = [p for p in (ref() for ref in queue) if p is not None and not p.done]
-        queue.clear()
-        if not waiting:
-            return
-        cases = [p.case for p in waiting]
-        self.batches += 1
         try:
-            answers: Sequence[Verdicts] = list(self.score(cases))
-            failure = "" if len(answers) == len(cases) else f"{len(answers)} answers for {len(cases)} cases"
-        except Exception as error:  # noqa: BLE001 - a judge may be anybody's code; its failure is a verdict, not a crash
-            answers, failure = [], f"{type(error).__name__}: {error}"
-        for i, pending in enumerate(waiting):
-            if failure:
-                pending.settle({c.id: JudgeError("exception", f"judge {self.name!r}: {failure}") for c in pending.case.rubric.criteria})
-            else:
-                pending.settle(_checked(answers[i], pending.case, self.name))
+            queue.clear()  # before scoring: a judge may put questions to itself
+            if waiting:
+                _score(self, waiting)
+        except BaseException:
+            queue[:0] = [weakref.ref(p) for p in waiting if not p.done]
+            raise
 
     def _queue(self) -> list[weakref.ref[Pending]]:
         if "_waiting" not in self.__dict__:  # so that subclasses need not call super().__init__
             self._waiting: list[weakref.ref[Pending]] = []
         return self._waiting
+
+
+def _score(judge: Judge, waiting: Sequence[Pending]) -> None:
+    """Settles all of them by one call of `judge.score`."""
+    cases = [p.case for p in waiting]
+    judge.batches += 1
+    try:
+        answers = list(judge.score(cases))
+        failure = "" if len(answers) == len(cases) else f"{len(answers)} answers for {len(cases)} cases"
+        verdicts = [] if failure else [_checked(a, case, judge.name) for a, case in zip(answers, cases, strict=True)]
+    except Exception as error:  # noqa: BLE001 - a judge may be anybody's code; its failure is a verdict, not a crash
+        failure = f"{type(error).__name__}: {error}"
+    for i, pending in enumerate(waiting):
+        if failure:
+            pending.settle({c.id: JudgeError("exception", f"judge {judge.name!r}: {failure}") for c in pending.case.rubric.criteria})
+        else:
+            pending.settle(verdicts[i])
 
 
 def _checked(answer: Verdicts, case: Case, name: str) -> Verdicts:

@@ -16,9 +16,10 @@ Nothing heavy is imported before a model is used.
 
 from __future__ import annotations
 
+import re
 import threading
 
-from mascot_env.errors import UnknownIdError
+from mascot_env.errors import ConfigError, UnknownIdError
 from mascot_env.llm.requests import LLM, ChoiceScores, Message, Request, Usage
 from mascot_env.llm.scripted import ScriptedLLM
 from mascot_env.types import Completion
@@ -26,6 +27,10 @@ from mascot_env.types import Completion
 __all__ = ["FORMS", "LLM", "ChoiceScores", "Completion", "Message", "Request", "ScriptedLLM", "Usage", "resolve"]
 
 FORMS = ("scripted", "scripted:TAG", "nano", "hf:PATH_OR_ID", "openai:MODEL@BASE_URL", "openai:MODEL")
+
+_URL = re.compile(r"@(?=https?://)", re.IGNORECASE)  # where a base URL begins; a model's name may hold an @ of its own
+_ADDRESS_AFTER_AT = re.compile(r"|http.*|localhost|.*[:/].*|(\d+\.){3}\d+|[\w.-]+\.[a-z]{2,}", re.IGNORECASE)
+_ADDRESS = re.compile(r"(\w+://|https?:|(localhost|(\d+\.){3}\d+|\[[\da-f:]*\])([:/]|$)).*", re.IGNORECASE)
 
 _instances: dict[str, LLM] = {}
 _lock = threading.Lock()
@@ -55,17 +60,32 @@ def _make(spec: str) -> LLM:
         from mascot_env.llm.local import LocalLLM
 
         return LocalLLM(rest)
-    if form == "openai" and rest:
+    if form == "openai" and rest and not _URL.match(rest):
         from mascot_env.llm.endpoint import EndpointLLM
 
-        model, at, base_url = rest.partition("@http")  # a model's name may hold an @ of its own
-        return EndpointLLM(model, base_url=f"http{base_url}" if at else None)
+        model, *base_url = _URL.split(rest, maxsplit=1)
+        if not base_url:
+            _refuse_address(model)
+        return EndpointLLM(model, base_url=base_url[0] if base_url else None)
     if form == "nano" and (rest or spec == "nano"):
         from mascot_env.llm import nano
         from mascot_env.llm.local import LocalLLM
 
         return LocalLLM(nano.folder(rest or "base"), batch_size=64)
     raise UnknownIdError("unknown model", field="llm", value=spec, remedy=_remedy())
+
+
+def _refuse_address(model: str) -> None:
+    """A server's address that lacks http:// would be taken for a part of the model's name, and what is said would go elsewhere."""
+    _, at, tail = model.rpartition("@")
+    tail = tail.strip()
+    if (_ADDRESS_AFTER_AT if at else _ADDRESS).fullmatch(tail):
+        raise ConfigError(
+            "this looks like a server's address without http:// or https://, not like the end of a model's name",
+            field="llm",
+            value=re.split(r"[?#]", tail)[0],  # what comes after could be a secret, as could what comes before the @
+            remedy="write openai:MODEL@http://HOST:PORT/v1; where it is the model's name, write the server's URL after it",
+        )
 
 
 def _remedy() -> str:

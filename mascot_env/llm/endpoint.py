@@ -146,7 +146,7 @@ class EndpointLLM:
             async with asyncio.timeout(self.deadline_s):
                 return await self._retrying(index, request)(call, client, index, request)
         except Exception as error:  # noqa: BLE001 - one bad request must not end its batch: its meaning is handed back in its place
-            diagnosis = diagnose(error, client.api_key)
+            diagnosis = diagnose(error, client.api_key, self.base_url)
             return failed(diagnosis.reason, diagnosis.message)
 
     def _retrying(self, index: int, request: Request) -> Any:

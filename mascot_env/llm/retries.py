@@ -30,12 +30,13 @@ class Diagnosis:
     again: bool = False
 
 
-def diagnose(error: BaseException, secret: str = "") -> Diagnosis:
-    """The meaning of an exception that a call raised."""
+def diagnose(error: BaseException, secret: str = "", url: str = "the server") -> Diagnosis:
+    """The meaning of an exception that a call to `url` raised."""
     if isinstance(error, TimeoutError | openai.APITimeoutError):
-        return Diagnosis("timeout", "no answer in time", again=True)
+        return Diagnosis("timeout", f"no answer from {url} in time: check the server, or raise timeout_s", again=True)
     if isinstance(error, openai.APIConnectionError):
-        return Diagnosis("unreachable", f"no connection ({type(error.__cause__ or error).__name__})", again=True)
+        cause = type(error.__cause__ or error).__name__
+        return Diagnosis("unreachable", f"no connection to {url} ({cause}): start the server or check the URL", again=True)
     if isinstance(error, openai.APIStatusError):
         return _status(error, secret)
     if isinstance(error, ValueError):  # the body is not the JSON that its header promises; UnicodeDecodeError too

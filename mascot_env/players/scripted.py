@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mascot_env import catalog, recognise, seeding
-from mascot_env.envs.dialogue import LEAVE
-from mascot_env.types import DIRECTOR, USER, Act, Domain, Persona, Scenario, Transcript, Turn
+from mascot_env.types import DIRECTOR, LEAVE, USER, Act, Domain, Persona, Scenario, Transcript, Turn
 from mascot_env.view import View
 
 _SLOT = re.compile(r"\{(\w+)\}")

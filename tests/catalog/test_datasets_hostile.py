@@ -153,6 +153,22 @@ def test_nothing_usable_says_what_the_first_problem_was(tmp_path: Path) -> None:
         datasets.load_empathetic_dialogues(file)
 
 
+def test_nothing_usable_in_a_folder_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text(f"{HEADER}\n{ED_ROW.replace('proud', 'grumpy')}\n")
+    (tmp_path / "valid.csv").write_text(f"{HEADER}\n")
+    with pytest.raises(CatalogError, match=r"/train.csv:2: .* an emotion that the valence map lacks.*'grumpy'"):
+        datasets.load(tmp_path)
+
+
+@pytest.mark.parametrize("path", [None, 5, b"train.csv", ["train.csv"]], ids=str)
+def test_what_is_no_path_is_refused(path: Any) -> None:
+    for loader in (*LOADERS.values(), datasets.kind_of):
+        with pytest.raises(ConfigError, match="path: a path is needed"):
+            loader(path)
+    with pytest.raises(ConfigError, match="valence_map"):
+        datasets.load_empathetic_dialogues("train.csv", valence_map=5)  # type: ignore[arg-type]
+
+
 def test_names_in_the_data_open_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = write(tmp_path)
     path = "../../../../etc/passwd"

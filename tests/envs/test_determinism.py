@@ -193,13 +193,62 @@ def test_transcripts_go_through_json() -> None:
         {"judgements": [{"kind": "speaker"}]},
         {"due": [{"kind": "speaker"}]},
         {"directive": {"nobody": 1}},
+        {"directive": {"speaker": "nobody_0"}},
+        {"agents": None},
+        {"agents": ["anchor_0"]},
+        {"agents": 5},
+        {"agent_selection": "nobody_0"},
+        {"agent_selection": ["anchor_0"]},
+        {"_skip_agent_selection": "nobody_0"},
+        {"_round": "x"},
+        {"_steps": True},
+        {"_episode": -1},
+        {"_block_start": 10**6},
+        {"_terminations": {}},
+        {"_truncations": {"anchor_0": "no"}},
+        {"_rewards": {}},
+        {"_cumulative": None},
+        {"counts": {}},
+        {"_block": ["nobody_0"]},
+        {"_spoken": "anchor_0"},
+        {"end_reason": 5},
+        {"_paid": []},
+        {"due": None},
+        {"due": [{"kind": "speaker", "case": [0, 99, 99], "payees": {}, "step": 0, "diversity": 0.0}]},
     ],
     ids=str,
 )
-def test_damaged_states_are_refused(damage: dict[str, Any]) -> None:
+def test_damaged_states_are_refused_and_change_nothing(damage: dict[str, Any]) -> None:
     state = pending_in_mid_block().save_state()
+    fresh = game()
+    with pytest.raises(StateError) as caught:
+        fresh.restore_state({**state, **damage})
+    assert caught.value.remedy and "_np_random" in vars(fresh) and fresh._np_random is None and fresh.agents == []
+    env = pending_in_mid_block(max_rounds=3)
+    before, infos = json.dumps(env.save_state()), dict(env.infos)
     with pytest.raises(StateError):
-        game().restore_state({**state, **damage})
+        env.restore_state({**state, **damage})
+    assert json.dumps(env.save_state()) == before and env.infos == infos and env.pending
+    play(env, scripted_team())
+    env.rewards  # noqa: B018 - settles
+    assert env.end_reason in ("closed", "max_rounds") and len(env.judgements) > 3
+
+
+@pytest.mark.parametrize("state", [None, 5, "state", [], {}], ids=str)
+def test_what_is_no_state_is_refused(state: Any) -> None:
+    with pytest.raises(StateError, match="state"):
+        started().restore_state(state)
+
+
+def test_a_state_of_an_ended_conversation_goes_on_ending() -> None:
+    env = started(max_rounds=1)
+    play(env, scripted_team())
+    while True:  # agents leave one by one, and each state on the way can be restored
+        twin = through_json(env)
+        assert twin.agents == env.agents and twin.agent_selection == env.agent_selection
+        if not env.agents:
+            break
+        env.step(None)
 
 
 @pytest.mark.parametrize("missing", ["version", "transcript", "generator", "agents", "_paid", "due", "_np_random"])

@@ -68,9 +68,25 @@ def test_short_training(ids: list[str]) -> None:
     assert len(director.curve) == 2 and all(math.isfinite(reward) for _, reward in director.curve)
 
 
-def test_the_package_namespace_is_refused() -> None:
-    with pytest.raises(ConfigError, match="namespace"):
-        mascot_env.register_domain(KITCHEN, namespace="mascot")
+@pytest.mark.parametrize(("field", "value"), [("namespace", "mascot"), ("namespace", "a b"), ("version", "1"), ("folder", None)])
+def test_wrong_arguments_are_refused(field: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=field):
+        mascot_env.register_domain(**{"folder": KITCHEN, field: value})
+
+
+def test_a_folder_may_be_registered_again(ids: list[str], recwarn: pytest.WarningsRecorder) -> None:
+    assert mascot_env.register_domain(f"{KITCHEN}/../kitchen") == ids and not recwarn.list
+    assert mascot_env.register_domain(KITCHEN, namespace="other")[0] == "other/kitchen-v0"
+
+
+@pytest.mark.parametrize(("taken", "owner"), [("support", "this package"), ("meeting", "this package"), ("kitchen", str(KITCHEN))])
+def test_an_id_that_is_taken_is_refused(ids: list[str], tmp_path: Path, taken: str, owner: str) -> None:
+    folder: Any = shutil.copytree(KITCHEN, tmp_path / "mine")
+    (folder / "domain.yaml").write_text((KITCHEN / "domain.yaml").read_text().replace("id: kitchen", f"id: {taken}", 1))
+    before = catalog.domain(taken), catalog.scenarios(taken)
+    with pytest.raises(CatalogError, match=f"domain.yaml: id: .*{owner}.*{taken}.*an id of its own"):
+        mascot_env.register_domain(folder)
+    assert (catalog.domain(taken), catalog.scenarios(taken)) == before
 
 
 @pytest.mark.parametrize(
@@ -80,6 +96,27 @@ def test_the_package_namespace_is_refused() -> None:
         ("domain.yaml", "[[next], [danger], [cheer]]", "[[next], [fame]]", "arcs.any"),
         ("domain.yaml", 'closing: ["It is on the table."]', "", "user"),
         ("domain.yaml", "title:", "tittle:", "tittle"),
+        ("domain.yaml", "id: kitchen", "id: my kitchen", "id"),
+        ("domain.yaml", "id: kitchen", "id: my/kitchen", "id"),
+        ("domain.yaml", "id: kitchen", "id: Kitchen", "id"),
+        ("domain.yaml", "id: kitchen", "id: ''", "id"),
+        ("domain.yaml", "id: kitchen", "id: 5", "id"),
+        ("domain.yaml", 'fallbacks: {dish: ["the pan"]}', "fallbacks: [x]", "fallbacks"),
+        ("domain.yaml", 'fallbacks: {dish: ["the pan"]}', "fallbacks: {dish: []}", "fallbacks.dish"),
+        ("domain.yaml", "rubrics: {speaker: speaker, group: group}", "rubrics: x", "rubrics"),
+        ("domain.yaml", "rubrics: {speaker: speaker,", "rubrics: {speakr: speaker,", "rubrics"),
+        ("domain.yaml", "rubrics: {speaker: speaker,", "rubrics: {speaker: group,", "rubrics.speaker.unit"),
+        ("domain.yaml", 'met: ["Good."]', "met: []", "user.met"),
+        ("domain.yaml", "title:", "personas: [chef, chef]\ntitle:", "personas"),
+        ("domain.yaml", "title:", "personas: chef\ntitle:", "personas"),
+        ("domain.yaml", "title:", "personas: []\ntitle:", "personas"),
+        ("domain.yaml", "arcs:\n  any: [[[next], [danger], [cheer]], [[cheer], [next], [danger]], [[danger], [cheer], [next]]]", "arcs: {}", "arcs"),
+        ("domain.yaml", "[[next], [danger], [cheer]]", "[[next], []]", "arcs.any"),
+        ("domain.yaml", "  any: [[[", "  anny: [[[", "arcs"),
+        ("domain.yaml", "{id: plain}", "{id: plain, valence: bogus}", "tones[plain].valence"),
+        ("personas.yaml", "personas:", "personas: 5\nothers:", "personas"),
+        ("scenarios.yaml", "split: valid", "domain: support", "scenarios[k5].domain"),
+        ("scenarios.yaml", "split: valid", "valence: bogus", "scenarios[k5].valence"),
         ("personas.yaml", "acts: [warn]", "acts: [shout]", "personas[warden].acts"),
         ("personas.yaml", "id: warden", "id: chef", "personas[1].id"),
         ("scenarios.yaml", "split: valid", "split: later", "scenarios[4].split"),
@@ -93,4 +130,4 @@ def test_a_mistake_names_file_field_and_remedy(tmp_path: Path, file: str, old: s
     (folder / file).write_text(text.replace(old, new, 1))
     with pytest.raises(CatalogError) as caught:
         mascot_env.register_domain(folder)
-    assert file in str(caught.value) and field in str(caught.value)
+    assert f"{file}: {field}: " in str(caught.value) or (field == file and file in str(caught.value))

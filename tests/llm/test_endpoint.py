@@ -143,6 +143,7 @@ def test_retry_after_forms() -> None:
 def test_hang_becomes_timeout_and_is_retried() -> None:
     completion, llm, server = one(lambda body, _: Reply(body=chat("late"), delay=1.0), timeout_s=0.15, max_attempts=2)
     assert (completion.stop, llm.usage.retries, len(server.bodies)) == ("timeout", 1, 2)
+    assert server.url in completion.message and "timeout_s" in completion.message
 
 
 def test_deadline_over_all_attempts() -> None:
@@ -155,8 +156,10 @@ def test_nobody_listens() -> None:
     with FakeServer(lambda body, _: "x") as server:
         url = server.url
     llm = EndpointLLM("m", url, max_attempts=2, **FAST)
-    assert llm.generate(ask("a"))[0].stop == "unreachable"
-    assert llm.usage.retries == 1
+    completion, (scores,) = llm.generate(ask("a"))[0], llm.score_choices(ask("a"), ["1"])
+    for reason, message in ((completion.stop, completion.message), (scores.reason, scores.message)):
+        assert reason == "unreachable" and f"no connection to {url} (" in message and message.endswith("start the server or check the URL")
+    assert llm.usage.retries == 2
 
 
 def test_one_bad_request_leaves_the_others_alone() -> None:

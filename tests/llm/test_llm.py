@@ -94,10 +94,30 @@ def test_resolve_gives_one_instance_per_spec() -> None:
     assert resolve("openai:gpt").name == "openai:gpt@https://api.openai.com/v1"
 
 
-@pytest.mark.parametrize("spec", ["", "scripted:", "hf:", "openai:", "gpt-4", "nano:", "nano:x", 3, None])
+@pytest.mark.parametrize("spec", ["", "scripted:", "hf:", "openai:", "openai:@http://h/v1", "gpt-4", "nano:", "nano:x", 3, None])
 def test_unknown_specs_list_the_forms(spec: object) -> None:
     with pytest.raises(UnknownIdError, match="no such nano model" if spec == "nano:x" else "hf:PATH_OR_ID"):
         resolve(spec)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "qwen@127.0.0.1:8000/v1", "qwen@127.0.0.1", "qwen@localhost", "qwen@gpu-box:8000", "qwen@gpu-box/v1", "qwen@models.example", "qwen@",
+        "qwen@ftp://127.0.0.1/v1", "qwen@//127.0.0.1", "qwen@http:/127.0.0.1", "qwen@https//h", "me/qwen@v2@h:1/v1", "qwen@[::1]",
+        "qwen@me:pa55word@h/v1?key=pa55word", "http://127.0.0.1:8000/v1", "127.0.0.1:8000/v1", "localhost:8000", "[::1]:8000/v1",
+    ],
+)  # fmt: skip
+def test_an_address_without_http_is_no_model_of_openai(rest: str) -> None:
+    with pytest.raises(ConfigError, match=r"llm: .*http://HOST:PORT/v1") as caught:
+        resolve(f"openai:{rest}")
+    assert "pa55word" not in str(caught.value)
+
+
+@pytest.mark.parametrize("model", ["qwen@v2", "qwen@v2.5", "claude@20240620", "meta/llama:free", "qwen3:4b", "gpt-4.1"])
+def test_names_that_are_no_addresses_are_models(model: str) -> None:
+    assert resolve(f"openai:{model}").name == f"openai:{model}@https://api.openai.com/v1"
+    assert resolve(f"openai:{model}@HTTP://h:1/v1").name == f"openai:{model}@HTTP://h:1/v1"
 
 
 def test_a_nano_model_that_was_not_made_says_how_to_make_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

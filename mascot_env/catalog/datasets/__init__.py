@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mascot_env.catalog import files
 from mascot_env.catalog.datasets import empathetic_dialogues, esconv, qmsum
 from mascot_env.catalog.datasets.empathetic_dialogues import load_empathetic_dialogues
 from mascot_env.catalog.datasets.esconv import load_esconv
@@ -53,7 +54,7 @@ _LOOKED_FOR = (
 
 def kind_of(path: str | Path) -> str:
     """`empathetic_dialogues`, `qmsum` or `esconv`, judged by names in a folder and by the first bytes of a file."""
-    path = Path(path)
+    path = files.as_path(path, "path")
     if not path.exists():
         raise CatalogError("there is no such file or folder", file=str(path), remedy="check the path")
     kinds = [kind for kind, (looks_like, _) in _KINDS.items() if looks_like(path)]

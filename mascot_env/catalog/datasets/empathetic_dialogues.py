@@ -21,6 +21,7 @@ from pathlib import Path
 
 from mascot_env.catalog.datasets import reading
 from mascot_env.catalog.datasets.report import Dialogue, Loaded, Tally, Utterance
+from mascot_env.catalog.files import as_path
 from mascot_env.errors import CatalogError
 from mascot_env.types import SPLITS, Scenario, Split
 
@@ -59,7 +60,7 @@ def load_empathetic_dialogues(
     report (see the module's docstring) and the rest loads.
     """
     valences = reading.read_valences(valence_map)
-    parts = ((file, part, _rows(file)) for file, part in _files(Path(path), reading.check_split(split)))
+    parts = ((file, part, _rows(file)) for file, part in _files(as_path(path, "path"), reading.check_split(split)))
     return _load(parts, valences, path)
 
 

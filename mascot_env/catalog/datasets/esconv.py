@@ -24,6 +24,7 @@ from typing import Any
 
 from mascot_env.catalog.datasets import reading
 from mascot_env.catalog.datasets.report import Dialogue, Loaded, Tally, Utterance
+from mascot_env.catalog.files import as_path
 from mascot_env.errors import CatalogError
 from mascot_env.seeding import digest, uniform
 from mascot_env.text import words
@@ -76,7 +77,7 @@ def load_esconv(path: str | Path) -> Loaded:
     scenarios: list[Scenario] = []
     dialogues: list[Dialogue] = []
     ids: set[str] = set()
-    for file in _files(Path(path)):
+    for file in _files(as_path(path, "path")):
         tally.files.append(str(file))
         failed = "failed" in file.name.lower()
         for index, record in _records(file, tally):

@@ -23,6 +23,7 @@ from typing import Any
 
 from mascot_env.catalog.datasets import excerpts, reading
 from mascot_env.catalog.datasets.report import Loaded, Tally
+from mascot_env.catalog.files import as_path
 from mascot_env.errors import CatalogError, ConfigError
 from mascot_env.types import SPLITS, Scenario, Split
 
@@ -73,7 +74,7 @@ def load_qmsum(path: str | Path, split: str | None = None, *, domain: str | None
         )
     tally = Tally(SOURCE)
     scenarios: list[Scenario] = []
-    for file, group, part in _files(Path(path), reading.check_split(split), domain.lower() if domain else None):
+    for file, group, part in _files(as_path(path, "path"), reading.check_split(split), domain.lower() if domain else None):
         tally.files.append(str(file))
         for meeting, record in _meetings(file, group, part, tally):
             scenarios.extend(_scenarios(meeting, record, excerpt_tokens, tally))

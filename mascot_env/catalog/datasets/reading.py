@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mascot_env.catalog.files import read_yaml
+from mascot_env.catalog.files import as_path, read_yaml
 from mascot_env.errors import CatalogError, ConfigError
 from mascot_env.types import SPLITS, VALENCES, Split
 
@@ -145,7 +145,7 @@ def read_valences(source: str | Path | Mapping[str, str] | None) -> dict[str, st
     if isinstance(source, Mapping):
         pairs, name = dict(source), "valence_map"
     else:
-        path = Path(source) if source is not None else EMOTIONS
+        path = as_path(source, "valence_map") if source is not None else EMOTIONS
         name = str(path)
         pairs = _csv_valences(path) if path.suffix.lower() == ".csv" else read_yaml(path).get("emotions", {})
     if not isinstance(pairs, dict) or not pairs:

@@ -116,14 +116,14 @@ class Tally:
         )
 
     def finish(self, path: str | Path, wanted: str) -> LoadReport:
-        """The report. Where nothing at all was kept, a CatalogError that says what the first problem was."""
+        """The report. Where nothing at all was kept, a CatalogError that says what the first problem was, and in which file."""
         if self.kept:
             return self.report()
         first = self.problems[0] if self.problems else None
         why = f"the first problem is: {first.message}, seen {first.value or 'nothing'}" if first else "it holds none"
         raise CatalogError(
             f"no {wanted} could be read here; {why}",
-            file=str(path),
+            file=first.file if first else str(path),
             line=first.line if first else None,
             remedy=f"pass a file of {self.source}",
         )
