@@ -74,9 +74,18 @@ SIZES: Mapping[str, Size] = {
 MODELS: Mapping[str, Model] = {
     m.name: m
     for m in (
-        Model("base", "base", SIZES["2M"], conversations=6_500, steps=1_900),
+        Model("base", "base", SIZES["2M"], conversations=7_500, steps=5_500, batch=8),
         Model(
-            "judge-a", "judge", SIZES["2M"], conversations=4_000, steps=1_100, frames=(0.0, 0.5), noise=0.3, seed=11, wordings=(0, 1, 2, 3)
+            "judge-a",
+            "judge",
+            SIZES["2M"],
+            conversations=4_000,
+            steps=2_200,
+            batch=8,
+            frames=(0.0, 0.5),
+            noise=0.3,
+            seed=11,
+            wordings=(0, 1, 2, 3),
         ),
         Model(
             "judge-b",

@@ -113,7 +113,9 @@ def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def shown(speaks: Mapping[str, float], judged: Mapping[str, Any]) -> dict[str, bool]:
     """Each line of the claim, and whether it holds."""
-    out = {f"speaker: {name} in [{low:.2f}, {high:.2f}]": low <= speaks[name] <= high for name, (low, high) in WANTED_SPEAKER.items() if speaks}
+    out = {
+        f"speaker: {name} in [{low:.2f}, {high:.2f}]": low <= speaks[name] <= high for name, (low, high) in WANTED_SPEAKER.items() if speaks
+    }
     for name in ("judge-a", "judge-b"):
         if name in judged:
             j = judged[name]
@@ -129,7 +131,11 @@ def shown(speaks: Mapping[str, float], judged: Mapping[str, Any]) -> dict[str, b
 def page(config: Config, speaks: Mapping[str, float], episodes: list[Any], judged: Mapping[str, Any], holds: Mapping[str, bool]) -> str:
     lines = ["# The nano models, measured\n", "On held-out frames of the language world; nothing here is about people or large models.\n"]
     if speaks:
-        lines += [f"## The speaker (temperature {config.temperature})\n", console.table(["figure", "value"], [[k, f"{v:.3f}"] for k, v in speaks.items()]), ""]
+        lines += [
+            f"## The speaker (temperature {config.temperature})\n",
+            console.table(["figure", "value"], [[k, f"{v:.3f}"] for k, v in speaks.items()]),
+            "",
+        ]
     for name in ("judge-a", "judge-b"):
         if name in judged:
             lines += [f"## {name}\n", *_judge_tables(judged[name]), ""]

@@ -21,6 +21,7 @@ from experiments.nano import trees
 from experiments.nano.recipe import Model, Size
 from experiments.nano.trees import Forest, Tree
 
+SAVE_EVERY = 250  # steps between checkpoints
 SOFT_WEIGHT = 1.0  # of a digit's loss beside a word token's
 
 
@@ -132,7 +133,7 @@ def train(
         adam_beta2=0.98,
         max_grad_norm=1.0,
         logging_steps=25,
-        save_steps=500,
+        save_steps=SAVE_EVERY,
         save_total_limit=1,
         seed=recipe.seed,
         data_seed=recipe.seed,

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mascot_env.errors import ConfigError
+
 IGNORED = -100
 
 
@@ -114,7 +116,9 @@ class Forest:
 
 
 def save(path: Path, trees: Sequence[Tree]) -> None:
-    """Writes the forest, whole or not at all."""
+    """Writes the forest, whole or not at all. Raises `ConfigError` where there is none."""
+    if not trees:
+        raise ConfigError("there is no tree to keep", field="trees", remedy="sample more conversations, or raise MAX_TOKENS in the recipe")
     partial = path.with_name(f"{path.stem}.part.npz")
     np.savez(
         partial,

@@ -33,4 +33,18 @@ from mascot_env.worlds import content, directing, frames, people, play, reading,
 from mascot_env.worlds.frames import scenarios
 from mascot_env.worlds.vocabulary import unknown_words
 
-__all__ = ["content", "directing", "frames", "people", "play", "reading", "scenarios", "scene", "speech", "teams", "truth", "unknown_words", "wording"]
+__all__ = [
+    "content",
+    "directing",
+    "frames",
+    "people",
+    "play",
+    "reading",
+    "scenarios",
+    "scene",
+    "speech",
+    "teams",
+    "truth",
+    "unknown_words",
+    "wording",
+]

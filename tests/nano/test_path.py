@@ -1,0 +1,81 @@
+"""The path from conversations to a trained model, small: repeatable corpora, exact labels, training that goes on after a stop."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from experiments.nano import corpus, forests, recipe, tokenizer, train, trees  # noqa: E402
+from experiments.nano.recipe import MODELS, Folders, Size  # noqa: E402
+from mascot_env.llm.chat import ChatFormat  # noqa: E402
+from mascot_env.llm.local import LocalLLM  # noqa: E402
+from mascot_env.llm.requests import Message, Request  # noqa: E402
+from mascot_env.worlds import content  # noqa: E402
+
+BASE, JUDGE = (
+    dataclasses.replace(MODELS[n], size=Size(32, 2, 4, 64), conversations=6, steps=6, batch=2, warmup=2) for n in ("base", "judge-a")
+)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    made = Folders(tmp_path_factory.mktemp("nano"))
+    tokenizer.train((t for m in (BASE, JUDGE) for t in forests.texts(m, 3)), made.tokenizer, vocabulary=700)
+    return made
+
+
+@pytest.mark.parametrize("model", [BASE, JUDGE], ids=["base", "judge"])
+def test_a_conversation_of_a_corpus_is_the_same_every_time(model: recipe.Model) -> None:
+    one, two = (list(corpus.sites(model, corpus.draw(model, 4))) for _ in range(2))
+    assert one == two and one != list(corpus.sites(model, corpus.draw(model, 5)))
+    for site in one:
+        assert len({a.messages[0] for a in site}) == 1  # one beginning
+
+
+def test_judges_see_disjoint_frames_and_other_wordings() -> None:
+    a, b = MODELS["judge-a"], MODELS["judge-b"]
+    for domain in ("support", "meeting"):
+        one, two = set(corpus.frames_for(a, domain)), set(corpus.frames_for(b, domain))
+        assert one and two and not one & two
+        assert one | two == {f.id for f in content.frames_of(domain, "train")}
+    assert not set(a.wordings) & set(b.wordings)
+
+
+@pytest.mark.parametrize("score", [1.0, 1.25, 3.5, 4.99, 5.0])
+def test_a_score_is_the_mean_of_its_digits(score: float) -> None:
+    shares = corpus.digits(score)
+    assert sum(shares) == pytest.approx(1.0) and sum(d * p for d, p in enumerate(shares, 1)) == pytest.approx(score)
+
+
+def test_a_tree_is_made_of_the_very_prompts_that_players_ask_with(folders: Folders) -> None:
+    words = tokenizer.load(folders.tokenizer)
+    chat, end = ChatFormat(words, {}), words.convert_tokens_to_ids("<|end|>")
+    site = next(iter(corpus.sites(BASE, corpus.draw(BASE, 1))))
+    leaf = forests.leaf(chat, end, site[0])
+    assert list(leaf.prompt) == chat.prompt_ids(Request(site[0].messages))
+    assert words.decode(leaf.answer[:-1]) == site[0].text and leaf.answer[-1] == end
+    assert "Directive: " in words.decode(leaf.prompt) and words.decode(leaf.prompt).endswith("<|end|><|assistant|>")
+
+
+@pytest.mark.parametrize("model", [BASE, JUDGE], ids=["base", "judge"])
+def test_training_goes_on_after_a_stop_and_ends_alike(model: recipe.Model, folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = tokenizer.load(folders.tokenizer)
+    chat, end = ChatFormat(words, {}), words.convert_tokens_to_ids("<|end|>")
+    monkeypatch.setattr(forests, "MAX_TOKENS", 8000)  # so small a vocabulary makes long sequences
+    path = folders.root / f"{model.name}.npz"
+    made = [forests.plant(chat, end, s) for i in range(2) for s in corpus.sites(model, corpus.draw(model, i))]
+    trees.save(path, [t for t in made if t is not None][:8])
+    forest = trees.Forest(path)
+    monkeypatch.setattr(train, "SAVE_EVERY", 2)
+    whole = train.train(model, forest, words, folders.root / f"{model.name}-whole")
+    train.train(model, forest, words, folders.root / f"{model.name}-stopped", stop_after=4)
+    resumed = train.train(model, forest, words, folders.root / f"{model.name}-stopped")
+    assert resumed["steps"] == whole["steps"] == model.steps
+    one, two = (LocalLLM(folders.root / f"{model.name}-{n}") for n in ("whole", "stopped"))
+    for (name, a), (_, b) in zip(one.model.state_dict().items(), two.model.state_dict().items(), strict=True):
+        assert np.allclose(a.numpy(), b.numpy(), atol=1e-6), name
+    assert one.generate([Request((Message("user", "Hello"),), max_tokens=3)])[0].stop in ("stop", "length", "empty")
