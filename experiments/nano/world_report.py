@@ -2,7 +2,7 @@
 
     python -m experiments.nano.world_report                    # 100,000 sentences; about 3 minutes
     python -m experiments.nano.world_report --sentences 20000 --json
-    python -m experiments.nano.world_report --data ../shared/data      # also: no sentence of eight words or more is found in these files
+    python -m experiments.nano.world_report --data PATH      # also: no sentence of eight words or more is found in these files
 
 A pattern is a sentence with its slots replaced: its template, with the link before it and the tail after it. The recogniser is compared
 with what the grammar meant (act, voice, tone, fault), on known and on held-out frames, phrasings and personas, and on text outside the world.
