@@ -43,6 +43,7 @@ class Model:
     peak_rate, warmup: of AdamW's cosine schedule
     frames: share of the training frames that it may see, from one end of a shuffled list (judges see disjoint halves)
     noise: standard deviation of the label noise (judges)
+    prefix_weight: weight of the loss on the prompts' own tokens beside that on answers
     seed: of corpus, initialisation and order
     """
 
@@ -56,6 +57,7 @@ class Model:
     warmup: int = 200
     frames: tuple[float, float] = (0.0, 1.0)
     noise: float = 0.0
+    prefix_weight: float = 1.0
     seed: int = 0
     wordings: tuple[int, ...] = ()
     start: str = ""  # the model whose weights it starts from

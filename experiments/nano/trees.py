@@ -5,7 +5,7 @@
                                          branch  2 y
 
 A branch sees the prefix and itself: the attention mask and the positions make each answer's loss exactly what it would be in a
-sequence of its own, at a fraction of the tokens. Only answers carry loss. Axes: B trees, T positions, D digits.
+sequence of its own, at a fraction of the tokens. Answers carry loss; the prefix may too (`train.loss_of`), once a tree. Axes: B trees, T positions, D digits.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def save(path: Path, trees: Sequence[Tree]) -> None:
 
 
 def batch(trees: Sequence[Tree], pad: int = 0) -> dict[str, Any]:
-    """Tensors of a batch: ids, positions, a (B, 1, T, T) additive mask, labels, and digits' distributions with their places."""
+    """Tensors of a batch: ids, positions, a (B, 1, T, T) additive mask, labels, which places are prefix, digits' distributions with their places."""
     import torch
 
     width = max(map(len, trees))
@@ -151,6 +151,7 @@ def batch(trees: Sequence[Tree], pad: int = 0) -> dict[str, Any]:
         "position_ids": padded("positions", 0),
         "attention_mask": mask_B1TT,
         "labels": padded("labels", IGNORED),
+        "prefix": (branch_BT == 0) & (torch.arange(width) > 0),
         "soft": torch.from_numpy(np.concatenate([t.soft for t in trees])),
         "soft_row": torch.from_numpy(rows),
         "soft_at": torch.from_numpy(np.concatenate([t.soft_at for t in trees]).astype(np.int64)),

@@ -68,6 +68,19 @@ def test_a_branch_does_not_see_its_neighbours() -> None:
     assert torch.allclose(last_hidden([one, two]), last_hidden([one, other]), atol=1e-6)
 
 
+def test_the_prefix_may_carry_loss_and_counts_once() -> None:
+    model = train.make(Size(32, 2, 4, 64), Words(), seed=3)
+    model.eval()
+    made = leaves(np.random.default_rng(9))
+    t = trees.tree(made)
+    batch = {**trees.batch([t]), "digit_ids": torch.arange(20, 25)}
+    ids = batch["input_ids"][:, :12]  # the shared beginning, as an ordinary sequence
+    with torch.no_grad():
+        extra = float(train.loss_of(model, batch, 0.5) - train.loss_of(model, batch))
+        alone = float(model(input_ids=ids, labels=ids).loss)
+    assert extra == pytest.approx(0.5 * alone, abs=1e-5)
+
+
 def test_every_answer_and_nothing_else_carries_loss() -> None:
     made = leaves(np.random.default_rng(7))
     t = trees.tree(made)
