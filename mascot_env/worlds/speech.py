@@ -290,7 +290,7 @@ def _wrong_fact(m: Moment) -> str | None:
         lines = [x for x in content().acts(m.domain.id)[act] if _fillable(m, x)]
         line = m.one(lines)
         slots = _slots(m, line)
-        wrong = [s for s in slots if s in _FOREIGN]
+        wrong = [s for s in slots if s in reading.DETAILS]
         if not wrong:
             continue
         slot = m.one(wrong)
@@ -300,25 +300,6 @@ def _wrong_fact(m: Moment) -> str | None:
         text = wording.sentence(wording.fill(line, {**slots, slot: foreign}))
         return _coloured(m, text, teams.profile(m.persona).voice, _tone(m, False))
     return None
-
-
-_FOREIGN = (
-    "topic",
-    "deed",
-    "fact",
-    "person",
-    "hope",
-    "remark",
-    "decision",
-    "rationale",
-    "other",
-    "owner",
-    "speaker",
-    "action",
-    "deadline",
-    "risk",
-    "gap",
-)
 
 
 def _foreign(m: Moment, slot: str) -> str | None:

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from experiments.nano.world_report import SHOWS
 from mascot_env.types import DIRECTOR, USER, Directive, Transcript, Turn
 from mascot_env.worlds import content, frames, play, reading, scenarios, scene, speech, teams, truth, wording
 
@@ -56,23 +57,12 @@ def test_a_healthy_reply_does_what_was_asked_with_the_users_own_details(domain: 
 @pytest.mark.parametrize("domain", DOMAINS)
 @pytest.mark.parametrize("fault", list(speech.BROKEN))
 def test_a_fault_shows_in_the_marks(domain: str, fault: str) -> None:
-    shows = {
-        "generic": lambda m: m.generic,
-        "other_voice": lambda m: m.other_voice,
-        "echo": lambda m: m.echo,
-        "agree": lambda m: m.agrees,
-        "flatter": lambda m: m.flatters,
-        "off_topic": lambda m: m.off_topic,
-        "settled": lambda m: m.settled,
-        "wrong_fact": lambda m: m.foreign > 0,
-        "never": lambda m: m.broke_never,
-    }
     seen = 0
     for index in range(60):
         p = played(domain, index)
         for i, reply in p.replies.items():
             if reply.fault == fault:
-                assert shows[fault](truth.marks(p.transcript, p.domain, i)), reply.text
+                assert SHOWS[fault](truth.marks(p.transcript, p.domain, i)), reply.text
                 seen += 1
     assert seen >= 3, f"{fault} was hardly ever played"
 
