@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
+from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from experiments.nano import trees
 from experiments.nano.recipe import Model, Size
@@ -127,15 +127,36 @@ def train(
     `stop_after` stops after that many steps without saving a finished model (to look at a recipe's beginning).
     """
     model = LlamaForCausalLM.from_pretrained(str(start), dtype=torch.float32) if start else make(recipe.size, tokenizer, recipe.seed)
-    digit_ids = torch.tensor([tokenizer.convert_tokens_to_ids(str(d)) for d in range(1, 6)])
+    digit_ids = _digit_ids(tokenizer)
 
     def collate(items: list[list[Tree]]) -> dict[str, Any]:
         return {**trees.batch(items[0], tokenizer.pad_token_id), "digit_ids": digit_ids}
 
-    args = TrainingArguments(
+    data = _ByLength(forest, recipe.batch, recipe.steps, recipe.seed)
+    callbacks = [_Report(report), *_stopper(stop_after)]
+    trainer = _TreeTrainer(model=model, args=_arguments(recipe, folder), train_dataset=data, data_collator=collate, callbacks=callbacks)
+    trainer.prefix_weight = recipe.prefix_weight
+    trainer.remove_callback(PrinterCallback)
+    done = trainer.train(resume_from_checkpoint=_last(folder / "checkpoints"))
+    figures = {
+        "steps": done.global_step,
+        "losses": [(e["step"], e["loss"]) for e in trainer.state.log_history if "loss" in e],
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "seconds": done.metrics["train_runtime"],
+    }
+    if stop_after is None:
+        model.generation_config.eos_token_id = tokenizer.eos_token_id
+        model.save_pretrained(str(folder))
+        tokenizer.save_pretrained(str(folder))
+        (folder / "training.json").write_text(json.dumps(figures), encoding="utf-8")
+    return figures
+
+
+def _arguments(recipe: Model, folder: Path) -> TrainingArguments:
+    return TrainingArguments(
         output_dir=str(folder / "checkpoints"),
         max_steps=recipe.steps,
-        per_device_train_batch_size=1,
+        per_device_train_batch_size=1,  # an item is a whole batch
         learning_rate=recipe.peak_rate,
         lr_scheduler_type="cosine_with_min_lr",
         lr_scheduler_kwargs={"min_lr_rate": 0.05},
@@ -155,27 +176,10 @@ def train(
         use_cpu=not torch.cuda.is_available(),
         average_tokens_across_devices=False,
     )
-    data = _ByLength(forest, recipe.batch, recipe.steps, recipe.seed)
-    trainer = _TreeTrainer(
-        model=model, args=args, train_dataset=data, data_collator=collate, callbacks=[_Report(report), *_stopper(stop_after)]
-    )
-    trainer.prefix_weight = recipe.prefix_weight
-    trainer.remove_callback(__import__("transformers").PrinterCallback)
-    done = trainer.train(resume_from_checkpoint=_last(folder / "checkpoints"))
-    losses = [(e["step"], e["loss"]) for e in trainer.state.log_history if "loss" in e]
-    if stop_after is None:
-        model.generation_config.eos_token_id = tokenizer.eos_token_id
-        model.save_pretrained(str(folder))
-        tokenizer.save_pretrained(str(folder))
-    figures = {
-        "steps": done.global_step,
-        "losses": losses,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "seconds": done.metrics["train_runtime"],
-    }
-    if stop_after is None:
-        (folder / "training.json").write_text(json.dumps(figures), encoding="utf-8")
-    return figures
+
+
+def _digit_ids(tokenizer: Any) -> torch.Tensor:
+    return torch.tensor([tokenizer.convert_tokens_to_ids(str(d)) for d in range(1, 6)])
 
 
 def _stopper(steps: int | None) -> list[TrainerCallback]:
@@ -196,7 +200,7 @@ def _last(folder: Path) -> str | None:
 def evaluate(model: Any, forest: Forest, tokenizer: Any, batch: int = 16) -> float:
     """Mean loss over a forest's targets."""
     model.eval()
-    digit_ids = torch.tensor([tokenizer.convert_tokens_to_ids(str(d)) for d in range(1, 6)])
+    digit_ids = _digit_ids(tokenizer)
     total, count = 0.0, 0
     for i in range(0, len(forest), batch):
         items = [forest[j] for j in range(i, min(i + batch, len(forest)))]
