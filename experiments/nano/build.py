@@ -25,7 +25,9 @@ from typing import Any
 from experiments import console
 from experiments.nano import forests, recipe
 from experiments.nano.recipe import Folders, Model
+from mascot_env.errors import ConfigError
 
+RECIPE = "recipe.json"
 PACKED = Path(__file__).resolve().parent.parent.parent / "mascot_env" / "data" / "nano"
 
 
@@ -69,7 +71,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def one(model: Model, folders: Folders, words: Any, config: Config) -> dict[str, Any]:
-    """Corpus and training of one model; what is there already is kept."""
+    """Corpus and training of one model; what this recipe has made already is kept."""
+    made_by = recipe.recipe_hash(model)
+    for place in (folders.corpus(model.name), folders.model(model.name)):
+        claim(place, made_by)
     with (
         console.stage(f"{model.name}: corpus of {model.conversations:,} conversations"),
         console.Bar("conversations", model.conversations) as bar,
@@ -88,10 +93,25 @@ def one(model: Model, folders: Folders, words: Any, config: Config) -> dict[str,
         with console.stage(f"{model.name}: training, {model.steps:,} steps"), console.Bar("steps", model.steps) as bar:
             start = folders.model(model.start) if model.start else None
             train.train(model, forest, words, folder, start, lambda step, loss: bar.update(step, f"loss {loss:.3f}"))
-        (folder / "recipe.json").write_text(
-            json.dumps({"hash": recipe.recipe_hash(model), "seconds": time.monotonic() - started}), encoding="utf-8"
-        )
+        console.write_whole(folder / RECIPE, json.dumps({"hash": made_by, "seconds": time.monotonic() - started}))
     return {**sizes, **json.loads((folder / "training.json").read_text(encoding="utf-8"))}
+
+
+def claim(folder: Path, made_by: str) -> None:
+    """Notes in a folder which recipe fills it. Raises `ConfigError` where another one has: corpora and checkpoints would be mixed."""
+    file = folder / RECIPE
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        console.write_whole(file, json.dumps({"hash": made_by}))
+        return
+    found = json.loads(file.read_text(encoding="utf-8"))["hash"]
+    if found != made_by:
+        raise ConfigError(
+            "another recipe has made what is here",
+            field="out",
+            value=f"{folder} ({found})",
+            remedy="choose another --out, or remove the folder",
+        )
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from experiments import console
 from experiments.nano import judge_report, speaker_report
 from experiments.nano.recipe import MODELS
 from mascot_env.envs.render import as_text
+from mascot_env.errors import ConfigError
 from mascot_env.llm import nano
 from mascot_env.llm.local import LocalLLM
 
@@ -69,7 +70,8 @@ def load(config: Config, name: str) -> LocalLLM | None:
 
 def speaker(config: Config) -> tuple[dict[str, float], list[Any]]:
     llm = load(config, "base")
-    assert llm is not None, "the base model has not been made"
+    if llm is None:
+        raise ConfigError("there is no base model here", field="models", value=config.models, remedy="make it with `make nano`")
     with console.stage(f"the speaker: {config.replies} replies on held-out frames"):
         figures = speaker_report.measure(llm, config.replies, config.seed, config.temperature)
     with console.stage(f"{config.conversations} conversations"):

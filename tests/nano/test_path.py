@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 
-from experiments.nano import corpus, forests, recipe, tokenizer, train, trees  # noqa: E402
+from experiments.nano import build, corpus, forests, recipe, tokenizer, train, trees  # noqa: E402
 from experiments.nano.recipe import MODELS, Folders, Size  # noqa: E402
+from mascot_env.errors import ConfigError  # noqa: E402
 from mascot_env.llm.chat import ChatFormat  # noqa: E402
 from mascot_env.llm.local import LocalLLM  # noqa: E402
 from mascot_env.llm.requests import Message, Request  # noqa: E402
@@ -79,3 +81,10 @@ def test_training_goes_on_after_a_stop_and_ends_alike(model: recipe.Model, folde
     for (name, a), (_, b) in zip(one.model.state_dict().items(), two.model.state_dict().items(), strict=True):
         assert np.allclose(a.numpy(), b.numpy(), atol=1e-6), name
     assert one.generate([Request((Message("user", "Hello"),), max_tokens=3)])[0].stop in ("stop", "length", "empty")
+
+
+def test_a_folder_of_another_recipe_is_refused(tmp_path: Path) -> None:
+    for _ in range(2):
+        build.claim(tmp_path / "corpus", recipe.recipe_hash(BASE))
+    with pytest.raises(ConfigError, match="another recipe"):
+        build.claim(tmp_path / "corpus", recipe.recipe_hash(dataclasses.replace(BASE, steps=7)))
