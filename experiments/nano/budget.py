@@ -12,21 +12,24 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from experiments import console
-from experiments.nano import trees
+from experiments.nano import corpus, forests, tokenizer, trees
 from experiments.nano.recipe import MODELS, SIZES, SPECIAL, VOCABULARY, Model, Size
 from experiments.nano.trees import Leaf
+from mascot_env.llm.chat import ChatFormat
 
 PROMPT, ANSWER = {"base": 150, "judge": 300}, {"base": 30, "judge": 2}  # tokens, as the corpora have them on average
 BRANCHES, CONDITION = {"base": 3, "judge": 5}, {"base": 10, "judge": 40}  # answers of a tree; what each adds to the shared prompt
-SAMPLING_RATE = 30.0  # conversations per second and process that are sampled, rendered and tokenised; measured by forests, stated here
+SAMPLED = 12  # conversations, to measure how fast a process samples, renders and tokenises them
 ROLLOUT = 64
 
 
@@ -101,35 +104,55 @@ def rates(size: Size, kind: str, repeats: int) -> dict[str, float]:
     }
 
 
-def cost(model: Model, found: dict[str, float]) -> float:
+def sampling_rate(model: Model) -> float:
+    """Conversations per second that one process turns into trees, with a tokenizer of their own."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = tokenizer.train(forests.texts(model, SAMPLED), Path(folder))
+        chat, end = ChatFormat(words, {}), words.convert_tokens_to_ids(SPECIAL[-1])
+        started = time.perf_counter()
+        for i in range(SAMPLED, 2 * SAMPLED):
+            for site in corpus.sites(model, corpus.draw(model, i)):
+                forests.plant(chat, end, site)
+        return SAMPLED / (time.perf_counter() - started)
+
+
+def cost(model: Model, found: dict[str, float], sampled: float) -> float:
     """Hours that a model's corpus and training take on one core."""
-    return (model.conversations / SAMPLING_RATE + model.steps * model.batch / 16 * found["step_seconds"]) / 3600
+    return (model.conversations / sampled + model.steps * model.batch / 16 * found["step_seconds"]) / 3600
 
 
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
     rows, figures = [], {}
+    sampled = {kind: sampling_rate(next(m for m in MODELS.values() if m.kind == kind)) for kind in PROMPT}
     for name, size, kind in [*((m.name, m.size, m.kind) for m in MODELS.values()), *((s, SIZES[s], "base") for s in SIZES)]:
         found = rates(size, kind, config.repeats)
-        hours = cost(MODELS[name], found) if name in MODELS else cost(MODELS["base"], found)
+        hours = cost(MODELS.get(name, MODELS["base"]), found, sampled[kind])
         figures[name] = {**found, "hours": hours}
         speeds = (f"{found[f'{k}_tokens_per_second']:,.0f}" for k in ("train", "prefill", "decode"))
         rows.append([name, f"{found['parameters'] / 1e6:.2f}M", *speeds, f"{hours:.2f}"])
     print(console.table(["model", "parameters", "train tok/s", "prefill tok/s", "decode tok/s", "hours"], rows))
     nano = sum(figures[m]["hours"] for m in MODELS)
     sizes = sum(figures[s]["hours"] for s in SIZES)
+    beside = max(figures["base"]["hours"], figures["judge-a"]["hours"] + figures["judge-b"]["hours"])
     base, judge = figures["base"], figures["judge-a"]
     reply = (PROMPT["base"] + CONDITION["base"]) / base["prefill_tokens_per_second"] + ANSWER["base"] / base["decode_tokens_per_second"]
     verdict = (PROMPT["judge"] + BRANCHES["judge"] * CONDITION["judge"]) / judge["prefill_tokens_per_second"]
     print(
-        f"\nmake nano: {nano:.1f} hours on one core ({nano / 2:.1f} with judges beside the base model); make nano-sizes: {sizes:.1f} hours."
+        f"\nmake nano: {nano:.1f} hours on one core ({beside:.1f} with both judges beside the base model); three sizes of it: {sizes:.1f} hours."
     )
     print(
         f"A reply costs {1000 * reply:.0f} ms, five criteria of one turn {1000 * verdict:.0f} ms (shared prompt), in batches of {ROLLOUT}, one core."
     )
-    console.finish(
-        {"models": figures, "nano_hours": nano, "sizes_hours": sizes, "reply_seconds": reply, "verdict_seconds": verdict}, config.json
-    )
+    print(f"Sampling: {', '.join(f'{v:.0f} conversations/s for {k}' for k, v in sampled.items())}, one process.")
+    found = {
+        "nano_hours": nano,
+        "nano_hours_side_by_side": beside,
+        "sizes_hours": sizes,
+        "reply_seconds": reply,
+        "verdict_seconds": verdict,
+    }
+    console.finish({"models": figures, "conversations_per_second": sampled, **found}, config.json)
     return 0
 
 
