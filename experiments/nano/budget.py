@@ -27,8 +27,8 @@ from experiments.nano.recipe import MODELS, SIZES, SPECIAL, VOCABULARY, Model, S
 from experiments.nano.trees import Leaf
 from mascot_env.llm.chat import ChatFormat
 
-PROMPT, ANSWER = {"base": 150, "judge": 300}, {"base": 30, "judge": 2}  # tokens, as the corpora have them on average
-BRANCHES, CONDITION = {"base": 3, "judge": 5}, {"base": 10, "judge": 40}  # answers of a tree; what each adds to the shared prompt
+PROMPT, ANSWER = {"base": 200, "judge": 340}, {"base": 30, "judge": 2}  # tokens, as the corpora have them on average
+BRANCHES, CONDITION = {"base": 5, "judge": 5}, {"base": 10, "judge": 40}  # answers of a tree; what each adds to the shared prompt
 SAMPLED = 12  # conversations, to measure how fast a process samples, renders and tokenises them
 ROLLOUT = 64
 
@@ -86,7 +86,7 @@ def rates(size: Size, kind: str, repeats: int) -> dict[str, float]:
 
     def step() -> None:
         optimiser.zero_grad()
-        train.loss_of(model, made).backward()
+        train.loss_of(model, made, 1.0).backward()
         optimiser.step()
 
     seconds = best(step, repeats)
