@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def one(model: Model, folders: Folders, words: Any, config: Config) -> dict[str, Any]:
     """Corpus and training of one model; what this recipe has made already is kept."""
-    made_by = recipe.recipe_hash(model)
+    made_by = f"{recipe.recipe_hash(model)}-{forests.corpus_hash(model)}"
     for place in (folders.corpus(model.name), folders.model(model.name)):
         claim(place, made_by)
     with (
@@ -100,11 +100,11 @@ def one(model: Model, folders: Folders, words: Any, config: Config) -> dict[str,
 def claim(folder: Path, made_by: str) -> None:
     """Notes in a folder which recipe fills it. Raises `ConfigError` where another one has: corpora and checkpoints would be mixed."""
     file = folder / RECIPE
-    if not file.exists():
+    if not file.exists() and not (folder.exists() and any(folder.iterdir())):
         folder.mkdir(parents=True, exist_ok=True)
         console.write_whole(file, json.dumps({"hash": made_by}))
         return
-    found = json.loads(file.read_text(encoding="utf-8"))["hash"]
+    found = json.loads(file.read_text(encoding="utf-8"))["hash"] if file.exists() else "of unknown origin"
     if found != made_by:
         raise ConfigError(
             "another recipe has made what is here",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
+import hashlib
 import multiprocessing
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +32,17 @@ def texts(model: Model, conversations: int) -> Iterator[str]:
             for answer in site:
                 yield "\n".join(answer.messages[-1].content.split("\n")[-4:])  # a criterion, or the directive and what stands before it
                 yield answer.text
+
+
+@functools.cache
+def corpus_hash(model: Model, conversations: int = 24) -> str:
+    """Changes with anything that changes what a corpus says: its first conversations, prompts, answers and labels."""
+    made = hashlib.sha256()
+    for index in range(conversations):
+        for site in corpus.sites(model, corpus.draw(model, index)):
+            for answer in site:
+                made.update(repr((answer.messages, answer.text, answer.score and round(answer.score, 6))).encode())
+    return made.hexdigest()[:12]
 
 
 def make_tokenizer(models: list[Model], folders: Folders) -> Any:

@@ -15,12 +15,12 @@ from typing import Any
 
 BROKEN_RATE = 0.45  # of the base model's corpus: persona collapse and sycophancy that training can take away
 CONTEXT_BROKEN = (0.0, 0.25, 0.45, 0.7)  # of the conversations that contexts and judged material are taken from
-VOCABULARY = 6144
+VOCABULARY = 2048  # pieces that all are trained often: held-out words are made of them, and copied piece by piece
 SPECIAL = ("<|pad|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-MAX_TOKENS = 768  # of a tree; longer ones are dropped and counted
+MAX_TOKENS = 896  # of a tree; longer ones are dropped and counted
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class Model:
 
     kind: `base` (speakers, user, Director) or `judge`
     conversations: how many are sampled for its corpus
-    steps, batch: updates, and trees in each
+    steps, batch: updates on trees, and trees in each
+    copying: updates before them on short random sequences that repeat (`circuit`)
     peak_rate, warmup: of AdamW's cosine schedule
     frames: share of the training frames that it may see, from one end of a shuffled list (judges see disjoint halves)
     noise: standard deviation of the label noise (judges)
@@ -52,8 +53,9 @@ class Model:
     size: Size
     conversations: int
     steps: int
-    batch: int = 16
-    peak_rate: float = 3e-3
+    batch: int = 4
+    copying: int = 300
+    peak_rate: float = 2e-3
     warmup: int = 200
     frames: tuple[float, float] = (0.0, 1.0)
     noise: float = 0.0
@@ -64,7 +66,9 @@ class Model:
 
     def smaller(self, share: float) -> Model:
         """The same recipe with fewer conversations and steps, for tests."""
-        return replace(self, conversations=max(int(self.conversations * share), 8), steps=max(int(self.steps * share), 4), warmup=2)
+        return replace(
+            self, conversations=max(int(self.conversations * share), 8), steps=max(int(self.steps * share), 4), copying=2, warmup=2
+        )
 
 
 SIZES: Mapping[str, Size] = {
@@ -76,14 +80,13 @@ SIZES: Mapping[str, Size] = {
 MODELS: Mapping[str, Model] = {
     m.name: m
     for m in (
-        Model("base", "base", SIZES["2M"], conversations=7_500, steps=5_500, batch=8),
+        Model("base", "base", SIZES["2M"], conversations=7_500, steps=11_000),
         Model(
             "judge-a",
             "judge",
             SIZES["2M"],
             conversations=4_000,
-            steps=2_200,
-            batch=8,
+            steps=6_000,
             frames=(0.0, 0.5),
             noise=0.3,
             seed=11,
@@ -93,8 +96,8 @@ MODELS: Mapping[str, Model] = {
             "judge-b",
             "judge",
             Size(160, 5, 5, 448),
-            conversations=5_000,
-            steps=1_500,
+            conversations=4_000,
+            steps=6_000,
             frames=(0.5, 1.0),
             noise=0.3,
             seed=12,
@@ -110,13 +113,8 @@ def digest(*parts: Any) -> str:
 
 
 def recipe_hash(model: Model) -> str:
-    """Changes with anything that decides what the model becomes: its recipe, the world's parts, the code that samples and renders."""
-    from mascot_env.worlds import content
-
-    root = Path(content.__file__).resolve().parent.parent
-    files = [*sorted((root / "worlds").glob("*.py")), *sorted((root / "data" / "world").glob("*.yaml")), root / "prompts.py"]
-    files += [Path(__file__).resolve().parent / name for name in ("recipe.py", "corpus.py", "trees.py")]
-    return digest(asdict(model), VOCABULARY, CHAT_TEMPLATE, [hashlib.sha256(f.read_bytes()).hexdigest() for f in files])
+    """Changes with every number of a model's recipe. What the world's code and words make of it stands in `forests.corpus_hash`."""
+    return digest(asdict(model), VOCABULARY, SPECIAL, CHAT_TEMPLATE, MAX_TOKENS, BROKEN_RATE, CONTEXT_BROKEN)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from experiments.nano import trees
+from experiments.nano import circuit, trees
 from experiments.nano.recipe import Model, Size
 from experiments.nano.trees import Forest, Tree
 
@@ -26,7 +26,7 @@ SOFT_WEIGHT = 1.0  # of a digit's loss beside a word token's
 
 
 def make(size: Size, tokenizer: Any, seed: int) -> LlamaForCausalLM:
-    """An untrained model."""
+    """An untrained model, with the circuit for copying in it."""
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -43,7 +43,9 @@ def make(size: Size, tokenizer: Any, seed: int) -> LlamaForCausalLM:
         eos_token_id=tokenizer.eos_token_id,
         attn_implementation="sdpa",
     )
-    return LlamaForCausalLM(config)
+    model = LlamaForCausalLM(config)
+    circuit.install(model, seed)
+    return model
 
 
 def loss_of(model: Any, batch: dict[str, Any], prefix_weight: float = 0.0) -> torch.Tensor:
@@ -85,12 +87,14 @@ class _TreeTrainer(Trainer):
         return (loss, {}) if return_outputs else loss
 
 
-class _ByLength(torch.utils.data.Dataset):  # type: ignore[type-arg]
-    """Batches of trees of like length, in a shuffled order: an item is a whole batch."""
+class _Lessons(torch.utils.data.Dataset):  # type: ignore[type-arg]
+    """What is trained on, in order; an item is a whole batch: first copying, then trees of like length in a shuffled order."""
 
-    def __init__(self, forest: Forest, batch: int, steps: int, seed: int) -> None:
-        self.forest, self.batches = forest, []
-        rng = np.random.default_rng(seed)
+    def __init__(self, recipe: Model, forest: Forest, vocabulary: int) -> None:
+        self.recipe, self.forest, self.vocabulary = recipe, forest, vocabulary
+        self.batches: list[Any] = []
+        batch, steps = recipe.batch, recipe.steps
+        rng = np.random.default_rng(recipe.seed)
         while len(self.batches) < steps:
             order = np.argsort(forest.lengths + rng.uniform(0, 24, len(forest)), kind="stable")
             cut = [order[i : i + batch] for i in range(0, len(order) - batch + 1, batch)]
@@ -98,10 +102,12 @@ class _ByLength(torch.utils.data.Dataset):  # type: ignore[type-arg]
         self.batches = self.batches[:steps]
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return self.recipe.copying + len(self.batches)
 
     def __getitem__(self, index: int) -> list[Tree]:
-        return [self.forest[int(i)] for i in self.batches[index]]
+        if index < self.recipe.copying:
+            return circuit.sequences(self.vocabulary, self.recipe.seed, index)
+        return [self.forest[int(i)] for i in self.batches[index - self.recipe.copying]]
 
 
 class _Report(TrainerCallback):
@@ -132,7 +138,7 @@ def train(
     def collate(items: list[list[Tree]]) -> dict[str, Any]:
         return {**trees.batch(items[0], tokenizer.pad_token_id), "digit_ids": digit_ids}
 
-    data = _ByLength(forest, recipe.batch, recipe.steps, recipe.seed)
+    data = _Lessons(recipe, forest, len(tokenizer))
     callbacks = [_Report(report), *_stopper(stop_after)]
     trainer = _TreeTrainer(model=model, args=_arguments(recipe, folder), train_dataset=data, data_collator=collate, callbacks=callbacks)
     trainer.prefix_weight = recipe.prefix_weight
@@ -155,7 +161,8 @@ def train(
 def _arguments(recipe: Model, folder: Path) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(folder / "checkpoints"),
-        max_steps=recipe.steps,
+        max_steps=recipe.copying + recipe.steps,
+        train_sampling_strategy="sequential",
         per_device_train_batch_size=1,  # an item is a whole batch
         learning_rate=recipe.peak_rate,
         lr_scheduler_type="cosine_with_min_lr",

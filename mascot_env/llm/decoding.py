@@ -1,7 +1,6 @@
 """The sampling loop of local models: left-padded batches, a KV cache, every row with its own parameters and generator.
 
-Imported by `local.py` when a model is first used; the only other file of the package that imports torch. Axes: B rows, T
-positions, V vocabulary, C choices.
+Imported by `local.py` when a model is first used. Axes: B rows, T positions, V vocabulary, C choices.
 """
 
 from __future__ import annotations
@@ -16,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mascot_env.llm import prefixes
+from mascot_env.llm.prefixes import BLOCK, Prefixes
 from mascot_env.llm.requests import Request
 from mascot_env.seeding import generator
 
@@ -48,14 +49,17 @@ class Row:
 class Forward:
     """One call of the model, whatever its signature and its adapters."""
 
-    def __init__(self, model: Any, mixed: bool) -> None:
-        self.model, self.mixed = model, mixed
+    def __init__(self, model: Any, mixed: bool, store: Prefixes | None = None) -> None:
+        self.model, self.mixed, self.store = model, mixed, store
         self.peft = hasattr(model, "peft_config")
         base = model.get_base_model() if self.peft else model
         parameters = inspect.signature(base.forward).parameters
         self.takes_positions = "position_ids" in parameters
         self.takes_keep = "logits_to_keep" in parameters
         self.device = next(base.parameters()).device
+        self.layers = prefixes.layers_of(base) if self.takes_positions else 0  # 0: the model brings a cache of its own kind
+        if store is not None:
+            store.renew(model)
 
     def __call__(
         self, ids_BT: Tensor, mask_BT: Tensor, positions_BT: Tensor, rows: Sequence[Row], cache: Any, keep: int = 1
@@ -124,35 +128,53 @@ class Prefilled:
     positions: Tensor
 
 
-def prefill(forward: Forward, rows: Sequence[Row]) -> Prefilled:
-    """The prompts through the model. What several of them begin with is computed once: the criteria of one judgement, or the candidates
-    for one place, share all but their ends."""
-    prompts = [row.prompt for row in rows]
-    groups = families(prompts)
-    spared = sum(stem * (len(members) - 1) for members, stem in groups)
-    mixed = any(rows[i].request.adapter != rows[members[0]].request.adapter for members, _ in groups for i in members)
-    if mixed or not forward.takes_positions or spared < SPARED * sum(map(len, prompts)):  # padding stands between a stem and its ends
-        ids, mask, positions = left_pad(prompts, forward.device)
-        logits, cache = forward(ids, mask, positions, rows, None)
+def prefill(forward: Forward, rows: Sequence[Row], room: int = 0) -> Prefilled:
+    """The prompts through the model, with room for `room` further tokens in the cache. What somebody has computed before is not
+    computed again, nor what several prompts begin with: turns of a conversation, criteria of a judgement, candidates for a place."""
+    if forward.store is None or not forward.layers:
+        ids, mask, positions = left_pad([row.prompt for row in rows], forward.device)
+        cache = prefixes.empty(forward.layers, ids.shape[1] + room) if forward.layers else None
+        logits, cache = forward(ids, mask, positions, rows, cache)
         return Prefilled(logits, cache, mask, positions[:, -1:])
-    return _prefill_shared(forward, rows, groups)
+    _warm(forward, forward.store, rows)
+    return _continued(forward, forward.store, rows, [row.prompt for row in rows], room)
 
 
-def _prefill_shared(forward: Forward, rows: Sequence[Row], groups: Sequence[tuple[list[int], int]]) -> Prefilled:
-    """The stems, one row for each family; then every row's own end on top of its family's cache."""
-    device = forward.device
-    ids, mask, positions = left_pad([rows[members[0]].prompt[:stem] for members, stem in groups], device)
-    _, cache = forward(ids, mask, positions, [rows[members[0]] for members, _ in groups], None)
-    family, stems = [0] * len(rows), [0] * len(rows)
-    for number, (members, stem) in enumerate(groups):
-        for i in members:
-            family[i], stems[i] = number, stem
-    chosen = torch.tensor(family, device=device)
-    cache.reorder_cache(chosen)
-    ends, own, after = left_pad([row.prompt[stem:] for row, stem in zip(rows, stems, strict=True)], device)
-    mask = torch.cat([mask[chosen], own], dim=1)
-    positions = after + torch.tensor(stems, device=device)[:, None]
-    logits, cache = forward(ends, mask, positions, rows, cache)
+def _warm(forward: Forward, store: Prefixes, rows: Sequence[Row]) -> None:
+    """What several of the prompts begin with, once, where that spares enough."""
+    stems: list[tuple[Row, list[int]]] = []
+    spared = 0
+    for members, stem in families([row.prompt for row in rows]):
+        first = rows[members[0]]
+        alike = [i for i in members if rows[i].request.adapter == first.request.adapter]
+        ids = first.prompt[: stem - stem % BLOCK]
+        keys = store.keys(first.request.adapter, ids)
+        missing = len(ids) - len(store.found(keys)) * BLOCK
+        if len(alike) > 1 and missing:
+            stems.append((first, ids))
+            spared += missing * (len(alike) - 1)
+    if spared >= SPARED * sum(len(row.prompt) for row in rows):
+        _continued(forward, store, [row for row, _ in stems], [ids for _, ids in stems])
+
+
+def _continued(forward: Forward, store: Prefixes, rows: Sequence[Row], prompts: Sequence[Sequence[int]], room: int = 0) -> Prefilled:
+    """Prompts from where the store knows them; their whole blocks are kept."""
+    keys = [store.keys(row.request.adapter, ids) for row, ids in zip(rows, prompts, strict=True)]
+    found = [store.found(k[: (len(ids) - 1) // BLOCK]) for k, ids in zip(keys, prompts, strict=True)]  # a token is left to ask with
+    known = [len(blocks) * BLOCK for blocks in found]
+    ids, mask, positions = left_pad([p[n:] for p, n in zip(prompts, known, strict=True)], forward.device)
+    width = 0
+    if any(known):
+        cache, before = store.cache(found, forward.layers, ids.shape[1] + room)
+        mask, width = torch.cat([before, mask], dim=1), before.shape[1]
+        positions = positions + torch.tensor(known, device=forward.device)[:, None]
+    else:
+        cache = prefixes.empty(forward.layers, ids.shape[1] + room)
+    logits, cache = forward(ids, mask, positions, rows, cache)
+    for i, (row_keys, n) in enumerate(zip(keys, known, strict=True)):
+        store.keep(row_keys[n // BLOCK :], cache, i, width + ids.shape[1] - (len(prompts[i]) - n))
+    store.asked += sum(map(len, prompts))
+    store.reused += sum(known)
     return Prefilled(logits, cache, mask, positions[:, -1:])
 
 
@@ -189,7 +211,7 @@ def decode(forward: Forward, rows: Sequence[Row], finished: Callable[[Row], str]
     for row in rows:
         row.restart()
     device, alive = forward.device, list(rows)
-    begun = prefill(forward, alive)
+    begun = prefill(forward, alive, max(row.request.max_tokens for row in rows))
     logits, cache, mask, positions = begun.logits, begun.cache, begun.mask, begun.positions
     settings = _settings(alive, device)
     while True:
@@ -198,7 +220,8 @@ def decode(forward: Forward, rows: Sequence[Row], finished: Callable[[Row], str]
         keep = _accept(alive, tokens.tolist(), logprobs.tolist(), finished)
         if not keep:
             return
-        if len(keep) < len(alive):  # rows that are done leave the batch
+        if len(keep) < len(alive):  # rows that are done leave the batch; the last ones take their places
+            keep = _closed_up(keep)
             chosen = torch.tensor(keep, device=device)
             cache.reorder_cache(chosen)
             alive = [alive[i] for i in keep]
@@ -206,6 +229,13 @@ def decode(forward: Forward, rows: Sequence[Row], finished: Callable[[Row], str]
             settings = _settings(alive, device)
         mask, positions = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1), positions + 1
         logits, cache = forward(tokens[:, None], mask, positions, alive, cache)
+
+
+def _closed_up(keep: Sequence[int]) -> list[int]:
+    """The rows to keep, with as few of them moved as can be: gaps are filled from behind."""
+    stay = {i for i in keep if i < len(keep)}
+    behind = iter([i for i in keep if i >= len(keep)])
+    return [i if i in stay else next(behind) for i in range(len(keep))]
 
 
 def _settings(rows: Sequence[Row], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -232,7 +262,7 @@ def _accept(rows: Sequence[Row], tokens: Sequence[int], logprobs: Sequence[float
 @torch.inference_mode()
 def choice_logprobs(forward: Forward, rows: Sequence[Row], choices: Sequence[tuple[int, ...]]) -> list[list[float]]:
     """[B][C] log-probabilities: one pass over the prompts, and a short one from its cache for choices of several tokens."""
-    begun = prefill(forward, rows)
+    begun = prefill(forward, rows, max(map(len, choices)))
     first_BV = torch.log_softmax(begun.logits[:, -1].float(), dim=-1)
     total_BC = first_BV[:, [tokens[0] for tokens in choices]].double()
     longer = [c for c, tokens in enumerate(choices) if len(tokens) > 1]

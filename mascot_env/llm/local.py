@@ -22,7 +22,9 @@ from mascot_env.types import Completion
 
 if TYPE_CHECKING:
     from mascot_env.llm.decoding import Forward, Row
+    from mascot_env.llm.prefixes import Prefixes
 
+PREFIX_CACHE = 512 * 2**20
 TEMPLATE_ARGS = {"enable_thinking": False}  # templates that do not know a name ignore it
 
 
@@ -36,6 +38,8 @@ class LocalLLM:
     max_context: tokens of prompt and reply together; None takes the model's. A request that does not fit fails with `overflow`.
     offline: None means yes, unless MASCOT_ONLINE=1: ids are then looked up in the local cache only.
     template_args: arguments of the chat template; `enable_thinking` is off unless they say otherwise.
+    prefix_cache: bytes kept for what prompts begin with, shared between calls (`prefixes`); 0 computes every prompt anew. Changed
+        weights empty it. Models whose attention slides or recurs do without.
     name: for a model that was passed as an object; giving one promises that its weights stay as they are, so that it may be cached.
 
     `Completion.token_ids` are all sampled tokens, an end token included; where a stop string ended the reply, up to the token that
@@ -56,6 +60,7 @@ class LocalLLM:
         offline: bool | None = None,
         template_args: Mapping[str, Any] | None = None,
         name: str | None = None,
+        prefix_cache: int = PREFIX_CACHE,
     ) -> None:
         if batch_size < 1:
             raise ConfigError("must be at least 1", field="LocalLLM.batch_size", value=batch_size)
@@ -73,6 +78,8 @@ class LocalLLM:
             raise ConfigError("a model that is passed as an object needs its tokenizer", field="LocalLLM.tokenizer")
         loading.check_vocabulary(self.model, tokenizer)
         self.batch_size, self.usage = batch_size, Usage()
+        self._prefix_cache = prefix_cache
+        self._store: Prefixes | None = None
         self._lock = threading.RLock()  # one batch at a time; adapters and the training flag are state of the model
         self._adapters: dict[str, str] = dict.fromkeys(getattr(self.model, "peft_config", ()), "")
         for adapter, folder in (adapters or {}).items():
@@ -89,6 +96,11 @@ class LocalLLM:
     @property
     def adapters(self) -> tuple[str, ...]:
         return tuple(self._adapters)
+
+    @property
+    def reused_share(self) -> float:
+        """Share of the prompts' tokens so far that the prefix store knew."""
+        return self._store.reused / self._store.asked if self._store and self._store.asked else 0.0
 
     def add_adapter(self, name: str, folder: str | Path) -> None:
         """Loads one more LoRA adapter from a folder of `adapter_config.json` and `adapter_model.safetensors`."""
@@ -175,6 +187,7 @@ class LocalLLM:
     def _run(self, rows: Sequence[Row], work: Callable[[Forward, Sequence[Row]], None]) -> None:
         """The work on batches of like length, prompts that begin alike side by side, the model in evaluation mode."""
         from mascot_env.llm.decoding import Forward, families
+        from mascot_env.llm.prefixes import Prefixes
 
         ready = [row for row in rows if not row.stop]
         groups = [[ready[i] for i in members] for members, _ in families([row.prompt for row in ready])]
@@ -182,7 +195,9 @@ class LocalLLM:
         if not waiting:
             return
         mixed = loading.can_mix(self.model)
-        forward, training = Forward(self.model, mixed), self.model.training
+        if self._store is None and self._prefix_cache:
+            self._store = Prefixes(self._prefix_cache)
+        forward, training = Forward(self.model, mixed, self._store), self.model.training
         self.model.eval()
         try:
             for batch in self._batches(waiting, mixed):

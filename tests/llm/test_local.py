@@ -350,3 +350,62 @@ def test_shared_beginnings_change_no_answer(folder: Path, batch_size: int, monke
     assert [c.token_ids for c in together[0]] == [c.token_ids for c in apart[0]]
     for a, b in zip(together[1], apart[1], strict=True):
         assert a.logprobs == pytest.approx(b.logprobs, abs=1e-4)
+
+
+def _story(count: int, start: int = 0) -> list[Request]:
+    told = "Somebody tells a long story about a boat, a lamp and a red bicycle. " * 2
+    return [
+        Request((Message("user", f"{told} Part {i % 3}. {told} Turn {start + i}"),), max_tokens=6, temperature=float(i % 2), key=(i,))
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen3"])
+def test_what_is_known_of_earlier_prompts_changes_no_answer(kind: str, tmp_path: Path) -> None:
+    folder = tiny.save(tmp_path / kind, kind=kind, seed=0)
+    fresh, remembering = LocalLLM(folder, prefix_cache=0), LocalLLM(folder)
+    for call in (_story(7), _story(7, 7), _story(3), _story(9, 40)):
+        assert [c.token_ids for c in remembering.generate(call)] == [c.token_ids for c in fresh.generate(call)]
+        one, two = remembering.score_choices(call, ["1", "23"]), fresh.score_choices(call, ["1", "23"])
+        for a, b in zip(one, two, strict=True):
+            assert a.logprobs == pytest.approx(b.logprobs, abs=1e-4)
+    assert remembering.reused_share > 0.4 and fresh.reused_share == 0.0
+
+
+def test_changed_weights_are_not_answered_from_memory(folder: Path) -> None:
+    import torch
+
+    llm = LocalLLM(folder)
+    before = llm.score_choices(_story(3), ["1", "2"])
+    with torch.no_grad():
+        for weight in llm.model.parameters():
+            weight.mul_(1.3)
+    after, anew = llm.score_choices(_story(3), ["1", "2"]), LocalLLM(llm.model, llm._chat.tokenizer, prefix_cache=0).score_choices(_story(3), ["1", "2"])
+    assert [a.logprobs for a in after] != [b.logprobs for b in before]
+    for a, b in zip(after, anew, strict=True):
+        assert a.logprobs == pytest.approx(b.logprobs, abs=1e-4)
+
+
+def test_the_prefix_store_keeps_to_its_limit_and_forgets_the_oldest(folder: Path) -> None:
+    llm = LocalLLM(folder, prefix_cache=200_000)
+    for start in range(0, 60, 6):
+        llm.generate(_story(6, start))
+        assert llm._store is not None and 0 < llm._store.bytes <= 200_000
+        assert llm._store.bytes == sum(b.nbytes for b in llm._store._blocks.values())
+    assert llm.reused_share > 0.2  # what all begin with outlives what only one has
+
+
+def test_rows_that_leave_are_replaced_from_behind() -> None:
+    import torch
+
+    from mascot_env.llm.decoding import _closed_up
+    from mascot_env.llm.prefixes import Roomy
+
+    assert _closed_up([0, 2, 5, 6]) == [0, 5, 2, 6] and _closed_up([1]) == [1] and _closed_up([0, 1]) == [0, 1]
+    for chosen in ([0, 5, 2, 6], [3, 0], [1, 1, 2, 2, 3, 3, 0, 0, 5]):
+        layer, plain = Roomy(9), torch.randn(7, 2, 5, 4)
+        layer.update(plain, plain * 2)
+        layer.reorder_cache(torch.tensor(chosen))
+        more = torch.randn(len(chosen), 2, 6, 4)  # past its room
+        keys, values = layer.update(more, more * 2)
+        assert torch.equal(keys, torch.cat([plain[chosen], more], dim=2)) and torch.equal(values, keys * 2)

@@ -19,7 +19,7 @@ from mascot_env.llm.requests import Message, Request  # noqa: E402
 from mascot_env.worlds import content  # noqa: E402
 
 BASE, JUDGE = (
-    dataclasses.replace(MODELS[n], size=Size(32, 2, 4, 64), conversations=6, steps=6, batch=2, warmup=2) for n in ("base", "judge-a")
+    dataclasses.replace(MODELS[n], size=Size(32, 2, 4, 64), conversations=6, steps=6, copying=3, batch=2, warmup=2) for n in ("base", "judge-a")
 )
 
 
@@ -74,9 +74,9 @@ def test_training_goes_on_after_a_stop_and_ends_alike(model: recipe.Model, folde
     forest = trees.Forest(path)
     monkeypatch.setattr(train, "SAVE_EVERY", 2)
     whole = train.train(model, forest, words, folders.root / f"{model.name}-whole")
-    train.train(model, forest, words, folders.root / f"{model.name}-stopped", stop_after=4)
+    train.train(model, forest, words, folders.root / f"{model.name}-stopped", stop_after=5)
     resumed = train.train(model, forest, words, folders.root / f"{model.name}-stopped")
-    assert resumed["steps"] == whole["steps"] == model.steps
+    assert resumed["steps"] == whole["steps"] == model.copying + model.steps
     one, two = (LocalLLM(folders.root / f"{model.name}-{n}") for n in ("whole", "stopped"))
     for (name, a), (_, b) in zip(one.model.state_dict().items(), two.model.state_dict().items(), strict=True):
         assert np.allclose(a.numpy(), b.numpy(), atol=1e-6), name
@@ -88,3 +88,16 @@ def test_a_folder_of_another_recipe_is_refused(tmp_path: Path) -> None:
         build.claim(tmp_path / "corpus", recipe.recipe_hash(BASE))
     with pytest.raises(ConfigError, match="another recipe"):
         build.claim(tmp_path / "corpus", recipe.recipe_hash(dataclasses.replace(BASE, steps=7)))
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "forest.npz").write_bytes(b"from somewhere")
+    with pytest.raises(ConfigError, match="unknown origin"):
+        build.claim(tmp_path / "old", recipe.recipe_hash(BASE))
+
+
+def test_hashes_follow_what_they_stand_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert recipe.recipe_hash(BASE) != recipe.recipe_hash(dataclasses.replace(BASE, copying=7))
+    before = forests.corpus_hash(BASE, 1)
+    assert before != forests.corpus_hash(JUDGE, 1)
+    monkeypatch.setattr(corpus, "BROKEN_RATE", 1.0)
+    forests.corpus_hash.cache_clear()
+    assert forests.corpus_hash(BASE, 1) != before
