@@ -10,10 +10,10 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from experiments.nano.figures import Figure, resampled, share
 from mascot_env import seeding
 from mascot_env.judge.model import ModelJudge
 from mascot_env.judge.protocol import Case
@@ -101,29 +101,33 @@ def _pairs(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
     from scipy.stats import spearmanr
 
-    return float(spearmanr(*_pairs(a, b)).statistic)
+    return float(spearmanr(a, b).statistic) if len(set(a)) > 1 and len(set(b)) > 1 else float("nan")
 
 
-def agreement(found: Mapping[str, np.ndarray], made: Sequence[Item]) -> dict[str, float]:
+def agreement(found: Mapping[str, np.ndarray], made: Sequence[Item]) -> dict[str, Figure]:
     """Spearman with the truth by criterion."""
-    return {name: spearman(values, np.array([i.truth[name] for i in made])) for name, values in found.items()}
+    return {name: resampled(spearman, *_pairs(values, np.array([i.truth[name] for i in made]))) for name, values in found.items()}
 
 
-def auc_of_defects(found: Mapping[str, np.ndarray], made: Sequence[Item]) -> dict[str, float]:
+def auc_of_defects(found: Mapping[str, np.ndarray], made: Sequence[Item]) -> dict[str, Figure]:
     """For each defect: how surely a healthy reply scores above a broken one, on the criterion that names it."""
-    from sklearn.metrics import roc_auc_score
-
     out = {}
     for fault, criterion in DEFECT_CRITERION.items():
         values = found[criterion]
         chosen = [i for i, item in enumerate(made) if item.fault in (None, fault) and not np.isnan(values[i])]
-        labels = [made[i].fault is None for i in chosen]
-        if 0 < sum(labels) < len(labels):
-            out[fault] = float(roc_auc_score(labels, values[chosen]))
+        labels = np.array([float(made[i].fault is None) for i in chosen])
+        if 0 < labels.sum() < len(labels):
+            out[fault] = resampled(_auc, labels, values[chosen])
     return out
 
 
-def identification(asked: ModelJudge, made: Sequence[Item]) -> float:
+def _auc(labels: np.ndarray, values: np.ndarray) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(labels, values)) if 0 < labels.sum() < len(labels) else float("nan")
+
+
+def identification(asked: ModelJudge, made: Sequence[Item]) -> Figure:
     """Share of healthy turns whose own card gets the highest consistency among the team's four, names masked."""
     healthy = [i for i in made if i.fault is None]
     cases, owners = [], []
@@ -137,7 +141,7 @@ def identification(asked: ModelJudge, made: Sequence[Item]) -> float:
         if isinstance(verdict, Score) and verdict.value > best.get(n, (0.0, ""))[0]:
             best[n] = (verdict.value, agent)
     right = [best.get(n, (0.0, ""))[1] == item.case.transcript[item.case.start].agent for n, item in enumerate(healthy)]
-    return float(np.mean(right))
+    return share(right)
 
 
 def _under(case: Case, agent: str) -> Case:
@@ -157,17 +161,17 @@ def renamed(case: Case, key: int) -> Case:
     return dataclasses.replace(case, domain=dataclasses.replace(case.domain, personas=tuple(personas[i] for i in rng.permutation(4))))
 
 
-def noise(llm: LLM, wordings: Sequence[int], made: Sequence[Item]) -> dict[str, float]:
+def noise(llm: LLM, wordings: Sequence[int], made: Sequence[Item]) -> dict[str, Figure]:
     """Standard deviation over FORMS equivalent forms of the prompt (wording, names, order of cards, nonce): root mean square, by criterion."""
     rows = defaultdict(list)
     for form in range(FORMS):
         shown = made if form == 0 else [dataclasses.replace(i, case=renamed(i.case, form)) for i in made]
         for name, values in scores(judge(llm, wordings, form, f"form{form}"), shown).items():
             rows[name].append(values)
-    return {name: float(np.sqrt(np.nanmean(np.nanvar(np.stack(v), axis=0, ddof=1)))) for name, v in rows.items()}
+    return {name: resampled(lambda v: float(np.sqrt(np.nanmean(v))), np.nanvar(np.stack(v), axis=0, ddof=1)) for name, v in rows.items()}
 
 
-def equal_pairs(found: Mapping[str, np.ndarray], made: Sequence[Item], seed: int, count: int = 4000) -> float:
+def equal_pairs(found: Mapping[str, np.ndarray], made: Sequence[Item], seed: int, count: int = 4000) -> Figure:
     """Share of pairs of turns of equal truth (mean over criteria) whose judged means differ by DELTA or more."""
     means = np.nanmean(np.stack(list(found.values())), axis=0)
     true = np.array([np.mean(list(i.truth.values())) for i in made])
@@ -175,17 +179,13 @@ def equal_pairs(found: Mapping[str, np.ndarray], made: Sequence[Item], seed: int
     a, b = rng.integers(len(made), size=(2, count * 20))
     same = (np.abs(true[a] - true[b]) < 1e-9) & (a != b)
     gaps = np.abs(means[a] - means[b])[same][:count]
-    return float(np.mean(gaps >= DELTA)) if len(gaps) else float("nan")
+    return share((gaps >= DELTA).tolist())
 
 
-def error_correlation(one: Mapping[str, np.ndarray], two: Mapping[str, np.ndarray], made: Sequence[Item], seed: int) -> dict[str, Any]:
-    """Correlation of two judges' errors by criterion, with a bootstrap interval over cases."""
+def error_correlation(one: Mapping[str, np.ndarray], two: Mapping[str, np.ndarray], made: Sequence[Item], seed: int) -> dict[str, Figure]:
+    """Correlation of two judges' errors (score minus truth) by criterion, with a bootstrap interval over cases."""
     out = {}
-    rng = np.random.default_rng(seed)
     for name in one:
         true = np.array([i.truth[name] for i in made])
-        a, b = _pairs(one[name] - true, two[name] - true)
-        draws = [float(np.corrcoef(a[k], b[k])[0, 1]) for k in (rng.integers(len(a), size=len(a)) for _ in range(400))]
-        low, high = np.quantile(draws, [0.025, 0.975])
-        out[name] = {"estimate": float(np.corrcoef(a, b)[0, 1]), "low": float(low), "high": float(high)}
+        out[name] = resampled(lambda a, b: float(np.corrcoef(a, b)[0, 1]), *_pairs(one[name] - true, two[name] - true), seed=seed)
     return out

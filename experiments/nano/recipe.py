@@ -40,7 +40,7 @@ class Model:
     kind: `base` (speakers, user, Director) or `judge`
     conversations: how many are sampled for its corpus
     steps, batch: updates on trees, and trees in each
-    copying: updates before them on short random sequences that repeat (`circuit`)
+    copying: updates before them on random sequences that repeat (`circuit`)
     peak_rate, warmup: of AdamW's cosine schedule
     frames: share of the training frames that it may see, from one end of a shuffled list (judges see disjoint halves)
     noise: standard deviation of the label noise (judges)
@@ -80,13 +80,13 @@ SIZES: Mapping[str, Size] = {
 MODELS: Mapping[str, Model] = {
     m.name: m
     for m in (
-        Model("base", "base", SIZES["2M"], conversations=7_500, steps=11_000),
+        Model("base", "base", SIZES["2M"], conversations=6_000, steps=8_000),
         Model(
             "judge-a",
             "judge",
             SIZES["2M"],
-            conversations=4_000,
-            steps=6_000,
+            conversations=3_000,
+            steps=3_500,
             frames=(0.0, 0.5),
             noise=0.3,
             seed=11,
@@ -96,8 +96,8 @@ MODELS: Mapping[str, Model] = {
             "judge-b",
             "judge",
             Size(160, 5, 5, 448),
-            conversations=4_000,
-            steps=6_000,
+            conversations=3_000,
+            steps=3_500,
             frames=(0.5, 1.0),
             noise=0.3,
             seed=12,

@@ -20,6 +20,7 @@ from typing import Any
 
 from experiments import console
 from experiments.nano import judge_report, speaker_report
+from experiments.nano.figures import Figure, plain
 from experiments.nano.recipe import MODELS
 from mascot_env.envs.render import as_text
 from mascot_env.errors import ConfigError
@@ -68,7 +69,7 @@ def load(config: Config, name: str) -> LocalLLM | None:
     return LocalLLM(folder, batch_size=64) if (folder / "model.safetensors").exists() else None
 
 
-def speaker(config: Config) -> tuple[dict[str, float], list[Any]]:
+def speaker(config: Config) -> tuple[dict[str, Figure], list[Any]]:
     llm = load(config, "base")
     if llm is None:
         raise ConfigError("there is no base model here", field="models", value=config.models, remedy="make it with `make nano`")
@@ -113,36 +114,38 @@ def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{prefix}{k}": v for k, v in values.items()}
 
 
-def shown(speaks: Mapping[str, float], judged: Mapping[str, Any]) -> dict[str, bool]:
+def shown(speaks: Mapping[str, Figure], judged: Mapping[str, Any]) -> dict[str, bool]:
     """Each line of the claim, and whether it holds."""
     out = {
-        f"speaker: {name} in [{low:.2f}, {high:.2f}]": low <= speaks[name] <= high for name, (low, high) in WANTED_SPEAKER.items() if speaks
+        f"speaker: {name} in [{low:.2f}, {high:.2f}]": low <= speaks[name].estimate <= high
+        for name, (low, high) in WANTED_SPEAKER.items()
+        if speaks
     }
     for name in ("judge-a", "judge-b"):
         if name in judged:
             j = judged[name]
-            out |= {f"{name}: Spearman with the truth of {c} >= {SPEARMAN}": v >= SPEARMAN for c, v in j["spearman"].items()}
-            out |= {f"{name}: AUC of {c} >= {AUC}": v >= AUC for c, v in j["auc"].items()}
-            out[f"{name}: tells who speaks in >= {IDENTIFIED:.0%}"] = j["identification"] >= IDENTIFIED
-            out |= {f"{name}: standard error of {c} over equivalent prompts <= {NOISE}": v <= NOISE for c, v in j["noise"].items()}
-            out[f"{name}: equal pairs that pass 0.5 <= {EQUAL:.0%}"] = j["equal pairs"] <= EQUAL
+            out |= {f"{name}: Spearman with the truth of {c} >= {SPEARMAN}": v.estimate >= SPEARMAN for c, v in j["spearman"].items()}
+            out |= {f"{name}: AUC of {c} >= {AUC}": v.estimate >= AUC for c, v in j["auc"].items()}
+            out[f"{name}: tells who speaks in >= {IDENTIFIED:.0%}"] = j["identification"].estimate >= IDENTIFIED
+            out |= {f"{name}: standard error of {c} over equivalent prompts <= {NOISE}": v.estimate <= NOISE for c, v in j["noise"].items()}
+            out[f"{name}: equal pairs that pass 0.5 <= {EQUAL:.0%}"] = j["equal pairs"].estimate <= EQUAL
     errors = judged.get("error correlation", {})
-    return out | {f"errors of the two judges on {c} correlate <= {ERRORS}": v["estimate"] <= ERRORS for c, v in errors.items()}
+    return out | {f"errors of the two judges on {c} correlate <= {ERRORS}": v.estimate <= ERRORS for c, v in errors.items()}
 
 
-def page(config: Config, speaks: Mapping[str, float], episodes: list[Any], judged: Mapping[str, Any], holds: Mapping[str, bool]) -> str:
+def page(config: Config, speaks: Mapping[str, Figure], episodes: list[Any], judged: Mapping[str, Any], holds: Mapping[str, bool]) -> str:
     lines = ["# The nano models, measured\n", "On held-out frames of the language world; nothing here is about people or large models.\n"]
     if speaks:
         lines += [
             f"## The speaker (temperature {config.temperature})\n",
-            console.table(["figure", "value"], [[k, f"{v:.3f}"] for k, v in speaks.items()]),
+            console.table(["figure", "value [95 %]", "cases"], [[k, str(v), str(v.cases)] for k, v in speaks.items()]),
             "",
         ]
     for name in ("judge-a", "judge-b"):
         if name in judged:
             lines += [f"## {name}\n", *_judge_tables(judged[name]), ""]
     if errors := judged.get("error correlation"):
-        rows = [[c, f"{v['estimate']:+.2f} [{v['low']:+.2f}, {v['high']:+.2f}]"] for c, v in errors.items()]
+        rows = [[c, str(v)] for c, v in errors.items()]
         lines += ["## Errors of the two judges\n", console.table(["criterion", "correlation [95 %]"], rows), ""]
     lines += ["## What it shows\n", *(f"- {'yes' if v else 'NO'}: {k}" for k, v in holds.items()), ""]
     if episodes:
@@ -154,13 +157,13 @@ def page(config: Config, speaks: Mapping[str, float], episodes: list[Any], judge
 
 
 def _judge_tables(j: Mapping[str, Any]) -> list[str]:
-    criteria = [[c, f"{v:.3f}", f"{j['noise'][c]:.3f}" if c in j["noise"] else "-"] for c, v in j["spearman"].items()]
+    criteria = [[c, str(v), str(j["noise"][c]) if c in j["noise"] else "-"] for c, v in j["spearman"].items()]
     return [
         console.table(["criterion", "Spearman with the truth", "standard error over 5 forms"], criteria),
         "",
-        console.table(["defect", "AUC"], [[k, f"{v:.3f}"] for k, v in j["auc"].items()]),
+        console.table(["defect", "AUC"], [[k, str(v)] for k, v in j["auc"].items()]),
         "",
-        f"Tells who speaks, names masked: {j['identification']:.3f}. Pairs of equal truth that pass 0.5: {j['equal pairs']:.3f}.",
+        f"Tells who speaks, names masked: {j['identification']}. Pairs of equal truth that pass 0.5: {j['equal pairs']}.",
     ]
 
 
@@ -173,7 +176,7 @@ def main(argv: list[str] | None = None) -> int:
     print(text)
     if config.out:
         Path(config.out).write_text(text, encoding="utf-8")
-    console.finish({"speaker": speaks, "judges": judged, "shown": holds}, config.json)
+    console.finish({"speaker": plain(speaks), "judges": plain(judged), "shown": holds}, config.json)
     return 0 if all(holds.values()) else 1
 
 

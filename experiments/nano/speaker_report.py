@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from experiments.nano.figures import Figure, share
 from mascot_env import prompts, seeding
 from mascot_env.llm import LLM, Request
 from mascot_env.types import DIRECTOR, USER, Directive, Domain, Persona, Transcript, Turn
@@ -70,28 +69,22 @@ def marks(place: Place, text: str) -> truth.Marks:
     return truth.marks(t, place.domain, len(t) - 1)
 
 
-def measure(llm: LLM, count: int, seed: int, temperature: float) -> dict[str, float]:
-    """The figures of the issue's first line, each with its number of cases."""
+def measure(llm: LLM, count: int, seed: int, temperature: float) -> dict[str, Figure]:
+    """The figures of the speaker, each with its interval and number of cases."""
     where = places(count, seed)
     texts = sampled(llm, where, temperature)
     read = [reading.parse(t, p.transcript.scenario, p.domain) for p, t in zip(where, texts, strict=True)]
     found = [marks(p, t) for p, t in zip(where, texts, strict=True)]
-    within = [m for m in found if m.in_persona]
     referring = [m for m, r in zip(found, read, strict=True) if any(x.slot in DETAILS for x in r.refs)]
-    pairs = card_pairs(llm, count // 2, seed + 1, temperature)
     return {
-        "replies": len(texts),
-        "recognised": float(np.mean([r.recognised for r in read])),
-        "recognised sentences": float(np.mean([s.kind != "unknown" for r in read for s in r.sentences])),
-        "in persona": float(np.mean([m.in_persona for m in found])),
-        "act honoured, of those in persona": float(np.mean([m.asked for m in within])) if within else float("nan"),
-        "details are the user's own, of those that refer to any": float(np.mean([m.foreign == 0 for m in referring]))
-        if referring
-        else float("nan"),
-        "refer to a detail": len(referring) / len(found),
-        "generic": float(np.mean([m.generic for m in found])),
-        "an unseen card moves the voice the right way": float(np.mean(pairs)),
-        "words in a reply": float(np.mean([len(t.split()) for t in texts])),
+        "recognised": share([r.recognised for r in read]),
+        "recognised sentences": share([s.kind != "unknown" for r in read for s in r.sentences]),
+        "in persona": share([m.in_persona for m in found]),
+        "act honoured, of those in persona": share([m.asked for m in found if m.in_persona]),
+        "details are the user's own, of those that refer to any": share([m.foreign == 0 for m in referring]),
+        "refer to a detail": share([any(x.slot in DETAILS for x in r.refs) for r in read]),
+        "generic": share([bool(m.generic) for m in found]),
+        "an unseen card moves the voice the right way": share(card_pairs(llm, count // 2, seed + 1, temperature)),
     }
 
 
@@ -133,13 +126,13 @@ def conversations(llm: LLM, count: int, seed: int, temperature: float) -> list[A
     from mascot_env.rollout import Task, rollout
 
     out = []
-    for domain_id, share in (("support", 0.7), ("meeting", 0.3)):
+    for domain_id, part in (("support", 0.7), ("meeting", 0.3)):
         domain = teams.base(domain_id)
         brief = {"budget": prompts.BRIEF_BUDGET, "brief": True, "temperature": temperature}
         team = Team.of(
             domain, director=WorldDirector(0.8), speakers=LLMSpeaker(llm, MAX_TOKENS, **brief), user=LLMUser(llm, MAX_TOKENS, **brief)
         )
-        chosen = frames.scenarios(domain_id, "test", round(count * share), seed)
+        chosen = frames.scenarios(domain_id, "test", round(count * part), seed)
         tasks = [Task(seed + i, s) for i, s in enumerate(chosen)]
         out += sorted(rollout(team, tasks, lambda d=domain: DialogueEnv(domain=d, user=None, judge=None)), key=lambda e: e.seed)
     return out

@@ -21,6 +21,7 @@ from experiments.nano import circuit, trees
 from experiments.nano.recipe import Model, Size
 from experiments.nano.trees import Forest, Tree
 
+COPY_ALWAYS, COPY_EVERY = 1500, 2  # a row of copying joins every batch up to this step, later every other one
 SAVE_EVERY = 250  # steps between checkpoints
 SOFT_WEIGHT = 1.0  # of a digit's loss beside a word token's
 
@@ -105,9 +106,13 @@ class _Lessons(torch.utils.data.Dataset):  # type: ignore[type-arg]
         return self.recipe.copying + len(self.batches)
 
     def __getitem__(self, index: int) -> list[Tree]:
-        if index < self.recipe.copying:
-            return circuit.sequences(self.vocabulary, self.recipe.seed, index)
-        return [self.forest[int(i)] for i in self.batches[index - self.recipe.copying]]
+        r = self.recipe
+        if index < r.copying:
+            return [circuit.row(self.vocabulary, r.seed, index * r.batch + n) for n in range(r.batch)]
+        chosen = [self.forest[int(i)] for i in self.batches[index - r.copying]]
+        if index < COPY_ALWAYS or index % COPY_EVERY == 0:
+            chosen.append(circuit.row(self.vocabulary, r.seed, index * r.batch, max(map(len, chosen))))
+        return chosen
 
 
 class _Report(TrainerCallback):

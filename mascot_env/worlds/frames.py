@@ -26,7 +26,7 @@ DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sun
 NUMBERS = ("two", "three", "four", "five", "six", "seven", "eight", "nine")
 FLIPPED = {"your": "my", "you": "me", "yourself": "myself", "yours": "mine"}
 _YOURS = re.compile(r"\b(?:yourself|yours|your|you)\b")
-DISGUISED = 0.35  # share of content words that a disguise exchanges
+DISGUISED = 0.5  # share of content words that a disguise exchanges
 _WORDS = re.compile(r"\{\w+\}|\b[a-z]{4,}\b")
 
 
