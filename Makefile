@@ -9,7 +9,7 @@ export PYTHONUNBUFFERED := 1
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-rllib lint bench bench-director nano nano-budget nano-world pages golden lock clean
+.PHONY: help setup demo test test-all test-rllib lint bench bench-director nano nano-budget nano-world nano-report nano-sizes nano-verify nano-throughput pages golden lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -66,6 +66,18 @@ nano-budget: setup  ## what the nano models will cost on this machine (1 minute)
 
 nano: setup  ## make the nano models from nothing: corpora, training, packing; resumable (`make nano-budget` says how long)
 	@$(PY) -m experiments.nano.build --pack
+
+nano-report: setup  ## measure the nano models on held-out frames and write docs/results/nano.md (15 minutes)
+	@$(PY) -m experiments.nano.report --out docs/results/nano.md
+
+nano-sizes: setup  ## the base recipe at 0.5M, 2M and 5M, for the size study (hours, resumable; not shipped)
+	@$(PY) -m experiments.nano.sizes
+
+nano-verify: setup  ## rebuild the nano models and hold their figures against the cards (hours, resumable)
+	@$(PY) -m experiments.nano.verify
+
+nano-throughput: setup  ## the local model against transformers' generate on one rollout's requests (3 minutes)
+	@$(PY) -m experiments.nano.throughput
 
 nano-world: setup  ## count the language world and test its recogniser (3 minutes)
 	@$(PY) -m experiments.nano.world_report --out docs/results/world.md

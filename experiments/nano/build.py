@@ -72,9 +72,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def one(model: Model, folders: Folders, words: Any, config: Config) -> dict[str, Any]:
     """Corpus and training of one model; what this recipe has made already is kept."""
-    made_by = f"{recipe.recipe_hash(model)}-{forests.corpus_hash(model)}"
     for place in (folders.corpus(model.name), folders.model(model.name)):
-        claim(place, made_by)
+        claim(place, made_by(model))
     with (
         console.stage(f"{model.name}: corpus of {model.conversations:,} conversations"),
         console.Bar("conversations", model.conversations) as bar,
@@ -93,8 +92,13 @@ def one(model: Model, folders: Folders, words: Any, config: Config) -> dict[str,
         with console.stage(f"{model.name}: training, {model.steps:,} steps"), console.Bar("steps", model.steps) as bar:
             start = folders.model(model.start) if model.start else None
             train.train(model, forest, words, folder, start, lambda step, loss: bar.update(step, f"loss {loss:.3f}"))
-        console.write_whole(folder / RECIPE, json.dumps({"hash": made_by, "seconds": time.monotonic() - started}))
+        console.write_whole(folder / RECIPE, json.dumps({"hash": made_by(model), "seconds": time.monotonic() - started}))
     return {**sizes, **json.loads((folder / "training.json").read_text(encoding="utf-8"))}
+
+
+def made_by(model: Model) -> str:
+    """Recipe and corpus of a model, as run folders note them."""
+    return f"{recipe.recipe_hash(model)}-{forests.corpus_hash(model)}"
 
 
 def claim(folder: Path, made_by: str) -> None:

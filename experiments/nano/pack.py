@@ -21,7 +21,7 @@ counsellor, and not a judge of anybody's words.
 |---|---|
 | what it does | {does} |
 | data | {trees:,} training trees from {conversations:,} sampled conversations of the world's grammar; held-out frames, phrasings and personas never seen |
-| recipe | `experiments/nano/recipe.py`, hash `{hash}`; {steps:,} steps of {batch} trees, {hours:.1f} hours on one CPU core |
+| recipe | `experiments/nano/recipe.py`, hash `{recipe}`; corpus hash `{corpus}`; {steps:,} steps of {batch} trees, {hours:.1f} hours on one CPU core |
 | size | width {width}, {layers} layers, {heads} heads, vocabulary {vocabulary:,}; fp16, {megabytes:.1f} MB |
 | loss | {train_loss:.3f} on the last training trees, {valid_loss:.3f} on held-out frames |
 | figures | see `docs/results/nano.md`, written by `python -m experiments.nano.report` |
@@ -38,7 +38,7 @@ def pack(model: Model, folders: Folders, target: Path) -> dict[str, Any]:
     import torch
     from transformers import AutoTokenizer, LlamaForCausalLM
 
-    from experiments.nano import forests, train
+    from experiments.nano import forests, prefix, train
 
     source = folders.model(model.name)
     words = AutoTokenizer.from_pretrained(str(source), local_files_only=True)
@@ -55,7 +55,8 @@ def pack(model: Model, folders: Folders, target: Path) -> dict[str, Any]:
     facts = {
         "name": model.name,
         "kind": model.kind,
-        "hash": made["hash"],
+        "recipe": recipe.recipe_hash(model),
+        "corpus": forests.corpus_hash(model),
         "parameters": figures["parameters"] / 1e6,
         "steps": model.steps,
         "batch": model.batch,
@@ -69,7 +70,8 @@ def pack(model: Model, folders: Folders, target: Path) -> dict[str, Any]:
         "megabytes": megabytes,
         "train_loss": sum(x for _, x in figures["losses"][-10:]) / len(figures["losses"][-10:]),
         "valid_loss": valid,
-        "first_losses": figures["losses"][:8],
+        "prefix": prefix.losses(model, target),
+        "figures": {},  # `report --card` writes them
     }
     (target / "README.md").write_text(CARD.format(**facts, does=DOES[model.kind]), encoding="utf-8")
     (target / "card.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")

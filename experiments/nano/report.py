@@ -13,6 +13,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,7 @@ class Config:
     seed: of all samples
     out: a Markdown page; empty for none
     only: speaker or judges; empty for both
+    cards: write the figures into the models' cards too
     json: end with one JSON object
     """
 
@@ -60,6 +62,7 @@ class Config:
     seed: int = 0
     out: str = ""
     only: str = ""
+    cards: bool = False
     json: bool = False
 
 
@@ -167,6 +170,15 @@ def _judge_tables(j: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def into_cards(config: Config, measured: Mapping[str, Any]) -> None:
+    """Writes each model's figures into its card, for `experiments.nano.verify`."""
+    for name, figures in measured.items():
+        file = (Path(config.models) / name if config.models else nano.folder(name)) / "card.json"
+        if figures and file.exists():
+            card = json.loads(file.read_text(encoding="utf-8"))
+            console.write_whole(file, json.dumps({**card, "figures": plain(figures)}, indent=1))
+
+
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
     speaks, episodes = speaker(config) if config.only != "judges" else ({}, [])
@@ -176,6 +188,8 @@ def main(argv: list[str] | None = None) -> int:
     print(text)
     if config.out:
         Path(config.out).write_text(text, encoding="utf-8")
+    if config.cards:
+        into_cards(config, {"base": speaks, **{k: v for k, v in judged.items() if k in MODELS}})
     console.finish({"speaker": plain(speaks), "judges": plain(judged), "shown": holds}, config.json)
     return 0 if all(holds.values()) else 1
 

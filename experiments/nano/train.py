@@ -132,6 +132,7 @@ def train(
     start: Path | None = None,
     report: Any = None,
     stop_after: int | None = None,
+    log_every: int = 25,
 ) -> dict[str, Any]:
     """Trains, checkpoints into `folder/checkpoints`, and saves the model with the tokenizer in `folder`. Returns its figures.
 
@@ -145,7 +146,9 @@ def train(
 
     data = _Lessons(recipe, forest, len(tokenizer))
     callbacks = [_Report(report), *_stopper(stop_after)]
-    trainer = _TreeTrainer(model=model, args=_arguments(recipe, folder), train_dataset=data, data_collator=collate, callbacks=callbacks)
+    trainer = _TreeTrainer(
+        model=model, args=_arguments(recipe, folder, log_every), train_dataset=data, data_collator=collate, callbacks=callbacks
+    )
     trainer.prefix_weight = recipe.prefix_weight
     trainer.remove_callback(PrinterCallback)
     done = trainer.train(resume_from_checkpoint=_last(folder / "checkpoints"))
@@ -163,7 +166,7 @@ def train(
     return figures
 
 
-def _arguments(recipe: Model, folder: Path) -> TrainingArguments:
+def _arguments(recipe: Model, folder: Path, log_every: int = 25) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(folder / "checkpoints"),
         max_steps=recipe.copying + recipe.steps,
@@ -176,7 +179,7 @@ def _arguments(recipe: Model, folder: Path) -> TrainingArguments:
         weight_decay=0.05,
         adam_beta2=0.98,
         max_grad_norm=1.0,
-        logging_steps=25,
+        logging_steps=log_every,
         save_steps=SAVE_EVERY,
         save_total_limit=1,
         seed=recipe.seed,

@@ -1,0 +1,42 @@
+"""A short prefix of a model's training, repeated: its first updates, and what the finished weights make of the first trees.
+
+A run's first updates are on random sequences (`circuit`); a few updates on the first conversations follow here, in the corpus's own
+order, so that sampling, rendering, tokenising, the tree's loss and the optimiser are all in it. Kept in the card when a model is
+packed, repeated by tests.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from experiments.nano import corpus, forests, tokenizer, train, trees
+from experiments.nano.recipe import SPECIAL, Model
+from mascot_env.llm.chat import ChatFormat
+
+COPYING, UPDATES, CONVERSATIONS, TOLERANCE = 6, 6, 6, 1e-3
+
+
+def losses(model: Model, folder: Path) -> dict[str, Any]:
+    """`updates`: the losses of the first updates from the recipe's start; `shipped`: the loss of the weights in `folder` on the trees."""
+    import torch
+    from transformers import LlamaForCausalLM
+
+    words = tokenizer.load(folder)
+    chat, end = ChatFormat(words, {}), words.convert_tokens_to_ids(SPECIAL[-1])
+    made = [forests.plant(chat, end, s) for i in range(CONVERSATIONS) for s in corpus.sites(model, corpus.draw(model, i))]
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "forest.npz"
+        trees.save(path, [t for t in made if t is not None])
+        forest = trees.Forest(path)
+        short = replace(model, copying=COPYING, steps=UPDATES)
+        found = train.train(short, forest, words, Path(place) / "run", stop_after=COPYING + UPDATES, log_every=1)
+        weights = LlamaForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
+        return {"updates": [loss for _, loss in found["losses"]], "shipped": train.evaluate(weights, forest, words)}
+
+
+def agree(one: Sequence[float], two: Sequence[float]) -> bool:
+    return len(one) == len(two) > 0 and all(abs(a - b) <= TOLERANCE * max(1.0, abs(b)) for a, b in zip(one, two, strict=True))

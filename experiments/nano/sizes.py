@@ -1,0 +1,95 @@
+"""The size study: the base recipe at three sizes, on one corpus, measured alike. `make nano-sizes`; nothing of it is shipped.
+
+    python -m experiments.nano.sizes                        # all three; hours, resumable
+    python -m experiments.nano.sizes --steps 1000           # a shorter look
+    python -m experiments.nano.sizes --only 0.5M --json
+
+Tokenizer and corpus are those of the base model in the run folder, made if they are not there. The same number of updates on the same
+trees in the same order: sizes differ in what they cost, which stands beside what they reach.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from experiments import console
+from experiments.nano import build, forests, recipe, speaker_report
+from experiments.nano.figures import plain
+from experiments.nano.recipe import MODELS, SIZES, Folders
+from mascot_env.errors import UnknownIdError
+from mascot_env.llm import nano
+
+SHOWN = ("recognised", "in persona", "act honoured, of those in persona", "details are the user's own, of those that refer to any")
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is trained and measured.
+
+    only: one size; empty for all
+    steps: updates on trees; 0 takes the base recipe's
+    replies: sampled replies of each size
+    out: the run folder, shared with `experiments.nano.build`
+    seed: of the sampled replies
+    json: end with one JSON object
+    """
+
+    only: str = ""
+    steps: int = 0
+    replies: int = 300
+    out: str = "runs/nano"
+    seed: int = 0
+    json: bool = False
+
+
+def one(name: str, config: Config) -> dict[str, Any]:
+    """Trains and measures a size."""
+    from experiments.nano import train
+    from mascot_env.llm.local import LocalLLM
+
+    base, folders = MODELS["base"], Folders(Path(config.out))
+    words = forests.make_tokenizer(list(MODELS.values()), folders)
+    build.claim(folders.corpus("base"), build.made_by(base))
+    with console.stage("corpus"), console.Bar("conversations", base.conversations) as bar:
+        forest = forests.make_forest(base, folders, report=lambda done, lost: bar.update(done, f"{lost} too long"))
+    model = replace(base, name=f"size-{name}", size=SIZES[name], steps=config.steps or base.steps)
+    folder = folders.model(model.name)
+    build.claim(folder, recipe.recipe_hash(model))
+    if not (folder / "training.json").exists():
+        with console.stage(f"{name}: {model.steps:,} steps"), console.Bar("steps", model.copying + model.steps) as bar:
+            train.train(model, forest, words, folder, report=lambda step, loss: bar.update(step, f"loss {loss:.3f}"))
+    trained = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    llm = LocalLLM(folder, batch_size=64)
+    held = forests.held_out_forest(base, folders, 100, "valid")
+    return {
+        "parameters": trained["parameters"],
+        "hours": trained["seconds"] / 3600,
+        "held-out loss": train.evaluate(llm.model, held, words),
+        "speaker": speaker_report.measure(llm, config.replies, config.seed, nano.TEMPERATURE),
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    config = console.parse(Config, __doc__ or "", argv)
+    if config.only and config.only not in SIZES:
+        raise UnknownIdError("no such size", field="only", value=config.only, remedy=f"use one of {', '.join(SIZES)}")
+    found = {name: one(name, config) for name in SIZES if config.only in ("", name)}
+    rows = [
+        [name, f"{f['parameters'] / 1e6:.2f}M", f"{f['hours']:.2f}", f"{f['held-out loss']:.3f}", *(str(f["speaker"][s]) for s in SHOWN)]
+        for name, f in found.items()
+    ]
+    print(console.table(["size", "parameters", "hours", "held-out loss", *SHOWN], rows))
+    console.finish({name: plain(f) for name, f in found.items()}, config.json)
+    return 0
+
+
+if __name__ == "__main__":
+    console.run(main)
