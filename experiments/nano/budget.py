@@ -27,8 +27,8 @@ from experiments.nano.recipe import MODELS, SIZES, SPECIAL, VOCABULARY, Model, S
 from experiments.nano.trees import Leaf
 from mascot_env.llm.chat import ChatFormat
 
-PROMPT, ANSWER = {"base": 200, "judge": 340}, {"base": 30, "judge": 2}  # tokens, as the corpora have them on average
-BRANCHES, CONDITION = {"base": 5, "judge": 5}, {"base": 10, "judge": 40}  # answers of a tree; what each adds to the shared prompt
+PROMPT, ANSWER = {"base": 220, "judge": 380}, {"base": 40, "judge": 2}  # tokens, as the corpora have them on average
+BRANCHES, CONDITION = {"base": 5, "judge": 5}, {"base": 10, "judge": 60}  # answers of a tree; what each adds to the shared prompt
 SAMPLED = 12  # conversations, to measure how fast a process samples, renders and tokenises them
 ROLLOUT = 64
 
@@ -72,7 +72,7 @@ def some_tree(kind: str, rng: np.random.Generator) -> trees.Tree:
     return trees.tree([Leaf([*stem, i, *some(CONDITION[kind])], some(ANSWER[kind])) for i in range(BRANCHES[kind])])
 
 
-def rates(size: Size, kind: str, repeats: int) -> dict[str, float]:
+def rates(size: Size, kind: str, batch: int, repeats: int) -> dict[str, float]:
     """Tokens per second in training (of trees), in prefill and in decoding of ROLLOUT rows; seconds per training step."""
     import torch
 
@@ -81,7 +81,7 @@ def rates(size: Size, kind: str, repeats: int) -> dict[str, float]:
     torch.set_num_threads(1)
     model = train.make(size, _Words(), 0)
     rng = np.random.default_rng(0)
-    made = {**trees.batch([some_tree(kind, rng) for _ in range(16)]), "digit_ids": torch.arange(5)}
+    made = {**trees.batch([some_tree(kind, rng) for _ in range(batch)]), "digit_ids": torch.arange(5)}
     optimiser = torch.optim.AdamW(model.parameters())
 
     def step() -> None:
@@ -118,7 +118,7 @@ def sampling_rate(model: Model) -> float:
 
 def cost(model: Model, found: dict[str, float], sampled: float) -> float:
     """Hours that a model's corpus and training take on one core."""
-    return (model.conversations / sampled + model.steps * model.batch / 16 * found["step_seconds"]) / 3600
+    return (model.conversations / sampled + (model.copying + model.steps) * found["step_seconds"]) / 3600
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -126,8 +126,9 @@ def main(argv: list[str] | None = None) -> int:
     rows, figures = [], {}
     sampled = {kind: sampling_rate(next(m for m in MODELS.values() if m.kind == kind)) for kind in PROMPT}
     for name, size, kind in [*((m.name, m.size, m.kind) for m in MODELS.values()), *((s, SIZES[s], "base") for s in SIZES)]:
-        found = rates(size, kind, config.repeats)
-        hours = cost(MODELS.get(name, MODELS["base"]), found, sampled[kind])
+        recipe = MODELS.get(name, MODELS["base"])
+        found = rates(size, kind, recipe.batch, config.repeats)
+        hours = cost(recipe, found, sampled[kind])
         figures[name] = {**found, "hours": hours}
         speeds = (f"{found[f'{k}_tokens_per_second']:,.0f}" for k in ("train", "prefill", "decode"))
         rows.append([name, f"{found['parameters'] / 1e6:.2f}M", *speeds, f"{hours:.2f}"])

@@ -26,7 +26,7 @@ from mascot_env.worlds.play import Played
 
 MEETINGS = 0.3  # share of conversations
 COMPOSED = 0.55  # share of conversations with composed personas
-DISGUISED = 0.5  # share of conversations whose frames are disguised (`frames.scenario`)
+DISGUISED = 0.85  # share of conversations whose frames are disguised (`frames.scenario`)
 SPEAKER_SITES, DIRECTIVES = 4, 7  # of a conversation; of a site
 USER_SITES, USER_REPLIES = 1, 3
 DIRECTOR_SITES, DECISIONS, DIRECTOR_SKILL = 1, 2, 0.6

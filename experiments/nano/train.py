@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from experiments.nano import circuit, trees
+from experiments.nano import circuit, muon, trees
 from experiments.nano.recipe import Model, Size
 from experiments.nano.trees import Forest, Tree
 
@@ -147,7 +147,12 @@ def train(
     data = _Lessons(recipe, forest, len(tokenizer))
     callbacks = [_Report(report), *_stopper(stop_after)]
     trainer = _TreeTrainer(
-        model=model, args=_arguments(recipe, folder, log_every), train_dataset=data, data_collator=collate, callbacks=callbacks
+        model=model,
+        args=_arguments(recipe, folder, log_every),
+        train_dataset=data,
+        data_collator=collate,
+        callbacks=callbacks,
+        optimizers=(muon.optimiser(model, recipe.matrix_rate, recipe.peak_rate) if recipe.matrix_rate else None, None),
     )
     trainer.prefix_weight = recipe.prefix_weight
     trainer.remove_callback(PrinterCallback)

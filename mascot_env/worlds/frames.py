@@ -26,7 +26,7 @@ DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sun
 NUMBERS = ("two", "three", "four", "five", "six", "seven", "eight", "nine")
 FLIPPED = {"your": "my", "you": "me", "yourself": "myself", "yours": "mine"}
 _YOURS = re.compile(r"\b(?:yourself|yours|your|you)\b")
-DISGUISED = 0.5  # share of content words that a disguise exchanges
+DISGUISED = (0.3, 1.0)  # share of content words that a disguise exchanges, drawn once a frame
 _WORDS = re.compile(r"\{\w+\}|\b[a-z]{4,}\b")
 
 
@@ -200,7 +200,8 @@ def _disguised(frame: Any, rng: np.random.Generator) -> Any:
     """The frame with some of its content words exchanged, the same way everywhere in it."""
     stop, lexicon = text.stop_words(), _lexicon()
     present = sorted({w for part in _strings(frame) for w in _WORDS.findall(part) if not w.startswith("{") and w not in stop})
-    swap = {w: lexicon[int(rng.integers(len(lexicon)))] for w in present if rng.random() < DISGUISED}
+    share = rng.uniform(*DISGUISED)
+    swap = {w: lexicon[int(rng.integers(len(lexicon)))] for w in present if rng.random() < share}
 
     def changed(part: str) -> str:
         return _WORDS.sub(lambda m: swap.get(m.group(0), m.group(0)), part)
