@@ -11,6 +11,7 @@ from experiments.nano.recipe import Folders, Model
 from mascot_env.errors import ConfigError
 
 LIMIT_MB = 12  # of one model
+HELD_OUT = 200  # conversations on held-out frames, for the loss
 CARD = """# nano/{name}
 
 A {parameters:.2f}M-parameter {kind} of the **language world** (`mascot_env.worlds`): a transformer of Llama's shape, made from nothing by
@@ -33,7 +34,7 @@ DOES = {
 }
 
 
-def pack(model: Model, folders: Folders, target: Path) -> dict[str, Any]:
+def pack(model: Model, folders: Folders, target: Path, held_out: int = HELD_OUT) -> dict[str, Any]:
     """Writes the model into `target`. Raises `ConfigError` where it is larger than the package allows."""
     import torch
     from transformers import AutoTokenizer, LlamaForCausalLM
@@ -43,7 +44,7 @@ def pack(model: Model, folders: Folders, target: Path) -> dict[str, Any]:
     source = folders.model(model.name)
     words = AutoTokenizer.from_pretrained(str(source), local_files_only=True)
     weights = LlamaForCausalLM.from_pretrained(str(source), dtype=torch.float32)
-    held = forests.held_out_forest(model, folders, 200, "valid")
+    held = forests.held_out_forest(model, folders, held_out, "valid")
     valid = train.evaluate(weights, held, words)
     weights.half().save_pretrained(str(target))
     words.save_pretrained(str(target))

@@ -81,13 +81,13 @@ SIZES: Mapping[str, Size] = {
 MODELS: Mapping[str, Model] = {
     m.name: m
     for m in (
-        Model("base", "base", SIZES["2M"], conversations=6_000, steps=8_000),
+        Model("base", "base", SIZES["2M"], conversations=8_000, steps=5_000),
         Model(
             "judge-a",
             "judge",
             SIZES["2M"],
-            conversations=3_000,
-            steps=3_500,
+            conversations=1_500,
+            steps=1_500,
             frames=(0.0, 0.5),
             noise=0.3,
             seed=11,
@@ -97,8 +97,8 @@ MODELS: Mapping[str, Model] = {
             "judge-b",
             "judge",
             Size(160, 5, 5, 448),
-            conversations=3_000,
-            steps=3_500,
+            conversations=1_500,
+            steps=1_500,
             frames=(0.5, 1.0),
             noise=0.3,
             seed=12,

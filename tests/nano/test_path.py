@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from experiments.nano import build, corpus, forests, recipe, tokenizer, train, trees  # noqa: E402
+from experiments.nano import build, corpus, figures, forests, pack, prefix, recipe, tokenizer, train, trees, verify  # noqa: E402
+from experiments.nano.figures import Figure  # noqa: E402
 from experiments.nano.recipe import MODELS, Folders, Size  # noqa: E402
 from mascot_env.errors import ConfigError  # noqa: E402
 from mascot_env.llm.chat import ChatFormat  # noqa: E402
@@ -19,7 +21,8 @@ from mascot_env.llm.requests import Message, Request  # noqa: E402
 from mascot_env.worlds import content  # noqa: E402
 
 BASE, JUDGE = (
-    dataclasses.replace(MODELS[n], size=Size(32, 2, 4, 64), conversations=6, steps=6, copying=3, batch=2, warmup=2) for n in ("base", "judge-a")
+    dataclasses.replace(MODELS[n], size=Size(32, 2, 4, 64), conversations=6, steps=6, copying=3, batch=2, warmup=2)
+    for n in ("base", "judge-a")
 )
 
 
@@ -101,3 +104,42 @@ def test_hashes_follow_what_they_stand_for(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(corpus, "BROKEN_RATE", 1.0)
     forests.corpus_hash.cache_clear()
     assert forests.corpus_hash(BASE, 1) != before
+
+
+def test_a_packed_model_is_verified_and_a_changed_one_is_not(folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+    from transformers import LlamaForCausalLM
+
+    monkeypatch.setattr(forests, "MAX_TOKENS", 8000)
+    monkeypatch.setattr(prefix, "CONVERSATIONS", 1)
+    words = tokenizer.load(folders.tokenizer)
+    build.claim(folders.model(BASE.name), build.made_by(BASE))
+    forest = forests.make_forest(dataclasses.replace(BASE, conversations=2), folders, workers=1)
+    train.train(BASE, forest, words, folders.model(BASE.name), log_every=1)
+    (folders.model(BASE.name) / build.RECIPE).write_text(json.dumps({"hash": build.made_by(BASE), "seconds": 1.0}))
+    packed = tmp_path / "packed"
+    pack.pack(BASE, folders, packed / BASE.name, held_out=1)
+    card = verify.card(BASE, packed)
+    assert card is not None and all(verify.quickly(BASE, card, packed).values())
+    assert "knows nothing of real people" in (packed / BASE.name / "README.md").read_text(encoding="utf-8")
+    assert LocalLLM(packed / BASE.name).generate([Request((Message("user", "Hello"),), max_tokens=3)])[0].token_ids
+    weights = LlamaForCausalLM.from_pretrained(str(packed / BASE.name))
+    with torch.no_grad():
+        weights.model.norm.weight.mul_(3.0)
+    weights.save_pretrained(str(packed / BASE.name))
+    again = verify.quickly(dataclasses.replace(BASE, peak_rate=1e-3), card, packed)
+    assert again == {
+        "the recipe has the card's hash": False,
+        "the corpus has the card's hash": True,
+        "the first updates have the card's losses": False,
+        "the weights have the card's loss on the first trees": False,
+    }
+
+
+def test_figures_that_do_not_meet_are_told() -> None:
+    one = {"speaker": {"recognised": Figure(0.9, 0.85, 0.95, 100), "other": figures.NONE}}
+    two = {"speaker": {"recognised": Figure(0.8, 0.75, 0.84, 100)}}
+    assert verify.against(figures.plain(one), figures.plain(one)) == {"speaker: recognised": True}
+    assert verify.against(figures.plain(one), two) == {"speaker: recognised": False}
+    assert verify.against(one, {}) == {"speaker: recognised": False}
+    assert figures.share([True] * 9 + [False]).low < 0.9 < figures.share([True] * 9 + [False]).high
