@@ -78,24 +78,32 @@ def fold(text: str) -> str:
 
 
 def shorten(turns: Sequence[Turn], budget: int | None) -> tuple[tuple[Turn, ...], int]:
-    """The newest whole turns that hold at most `budget` characters together, and how many older ones were cut.
+    """The newest whole turns that hold at most `budget` characters together, and how many others were cut.
 
-    The last turn always stays. None: no limit.
+    The last turn always stays, and so does what the user said last. None: no limit.
     """
     if budget is None:
         return tuple(turns), 0
-    kept, used = 0, 0
-    for turn in reversed(turns):
-        used += len(turn.text)
-        if kept and used > budget:
-            break
-        kept += 1
-    return tuple(turns[len(turns) - kept :]), len(turns) - kept
+    always = {len(turns) - 1, next((i for i in range(len(turns) - 1, -1, -1) if turns[i].agent == USER), len(turns) - 1)}
+    kept, used = set(always), sum(len(turns[i].text) for i in always if i >= 0)
+    for i in range(len(turns) - 1, -1, -1):
+        if i not in always:
+            used += len(turns[i].text)
+            if used > budget:
+                break
+            kept.add(i)
+    chosen = tuple(turns[i] for i in range(len(turns)) if i in kept)
+    return chosen, len(turns) - len(chosen)
 
 
 def conversation(view: View, budget: int | None = BUDGET) -> tuple[tuple[Turn, ...], int]:
-    """What an agent's prompt shows of the conversation: the opening, then the newest turns; and how many between were cut."""
-    spoken = tuple(t for t in view.turns if t.agent != DIRECTOR)
+    """What an agent's prompt shows of the conversation: the opening, what the user said last, the newest turns; and how many were cut."""
+    return remembered(view.turns, budget)
+
+
+def remembered(turns: Sequence[Turn], budget: int | None) -> tuple[tuple[Turn, ...], int]:
+    """The turns of a conversation that a prompt of this budget shows, decisions of the Director left out; and how many were cut."""
+    spoken = tuple(t for t in turns if t.agent != DIRECTOR)
     kept, cut = shorten(spoken[1:], budget)
     return (*spoken[:1], *kept), cut
 
@@ -273,8 +281,9 @@ def judged_turns(case: Judged, budget: int | None = JUDGE_BUDGET) -> tuple[list[
     judged = [i for i in spoken if i >= case.start and case.transcript[i].agent != USER]
     before = [i for i in spoken[1:] if i < case.start]
     room = None if budget is None else max(budget - sum(len(case.transcript[i].text) for i in judged), 0)
-    _, cut = shorten([case.transcript[i] for i in before], room)
-    return [*spoken[:1], *before[cut:], *(i for i in spoken[1:] if i >= case.start)], judged, cut
+    kept, cut = shorten([case.transcript[i] for i in before], room)
+    known = set(map(id, kept))
+    return [*spoken[:1], *(i for i in before if id(case.transcript[i]) in known), *(i for i in spoken[1:] if i >= case.start)], judged, cut
 
 
 def _material(case: Judged, untrusted: Fence, budget: int | None, brief: bool = False) -> list[str]:

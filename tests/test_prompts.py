@@ -179,3 +179,11 @@ def test_turns_after_the_judged_ones_are_not_shown():
     transcript = conversation(replies=("first", "second", "third"))
     case = Case(transcript, SUPPORT.speaker_rubric, SUPPORT, 4, 5)
     assert "third" not in text(prompts.judge_messages(case, case.rubric.criteria[0], seal(case)))
+
+
+def test_what_the_user_said_last_is_never_cut():
+    turns = [Turn(USER, "first " * 10), Turn("anchor_0", "a" * 50), Turn(USER, "please " * 9), Turn("anchor_0", "b" * 50), Turn("beacon_0", "c" * 50)]
+    kept, cut = prompts.remembered(turns, 130)
+    assert [t.text[0] for t in kept] == ["f", "p", "c"] and cut == 2
+    assert [t.text[0] for t in prompts.remembered(turns, 170)[0]] == ["f", "p", "b", "c"]
+    assert prompts.remembered(turns, None) == (tuple(turns), 0) and prompts.remembered(turns[:1], 0) == (tuple(turns[:1]), 0)

@@ -20,7 +20,7 @@ SPECIAL = ("<|pad|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-MAX_TOKENS = 896  # of a tree; longer ones are dropped and counted
+MAX_TOKENS = 1152  # of a tree; longer ones are dropped and counted
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ SIZES: Mapping[str, Size] = {
 MODELS: Mapping[str, Model] = {
     m.name: m
     for m in (
-        Model("base", "base", SIZES["2M"], conversations=8_000, steps=5_000),
+        Model("base", "base", SIZES["2M"], conversations=4_000, steps=4_200),
         Model(
             "judge-a",
             "judge",

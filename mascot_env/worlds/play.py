@@ -29,8 +29,10 @@ def conversation(
     max_rounds: int = 4,
     block_turns: int = 3,
     novel: bool = False,
+    memory: int | None = None,
 ) -> Played:
-    """Plays a scenario to its end. `broken`: how often a reply is broken; `skill`: how often a decision of the Director looks."""
+    """Plays a scenario to its end. `broken`: how often a reply is broken; `skill`: how often a decision of the Director looks; `memory`:
+    how far speakers look back (`speech.moment`)."""
     rng = seeding.generator("world-conversation", scenario.id, *key)
     transcript = Transcript(scenario, domain.agents).append(Turn(USER, scenario.opening))
     replies: dict[int, Reply] = {}
@@ -41,7 +43,7 @@ def conversation(
             if directive.speaker is None:
                 break
             persona = next(p for p in domain.personas if p.agent == directive.speaker)
-            said = speech.reply(speech.moment(transcript, domain, persona, directive, rng, novel), broken)
+            said = speech.reply(speech.moment(transcript, domain, persona, directive, rng, novel, memory), broken)
             replies[len(transcript)] = said
             transcript = transcript.append(Turn(persona.agent, said.text, directive, round=block))
             if sum(t.agent not in (DIRECTOR, USER) and t.round == block for t in transcript) >= block_turns:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mascot_env import prompts
 from mascot_env.types import Directive, Domain, Persona, Transcript
 from mascot_env.worlds import reading, teams, wording
 from mascot_env.worlds import scene as scenes
@@ -73,9 +74,18 @@ class Moment:
 
 
 def moment(
-    transcript: Transcript, domain: Domain, persona: Persona, directive: Directive | None, rng: np.random.Generator, novel: bool = False
+    transcript: Transcript,
+    domain: Domain,
+    persona: Persona,
+    directive: Directive | None,
+    rng: np.random.Generator,
+    novel: bool = False,
+    memory: int | None = None,
 ) -> Moment:
-    return Moment(transcript, domain, persona, directive, scenes.at(transcript, domain), scenes.shown(transcript), rng, novel)
+    """Where somebody is to speak. `memory`: characters of the conversation that a speaker can look back on, as its prompt would show them
+    (`prompts.remembered`); details that stand further back are not spoken of. None: all of it."""
+    seen = transcript if memory is None else Transcript(transcript.scenario, transcript.agents, prompts.remembered(transcript.turns, memory)[0])
+    return Moment(transcript, domain, persona, directive, scenes.at(transcript, domain), scenes.shown(seen), rng, novel)
 
 
 def reply(m: Moment, broken: float) -> Reply:

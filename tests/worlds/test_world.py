@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from experiments.nano.world_report import SHOWS
+from mascot_env import prompts
 from mascot_env.types import DIRECTOR, USER, Directive, Transcript, Turn
 from mascot_env.worlds import content, frames, play, reading, scenarios, scene, speech, teams, truth, wording
 
@@ -103,6 +104,22 @@ def test_details_may_be_referred_to_once_they_were_told() -> None:
             for filler in fillers:
                 assert wording.squeezed(frames.as_user(filler)) in wording.squeezed(said)
     assert len(scene.shown(t, 1).get("deed", ())) <= 1
+
+
+def test_speakers_with_a_short_memory_refer_to_what_their_prompt_shows() -> None:
+    far = 0
+    for index in range(40):
+        chosen = content.frames_of("support", "train")
+        p = play.conversation(teams.base("support"), frames.scenario(chosen[index].id, (index,)), (index,), memory=prompts.BRIEF_BUDGET)
+        for i in p.replies:
+            before = Transcript(p.transcript.scenario, p.domain.agents, p.transcript.turns[:i])
+            seen = prompts.remembered(before.turns, prompts.BRIEF_BUDGET)[0]
+            visible = scene.shown(Transcript(before.scenario, before.agents, seen))
+            read = reading.parse(p.transcript[i].text, before.scenario, p.domain)
+            told = {wording.squeezed(f) for slot in visible.values() for f in slot}
+            assert all(wording.squeezed(r.text) in told for r in read.refs if r.slot in reading.DETAILS)
+            far += scene.shown(before) != visible
+    assert far > 20  # there was more to speak of
 
 
 def conversation(*turns: Turn) -> tuple[Transcript, object]:
