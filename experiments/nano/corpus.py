@@ -36,6 +36,11 @@ PLANS, EXAMPLES, UNGROUNDED = 0.08, 0.08, 0.05  # shares of the speaker sites in
 Messages = tuple[Message, ...]
 
 
+def memory(turns: Sequence[Turn]) -> Sequence[Turn]:
+    """What a speaker with a brief prompt looks back on."""
+    return prompts.remembered(turns, prompts.BRIEF_BUDGET)[0]
+
+
 @dataclass(frozen=True)
 class Answer:
     """One target of a site. `score` is a judge's label in [1, 5] instead of words."""
@@ -66,9 +71,7 @@ def draw(model: Model, index: int, split: str = "train") -> Drawn:
     scenario = frames.scenario(frame, (model.seed, index), disguise=disguise)
     domain = teams.composed(domain_id, (model.seed, index)) if rng.random() < COMPOSED else teams.base(domain_id)
     broken = CONTEXT_BROKEN[int(rng.integers(len(CONTEXT_BROKEN)))]
-    played = play.conversation(
-        domain, scenario, (model.seed, index), broken=broken, skill=(0.3, 0.8)[int(rng.integers(2))], memory=prompts.BRIEF_BUDGET
-    )
+    played = play.conversation(domain, scenario, (model.seed, index), broken=broken, skill=(0.3, 0.8)[int(rng.integers(2))], memory=memory)
     return Drawn(played, rng)
 
 
@@ -124,7 +127,7 @@ def _speaker_site(drawn: Drawn, index: int) -> Site:
     examples = (_example(domain, persona.agent, rng),) if PLANS < form < PLANS + EXAMPLES else ()
     answers = []
     for directive in asked:
-        moment = speech.moment(transcript, domain, persona, directive, rng, memory=prompts.BRIEF_BUDGET)
+        moment = speech.moment(transcript, domain, persona, directive, rng, memory=memory)
         said = speech.reply(moment, BROKEN_RATE if grounded else 0.8).text
         text = f"{plan_of(moment)} Say: {said}" if plan else said
         prompt = prompts.speaker_messages(

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from experiments.nano.corpus import memory
 from experiments.nano.figures import Figure, resampled, share
 from mascot_env import seeding
 from mascot_env.judge.model import ModelJudge
 from mascot_env.judge.protocol import Case
 from mascot_env.llm import LLM
-from mascot_env.prompts import BRIEF_BUDGET, BRIEF_JUDGE_BUDGET
+from mascot_env.prompts import BRIEF_JUDGE_BUDGET
 from mascot_env.types import DIRECTOR, USER, Domain, Score, Transcript
 from mascot_env.worlds import content, frames, play, teams, truth
 
@@ -58,7 +59,7 @@ def items(count: int, seed: int, split: str = "test") -> tuple[list[Item], list[
         chosen = content.frames_of(domain_id, split)
         scenario = frames.scenario(chosen[int(rng.integers(len(chosen)))].id, (seed, index))
         domain = teams.composed(domain_id, (seed, index), True) if rng.random() < 0.4 else teams.base(domain_id)
-        p = play.conversation(domain, scenario, (seed, index), broken=BROKEN, memory=BRIEF_BUDGET)
+        p = play.conversation(domain, scenario, (seed, index), broken=BROKEN, memory=memory)
         t = p.transcript
         spoken = [i for i, turn in enumerate(t) if turn.agent not in (DIRECTOR, USER)]
         for i in rng.permutation(spoken)[:2]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from experiments.nano.corpus import memory
 from experiments.nano.figures import Figure, share
 from mascot_env import prompts, seeding
 from mascot_env.llm import LLM, Request
@@ -44,7 +45,7 @@ def places(count: int, seed: int, *, split: str = "test", novel_team: bool = Fal
         chosen = content.frames_of(domain_id, split)
         scenario = frames.scenario(chosen[int(rng.integers(len(chosen)))].id, (seed, index))
         domain = teams.composed(domain_id, (seed, index), True) if novel_team else teams.base(domain_id)
-        t = play.conversation(domain, scenario, (seed, index), broken=broken, skill=0.8, memory=prompts.BRIEF_BUDGET).transcript
+        t = play.conversation(domain, scenario, (seed, index), broken=broken, skill=0.8, memory=memory).transcript
         spoken = [i for i, turn in enumerate(t) if turn.agent not in (DIRECTOR, USER)]
         at = int(spoken[int(rng.integers(len(spoken)))]) if spoken else 1
         persona = domain.personas[int(rng.integers(4))]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mascot_env import seeding
 from mascot_env.types import DIRECTOR, LEAVE, USER, Domain, Scenario, Transcript, Turn
 from mascot_env.worlds import directing, people, speech
-from mascot_env.worlds.speech import Reply
+from mascot_env.worlds.speech import Memory, Reply
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ def conversation(
     max_rounds: int = 4,
     block_turns: int = 3,
     novel: bool = False,
-    memory: int | None = None,
+    memory: Memory | None = None,
 ) -> Played:
     """Plays a scenario to its end. `broken`: how often a reply is broken; `skill`: how often a decision of the Director looks; `memory`:
-    how far speakers look back (`speech.moment`)."""
+    what speakers look back on (`speech.moment`)."""
     rng = seeding.generator("world-conversation", scenario.id, *key)
     transcript = Transcript(scenario, domain.agents).append(Turn(USER, scenario.opening))
     replies: dict[int, Reply] = {}

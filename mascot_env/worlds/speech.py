@@ -7,13 +7,12 @@ does not suit); `BROKEN` is labelled and comes at the rate that a corpus asks fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from mascot_env import prompts
-from mascot_env.types import Directive, Domain, Persona, Transcript
+from mascot_env.types import Directive, Domain, Persona, Transcript, Turn
 from mascot_env.worlds import reading, teams, wording
 from mascot_env.worlds import scene as scenes
 from mascot_env.worlds.content import content, frames_of, known
@@ -42,6 +41,9 @@ LAYOUTS: Sequence[tuple[float, tuple[str, ...]]] = (  # how often, and which pie
 )
 INVITES = 0.12  # how often a healthy reply ends by handing the word back
 LINKS = 0.25  # how often a reply links to an earlier one of its block
+
+
+Memory = Callable[[Sequence[Turn]], Sequence[Turn]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +82,11 @@ def moment(
     directive: Directive | None,
     rng: np.random.Generator,
     novel: bool = False,
-    memory: int | None = None,
+    memory: Memory | None = None,
 ) -> Moment:
-    """Where somebody is to speak. `memory`: characters of the conversation that a speaker can look back on, as its prompt would show them
-    (`prompts.remembered`); details that stand further back are not spoken of. None: all of it."""
-    seen = transcript if memory is None else Transcript(transcript.scenario, transcript.agents, prompts.remembered(transcript.turns, memory)[0])
+    """Where somebody is to speak. `memory` gives the turns that a speaker can look back on, as a short prompt shows them; details that
+    stand in others are not spoken of. None: all of them."""
+    seen = transcript if memory is None else Transcript(transcript.scenario, transcript.agents, memory(transcript.turns))
     return Moment(transcript, domain, persona, directive, scenes.at(transcript, domain), scenes.shown(seen), rng, novel)
 
 

@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
+from experiments.nano.corpus import memory
 from experiments.nano.world_report import SHOWS
-from mascot_env import prompts
 from mascot_env.types import DIRECTOR, USER, Directive, Transcript, Turn
 from mascot_env.worlds import content, frames, play, reading, scenarios, scene, speech, teams, truth, wording
 
@@ -110,10 +110,10 @@ def test_speakers_with_a_short_memory_refer_to_what_their_prompt_shows() -> None
     far = 0
     for index in range(40):
         chosen = content.frames_of("support", "train")
-        p = play.conversation(teams.base("support"), frames.scenario(chosen[index].id, (index,)), (index,), memory=prompts.BRIEF_BUDGET)
+        p = play.conversation(teams.base("support"), frames.scenario(chosen[index].id, (index,)), (index,), memory=memory)
         for i in p.replies:
             before = Transcript(p.transcript.scenario, p.domain.agents, p.transcript.turns[:i])
-            seen = prompts.remembered(before.turns, prompts.BRIEF_BUDGET)[0]
+            seen = memory(before.turns)
             visible = scene.shown(Transcript(before.scenario, before.agents, seen))
             read = reading.parse(p.transcript[i].text, before.scenario, p.domain)
             told = {wording.squeezed(f) for slot in visible.values() for f in slot}
