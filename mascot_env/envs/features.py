@@ -16,12 +16,14 @@ same size for every domain (unused slots are zero), so that one network can be m
 | likeness (8) | share of persona marker words in the last speaker turn, by persona |
 | self (8), act (12), tone (8) | the observing speaker, and the act and tone that it was directed to take; zero for the Director and the user |
 | embedding (0 or n) | the sentence embedding of the last turn, where `embed` is given |
+
+Users of the language world show their needs without cue phrases: there the world's recogniser reads `wants` from their words.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -103,7 +105,7 @@ class Features:
     def __init__(
         self, domain: Domain, scenario: Scenario, max_rounds: int, block_turns: int, embed: Embed | None = None, embed_size: int = 0
     ) -> None:
-        self._reader = _reader(domain)
+        self._reader, self._scenario = _reader(domain), scenario
         self._max_rounds, self._block_turns, self._embed = max_rounds, block_turns, embed
         self.size = SIZE + embed_size
         base = self._base = np.zeros(self.size, dtype=np.float32)
@@ -192,12 +194,21 @@ class Features:
         wanted += wants
         wanted *= 0.5
         wants[:] = 0.0
-        for need, count in reader.need_cues.counts(tokens).items():
-            wants[reader.needs[need]] = 0.5 if count == 1 else 1.0
+        for need, count in self._heard(said, tokens).items():
+            if need in reader.needs:
+                wants[reader.needs[need]] = 0.5 if count == 1 else 1.0
         base[_LAST : _LAST + MAX_SPEAKERS] = 0.0
         base[_BLOCK : _BLOCK + MAX_SPEAKERS] = 0.0
         self._asked = {}
         self._user_lemmas = analysis.lemmas
+
+    def _heard(self, said: str, tokens: Sequence[str]) -> Mapping[str, int]:
+        """How often the user's words show each need: by cue phrases; in the language world, which has none, as its recogniser reads them."""
+        if self._scenario.source != "world":
+            return self._reader.need_cues.counts(tokens)
+        from mascot_env.worlds import reading
+
+        return dict.fromkeys(reading.parse_user(said, self._scenario).needs, 2)
 
     def _on_speech(self, agent: str, analysis: text.Analysis) -> None:
         base, reader, tokens = self._base, self._reader, analysis.words

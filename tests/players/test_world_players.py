@@ -7,12 +7,14 @@ import pytest
 
 import mascot_env
 from mascot_env import catalog
+from mascot_env.envs import features
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.errors import ConfigError
 from mascot_env.players.policy import Team
 from mascot_env.players.world import WorldDirector, WorldSpeaker, WorldUser
 from mascot_env.rollout import play
-from mascot_env.types import DIRECTOR, USER
+from mascot_env.types import DIRECTOR, USER, Transcript
+from mascot_env.worlds import play as world_play
 from mascot_env.worlds import scenarios, scene, teams, truth
 
 
@@ -63,3 +65,17 @@ def test_the_worlds_players_play_its_scenarios_unless_told_otherwise() -> None:
         game = mascot_env.support_v0.env(user="world", judge=None, scenarios=shipped)
     assert game.unwrapped.scenarios == shipped
     assert {s.source for s in mascot_env.support_v0.env().unwrapped.scenarios} == {"embedded"}
+
+
+@pytest.mark.parametrize("domain", ["support", "meeting"])
+def test_features_show_the_needs_that_the_world_voices(domain: str) -> None:
+    team = teams.base(domain)
+    needs = [n.id for n in team.needs]
+    for index, scenario in enumerate(scenarios(domain, "test", 12)):
+        p = world_play.conversation(team, scenario, (index,))
+        seen = features.Features.replay(team, p.transcript, 8, 4)
+        for end in range(1, len(p.transcript) + 1):
+            t = Transcript(scenario, team.agents, p.transcript.turns[:end])
+            wants = features.Features.replay(team, t, 8, 4).vector("director_0")[features.SLICES["wants"]]
+            assert {needs[i] for i in wants.nonzero()[0]} == set(scene.at(t, team).voiced)
+        assert seen.vector("director_0").shape == (features.SIZE,)
