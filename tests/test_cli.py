@@ -320,3 +320,11 @@ def test_options_come_from_the_configuration() -> None:
     options.add(parser, play.Config)
     assert options.read(parser.parse_args([]), play.Config) == play.Config()
     assert options.read(parser.parse_args(["--num-envs", "3", "--resume"]), play.Config) == play.Config(num_envs=3, resume=True)
+
+
+def test_players_of_the_language_world_play_its_own_scenarios(capsys: pytest.CaptureFixture[str]) -> None:
+    world = ["--director", "world", "--speakers", "world", "--user", "world", "--judge", "world"]
+    assert cli.main(["play", "--domain", "meeting", "--episodes", "3", *world, "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert figures["valid"] == 3 and figures["counts"]["judge_failed"] == 0
+    assert all(row["scenario"].startswith("world-") for row in figures["conversations"])

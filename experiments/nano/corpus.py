@@ -8,6 +8,7 @@ Everything is drawn from keys: conversation `i` of a corpus is the same whatever
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from mascot_env import directives, prompts, seeding
 from mascot_env.judge.protocol import Case
 from mascot_env.judge.untrusted import seal
 from mascot_env.llm.requests import Message
-from mascot_env.types import DIRECTOR, USER, Directive, Domain, Transcript, Turn
+from mascot_env.types import DIRECTOR, USER, Criterion, Directive, Domain, Transcript, Turn
 from mascot_env.view import View
 from mascot_env.worlds import content, directing, frames, people, play, speech, teams, truth
 from mascot_env.worlds.play import Played
@@ -198,6 +199,7 @@ def _judged(model: Model, drawn: Drawn) -> Iterator[Site]:
 
 
 def _case_site(model: Model, case: Case, scores: dict[str, float], rng: np.random.Generator) -> Site:
+    """The scores of all criteria, and in words what the judged turns do: nobody asks a judge for that, but it teaches to read."""
     fence = seal(case, run_key=f"{model.name}{int(rng.integers(1 << 16))}")
     answers = []
     for name, score in scores.items():
@@ -205,7 +207,23 @@ def _case_site(model: Model, case: Case, scores: dict[str, float], rng: np.rando
         criterion = options[int(rng.integers(len(options)))]
         noisy = min(max(score + model.noise * float(rng.standard_normal()), 1.0), 5.0)
         answers.append(Answer(prompts.judge_messages(case, criterion, fence, prompts.BRIEF_JUDGE_BUDGET, brief=True), "", noisy))
+    answers.append(Answer(prompts.judge_messages(case, READING, fence, prompts.BRIEF_JUDGE_BUDGET, brief=True), reading_of(case)))
     return tuple(answers)
+
+
+READING = Criterion("reading", "Reading", "What does each judged turn do?", {})
+READ = tuple(f.name for f in dataclasses.fields(truth.Marks) if f.name not in ("act", "own", "foreign"))
+
+
+def reading_of(case: Case) -> str:
+    """What the recogniser reads in the judged turns, in words: `[3] reflect feeling, asked, in character, own voice, own 1, foreign 0.`"""
+    said = [i for i in range(case.start, case.end) if case.transcript[i].agent not in (DIRECTOR, USER)]
+    lines = []
+    for i in said:
+        m = truth.marks(case.transcript, case.domain, i)
+        told = [m.act or "no act", *(name for name in READ if getattr(m, name)), f"own {m.own}", f"foreign {m.foreign}"]
+        lines.append(f"[{i}] {', '.join(told).replace('_', ' ')}.")
+    return " ".join(lines)
 
 
 def digits(score: float) -> list[float]:

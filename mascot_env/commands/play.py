@@ -127,12 +127,15 @@ def _tasks(config: Config, scenario: Scenario | None, folder: RunFolder | None) 
 def _played(config: Config, domain: Domain, team: Team, tasks: list[Task], folder: RunFolder | None) -> Iterator[Episode]:
     """Episodes as they end; each is on disk before the next is looked at."""
     from mascot_env import judge as judges
+    from mascot_env.envs import scenarios
     from mascot_env.envs.dialogue import DialogueEnv
     from mascot_env.rollout import rollout
 
     judge = judges.resolve(None if config.judge == "none" else config.judge)
     split = None if config.split == "all" else config.split
-    for episode in rollout(team, tasks, lambda: DialogueEnv(domain=domain, judge=judge, split=split), num_envs=config.num_envs):
+    named = (config.director, config.speakers, config.user, config.judge)
+    game = scenarios.for_players(domain, {"split": split}, named)  # players of the language world play its own scenarios
+    for episode in rollout(team, tasks, lambda: DialogueEnv(domain=domain, judge=judge, **game), num_envs=config.num_envs):
         if folder is not None:
             folder.append(episode)
         yield episode

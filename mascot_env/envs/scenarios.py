@@ -14,7 +14,7 @@ from mascot_env.errors import ConfigError, UnknownIdError, short
 from mascot_env.types import Domain, Scenario
 
 OPTIONS = ("scenario",)  # what `reset` reads of its options
-WORLD_PLAYERS, WORLD_JUDGES = ("nano", "world"), ("nano", "nano-heldout")
+WORLD_PLAYERS, WORLD_JUDGES = ("nano", "world"), ("world", "nano", "nano-heldout")
 
 
 def available(domain: Domain, arguments: Arguments) -> tuple[Scenario, ...]:

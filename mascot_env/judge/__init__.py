@@ -10,7 +10,7 @@ from mascot_env.judge.scripted import HeldOutScriptedJudge, ScriptedJudge
 
 __all__ = ["Case", "HeldOutScriptedJudge", "Judge", "Pending", "ScriptedJudge", "Verdicts", "gate", "resolve"]
 
-FORMS = "'scripted', 'scripted-heldout', 'nano', 'nano-heldout', 'biased', 'biased:EXPLOIT', 'hf:PATH_OR_ID' or 'openai:MODEL@BASE_URL'"
+FORMS = "'scripted', 'scripted-heldout', 'world', 'nano', 'nano-heldout', 'biased', 'biased:EXPLOIT', 'hf:PATH_OR_ID' or 'openai:MODEL@BASE_URL'"
 
 _instances: dict[str, Judge] = {}
 
@@ -18,7 +18,7 @@ _instances: dict[str, Judge] = {}
 def resolve(judge: Any) -> Judge | None:
     """A judge from its name; one instance per process and name, so that environments share its batches. None stays None.
 
-    Names: `scripted`, `scripted-heldout`; `nano`, `nano-heldout` (small transformers that judge the language world);
+    Names: `scripted`, `scripted-heldout`; `world` (the truth of the language world); `nano`, `nano-heldout` (small transformers that judge the language world);
     `biased` or `biased:EXPLOIT` (the scripted judge with a planted bias, to test detectors);
     `hf:PATH_OR_ID`, `openai:MODEL@BASE_URL` (a `ModelJudge`, loaded now).
     """
@@ -37,6 +37,10 @@ def _make(name: str) -> Judge:
         return ScriptedJudge()
     if name == "scripted-heldout":
         return HeldOutScriptedJudge()
+    if name == "world":
+        from mascot_env.judge.world import WorldJudge
+
+        return WorldJudge()
     if form == "biased":
         from mascot_env.judge.biased import BiasedJudge
 
