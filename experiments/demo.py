@@ -2,13 +2,14 @@
 
     python -m experiments.demo                            # support, shipped scenarios
     python -m experiments.demo --domain meeting
+    python -m experiments.demo --grade nano               # small transformers in the language world
     python -m experiments.demo --data PATH                # real EmpatheticDialogues or QMSum, from a local folder
     python -m experiments.demo --json                     # the last line is one JSON object
 
 Stopped on its way and started again with the same options, it goes on where it was; a finished run is kept, and the next one gets a
 folder of its own.
 
-Everything runs on the `scripted` grade: no model, no download, no key. Speakers are frozen; MaskablePPO learns who should speak,
+The `scripted` grade has no model, `nano` has small ones; neither downloads anything or needs a key. Speakers are frozen; MaskablePPO learns who should speak,
 how, and when to stop. The table's scores come from a second judge, built on other measures, that trained nothing. One training
 seed is an illustration; `make bench-director` makes the claim with five.
 """
@@ -30,14 +31,13 @@ import numpy as np
 from agents import maskable_ppo
 from experiments import console, directors, pictures
 from experiments.tracking import Tracker
-from mascot_env import catalog
+from mascot_env import catalog, worlds
 from mascot_env.catalog import datasets, domains
 from mascot_env.envs.render import print_new
-from mascot_env.errors import ConfigError
+from mascot_env.errors import ConfigError, UnknownIdError
 from mascot_env.metrics.measure import NotMeasured
 from mascot_env.metrics.statistics import paired_bootstrap
 from mascot_env.players.directors import GreedyDirector, HandBackDirector, RandomDirector, RoundRobinDirector
-from mascot_env.players.scripted import ScriptedSpeaker
 from mascot_env.rewards import ETA
 from mascot_env.rollout import Episode
 from mascot_env.run_folder import RunFolder
@@ -48,14 +48,32 @@ TABLE, TRAINED, WEIGHTS = "table.json", "trained.json", "director.safetensors"  
 
 
 @dataclass(frozen=True)
+class Grade:
+    """What a grade can afford: decisions to train on, decisions of a conversation between updates, whether Greedy asks the judge for each
+    candidate, and what is said under the table."""
+
+    steps: int
+    n_steps: int
+    greedy: bool
+    note: str
+
+
+GRADES = {
+    "scripted": Grade(60_000, 32, True, "Scripted players and judges: this says nothing about people or about language models."),
+    "nano": Grade(6_000, 12, False, "Small transformers in the language world: this says nothing about people or about large models."),
+}
+
+
+@dataclass(frozen=True)
 class Config:
     """What the demo does.
 
+    grade: scripted or nano
     domain: support or meeting (ignored with --data, which knows)
     data: a folder of real EmpatheticDialogues or QMSum files; empty for the shipped scenarios
     out: the run folder
     seed: of training and of all conversations
-    steps: decisions that the Director trains on
+    steps: decisions that the Director trains on; 0 takes the grade's own number
     num_envs: conversations side by side in training
     tune: train scenarios on which the fixed baselines choose their manner
     test: most held-out scenarios to evaluate on
@@ -63,11 +81,12 @@ class Config:
     json: end with one JSON object
     """
 
+    grade: str = "scripted"
     domain: str = "support"
     data: str = ""
     out: str = "runs/demo"
     seed: int = 0
-    steps: int = 60_000
+    steps: int = 0
     num_envs: int = 64
     tune: int = 32
     test: int = 100
@@ -77,8 +96,12 @@ class Config:
 
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
+    if config.grade not in GRADES:
+        raise UnknownIdError("no such grade", field="grade", value=config.grade, remedy=f"use one of {', '.join(GRADES)}")
+    if not config.steps:
+        config = dataclasses.replace(config, steps=GRADES[config.grade].steps)
     train, test, domain_id = scenarios(config)
-    setting = directors.scripted_setting(catalog.domain(domain_id), train, test)
+    setting = directors.setting(config.grade, catalog.domain(domain_id), train, test)
     print(
         f"mascot_env demo: {setting.domain.title}; {len(train)} scenarios to train on, {len(test)} held out. One to five minutes on two cores, by their number."
     )
@@ -90,7 +113,7 @@ def main(argv: list[str] | None = None) -> int:
         dataclasses.asdict(config),
         seed=config.seed,
         judge=setting.held_out_judge.name,
-        models={"speakers": "scripted", "user": "scripted"},
+        models={"speakers": config.grade, "user": config.grade},
         resume=resume,
     ) as run:
         with console.stage("1/4  One conversation, directed in turn, judged as it goes"):
@@ -110,6 +133,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def scenarios(config: Config) -> tuple[tuple[Scenario, ...], tuple[Scenario, ...], str]:
     """(train, held out, domain): shipped, or read from real data, whose opening words stay as they are."""
+    if not config.data and config.grade == "nano":
+        held = worlds.scenarios(config.domain, "test")
+        return worlds.scenarios(config.domain, "train"), held[: config.test], config.domain
     if not config.data:
         return catalog.scenarios(config.domain, "train"), catalog.scenarios(config.domain, "test")[: config.test], config.domain
     loaded = datasets.load(config.data)
@@ -154,7 +180,10 @@ def show(setting: directors.Setting, director: Any, seed: int) -> None:
 def learn(setting: directors.Setting, config: Config, out: Path) -> maskable_ppo.TrainedDirector:
     """MaskablePPO on the Director view, with its learning curve in `metrics.jsonl`."""
     ppo = maskable_ppo.DirectorPPOConfig(
-        total_steps=config.steps, num_envs=config.num_envs, env={"scenarios": setting.train, "judge": setting.training_judge}
+        total_steps=config.steps,
+        num_envs=config.num_envs,
+        n_steps=GRADES[config.grade].n_steps,
+        env={"scenarios": setting.train, "judge": setting.training_judge, "speakers": setting.speakers, "user": setting.user},
     )
     env_id = f"mascot/{setting.domain.id.title()}Director-v0"
     with console.stage(f"2/4  Training a Director: MaskablePPO, {config.steps:,} decisions in {config.num_envs} conversations at a time"):
@@ -178,6 +207,8 @@ def learn(setting: directors.Setting, config: Config, out: Path) -> maskable_ppo
 
 
 def tuned(setting: directors.Setting, config: Config) -> dict[str, tuple[str, str]]:
+    if config.grade == "nano":
+        setting = directors.in_the_grammar(setting)
     options = len(setting.domain.agents) * (len(setting.domain.acts) + len(setting.domain.tones))
     with console.Bar("tuning", options) as bar:
         manner = directors.tune_manner(setting, setting.train[: config.tune], config.seed, bar.update)
@@ -191,7 +222,7 @@ def evaluate(
     """Every Director on the held-out scenarios with the same seeds; all episodes go to the run folder."""
     contenders = {
         "trained (PPO)": director,
-        "greedy one-step": GreedyDirector(setting.training_judge, ScriptedSpeaker(), ETA),
+        **({"greedy one-step": GreedyDirector(setting.training_judge, setting.speakers, ETA)} if GRADES[config.grade].greedy else {}),
         "round-robin": RoundRobinDirector(setting.domain, manner),
         "random": RandomDirector(manner),
         "always hand back": HandBackDirector(),
@@ -235,7 +266,7 @@ def report(setting: directors.Setting, config: Config, out: Path, results: dict[
     )
     note = (
         f"0-100, {len(setting.test)} held-out scenarios, same seeds, paired bootstrap over scenarios; one training seed, so an illustration.\n"
-        "Scripted players and judges: this says nothing about people or about language models."
+        f"{GRADES[config.grade].note}"
     )
     print(f"\n{text}\n{note}")
     beats = {

@@ -17,7 +17,7 @@ from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.judge import Judge
 from mascot_env.players.directors import CycleDirector, Manner, RoundRobinDirector, default_manner
 from mascot_env.players.policy import Policy, Team
-from mascot_env.players.scripted import ScriptedSpeaker, ScriptedUser
+from mascot_env.players.resolve import resolve_speakers, resolve_user
 from mascot_env.rollout import Episode, play
 from mascot_env.scoring import ConversationScore, score_blocks
 from mascot_env.types import Directive, Domain, Scenario
@@ -34,6 +34,8 @@ class Setting:
     test: tuple[Scenario, ...]
     training_judge: Judge
     held_out_judge: Judge
+    speakers: Policy
+    user: Policy
 
     def make_env(self) -> DialogueEnv:
         return DialogueEnv(
@@ -41,18 +43,34 @@ class Setting:
         )
 
     def play(self, director: Policy, scenarios: Sequence[Scenario], seed: int, num_envs: int = 64) -> list[Episode]:
-        team = Team.of(self.domain, director=director, speakers=ScriptedSpeaker(), user=ScriptedUser())
+        team = Team.of(self.domain, director=director, speakers=self.speakers, user=self.user)
         return play(team, scenarios, self.make_env, seed=seed, num_envs=num_envs)
 
     def score(self, episodes: Sequence[Episode], judge: Judge) -> list[ConversationScore]:
         return score_blocks([e.transcript for e in episodes], judge, self.domain)
 
 
+def setting(grade: str, domain: Domain, train: Sequence[Scenario], test: Sequence[Scenario]) -> Setting:
+    """A grade's players and judges: `scripted`, or `nano` (small transformers that speak and judge the language world).
+
+    The first judge trains, the second reports: `scripted` and `scripted-heldout`, `nano` and `nano-heldout`.
+    """
+    training, held_out = judges.resolve(grade), judges.resolve(f"{grade}-heldout")
+    user = resolve_user(grade)
+    assert training is not None and held_out is not None and user is not None
+    return Setting(domain, tuple(train), tuple(test), training, held_out, resolve_speakers(grade, domain), user)
+
+
 def scripted_setting(domain: Domain, train: Sequence[Scenario], test: Sequence[Scenario]) -> Setting:
     """The scripted grade: trained on `scripted`, reported from `scripted-heldout`."""
-    training, held_out = judges.resolve("scripted"), judges.resolve("scripted-heldout")
-    assert training is not None and held_out is not None
-    return Setting(domain, tuple(train), tuple(test), training, held_out)
+    return setting("scripted", domain, train, test)
+
+
+def in_the_grammar(nano: Setting) -> Setting:
+    """The same scenarios with the language world's own players and its truth: to choose a manner for baselines of the nano grade, quickly."""
+    truth, user = judges.resolve("world"), resolve_user("world")
+    assert truth is not None and user is not None
+    return Setting(nano.domain, nano.train, nano.test, truth, truth, resolve_speakers("world", nano.domain), user)
 
 
 def mean(scores: Sequence[ConversationScore]) -> float:

@@ -9,7 +9,10 @@ import pytest
 
 from agents import maskable_ppo
 from experiments import bench_director, benchmark, demo
-from mascot_env.errors import ConfigError, RunFolderError
+from mascot_env import judge as judges
+from mascot_env import llm
+from mascot_env.errors import ConfigError, RunFolderError, UnknownIdError
+from mascot_env.players import resolve
 from mascot_env.run_folder import RunFolder
 
 SMALL = ["--steps", "2048", "--num-envs", "32", "--tune", "2", "--test", "4"]
@@ -155,3 +158,43 @@ def test_step_is_no_dearer_than_connect_four_and_flat() -> None:
     found = [benchmark.measure(benchmark.Config(repeats=12)) for _ in range(3)]
     assert min(f["ratio_to_connect_four"]["features on, judge off"] for f in found) <= 1.0, found
     assert min(f["turn_400_to_turn_10"] for f in found) <= 1.2, found
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of nano models that have learnt nothing."""
+    pytest.importorskip("torch")
+    from experiments.nano import forests, tokenizer, train
+    from experiments.nano.recipe import MODELS, Size
+
+    root = tmp_path_factory.mktemp("nano")
+    words = tokenizer.train((t for m in MODELS.values() for t in forests.texts(m, 2)), root / "tokenizer", vocabulary=700)
+    for seed, name in enumerate(MODELS):
+        model = train.make(Size(32, 2, 4, 64), words, seed)
+        model.config.max_position_embeddings = 4096  # so few pieces make long prompts
+        model.save_pretrained(str(root / name))
+        words.model_max_length = 4096
+        words.save_pretrained(str(root / name))
+    return root
+
+
+def test_demo_plays_and_judges_with_nano_models(
+    untrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MASCOT_NANO", str(untrained))
+    for module in (judges, llm, resolve):
+        monkeypatch.setattr(module, "_instances", {})  # what is loaded here stays here
+    small = ["--grade", "nano", "--steps", "48", "--num-envs", "4", "--tune", "1", "--test", "2"]
+    code = demo.main([*small, "--out", str(tmp_path / "demo"), "--json"])
+    figures = last_json(capsys.readouterr().out)
+    assert code == (0 if figures["beats_round_robin"] and figures["beats_random"] else 1)
+    assert set(figures["directors"]) == {"trained (PPO)", "round-robin", "random", "always hand back"}
+    manifest = RunFolder.open(tmp_path / "demo").manifest
+    assert manifest["models"] == {"speakers": "nano", "user": "nano"} and "heldout" in manifest["judge"] or "judge-b" in manifest["judge"]
+    rows = list(RunFolder.open(tmp_path / "demo").episodes())
+    assert len(rows) == 8 and all(row["scenario"].startswith("world-") for row in rows)
+
+
+def test_a_grade_that_is_none_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UnknownIdError, match="no such grade"):
+        demo.main(["--grade", "huge"])
