@@ -28,6 +28,7 @@ SPREAD = 0.07  # standard deviation of an embedding's entries: with tied embeddi
 COMMON = 0.5  # what all embeddings have in common, relative to their spread; the look one place back hangs on it
 SHARP = 9.0  # how much more one place back weighs, before the softmax
 NOTE = 0.06  # how loud a note is beside the token itself
+NEAR = 4.0  # how much the nearest place outweighs one far off, before the softmax, for heads that look near
 MATCH = 9.0  # of a note with the present token
 VALUE = 0.36  # W_O W_V of the layers above, as a multiple of the identity
 SLOW = 0.02  # radians a position: pairs of RoPE that turn less carry the match
@@ -54,6 +55,8 @@ def install(model: Any, seed: int) -> None:
     reads, notes, values = (torch.linalg.qr(torch.randn(width, width, generator=generator))[0] for _ in range(3))
     _look_back(layers[0].self_attn, count, size, theta, common, reads, notes)
     _match(layers[1].self_attn, count, size, theta, reads, notes)
+    for layer in layers:
+        _look_near(layer.self_attn, heads - max(heads // 3, 1), heads, size, theta, common)
     for layer in layers[1:]:
         layer.self_attn.v_proj.weight.copy_(values * VALUE**0.5)
         layer.self_attn.o_proj.weight.copy_(values.T * VALUE**0.5)
@@ -75,6 +78,18 @@ def _look_back(
             weight[rows] = gain * torch.outer(what, common) + 0.5 * weight[rows]
         attention.v_proj.weight[rows] = reads[rows]
         attention.o_proj.weight[:, rows] = NOTE * notes[rows].T
+
+
+def _look_near(attention: Any, first: int, last: int, size: int, theta: torch.Tensor, common: torch.Tensor) -> None:
+    """The last heads of a layer prefer what stands near: the sum of cosines over RoPE's pairs falls with distance."""
+    width = len(common)
+    along = math.sqrt(width) * COMMON / math.sqrt(1 + COMMON**2)
+    gain = math.sqrt(NEAR * math.sqrt(size) / len(theta)) / along
+    ones = torch.cat([torch.ones_like(theta), torch.zeros_like(theta)])
+    for h in range(first, last):
+        rows = slice(h * size, (h + 1) * size)
+        for weight in (attention.q_proj.weight, attention.k_proj.weight):
+            weight[rows] = gain * torch.outer(ones, common) + 0.5 * weight[rows]
 
 
 def _match(attention: Any, count: int, size: int, theta: torch.Tensor, reads: torch.Tensor, notes: torch.Tensor) -> None:

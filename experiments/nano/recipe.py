@@ -44,6 +44,7 @@ class Model:
     peak_rate, matrix_rate, warmup: of the cosine schedule, for AdamW and for Muon (0: AdamW takes the matrices too)
     frames: share of the training frames that it may see, from one end of a shuffled list (judges see disjoint halves)
     noise: standard deviation of the label noise (judges)
+    choice_weight: weight of the tokens with which a clause begins (`train.loss_of`)
     prefix_weight: weight of the loss on the prompts' own tokens beside that on answers
     seed: of corpus, initialisation and order
     """
@@ -61,6 +62,7 @@ class Model:
     frames: tuple[float, float] = (0.0, 1.0)
     noise: float = 0.0
     prefix_weight: float = 1.0
+    choice_weight: float = 1.0
     seed: int = 0
     wordings: tuple[int, ...] = ()
     start: str = ""  # the model whose weights it starts from

@@ -18,11 +18,12 @@ import torch.nn.functional as F
 from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from experiments.nano import circuit, muon, trees
-from experiments.nano.recipe import Model, Size
+from experiments.nano.recipe import SPECIAL, Model, Size
 from experiments.nano.trees import Forest, Tree
 
 COPY_ALWAYS, COPY_EVERY = 1500, 2  # a row of copying joins every batch up to this step, later every other one
 SAVE_EVERY = 250  # steps between checkpoints
+MARKS = (".", "!", "?", ",")
 SOFT_WEIGHT = 1.0  # of a digit's loss beside a word token's
 
 
@@ -49,10 +50,11 @@ def make(size: Size, tokenizer: Any, seed: int) -> LlamaForCausalLM:
     return model
 
 
-def loss_of(model: Any, batch: dict[str, Any], prefix_weight: float = 0.0) -> torch.Tensor:
+def loss_of(model: Any, batch: dict[str, Any], prefix_weight: float = 0.0, choice_weight: float = 1.0) -> torch.Tensor:
     """Mean cross-entropy over word targets and digits, plus `prefix_weight` times that of the shared prompts' own tokens.
 
-    A prompt holds a conversation in which names and details come back: with loss on it a model learns to copy from its context far
+    `choice_weight` is the weight of the tokens with which a clause begins: there it is decided what is said, by card and directive; what
+    follows is mostly known. A prompt holds a conversation in which names and details come back: with loss on it a model learns to copy from its context far
     sooner. Logits are computed where they are needed only.
     """
     hidden_BTH = model.model(
@@ -61,12 +63,11 @@ def loss_of(model: Any, batch: dict[str, Any], prefix_weight: float = 0.0) -> to
     labels_BT = batch["labels"]
     hard_BT = labels_BT != trees.IGNORED
     before_BT = hard_BT.roll(-1, dims=1)  # the place before a target says what it should be; no target stands first
-    words = (
-        F.cross_entropy(model.lm_head(hidden_BTH[before_BT]), labels_BT[hard_BT], reduction="sum")
-        if bool(hard_BT.any())
-        else hidden_BTH.new_zeros(())
-    )
-    count = hard_BT.sum()
+    words, count = hidden_BTH.new_zeros(()), hidden_BTH.new_zeros(())
+    if bool(hard_BT.any()):
+        losses = F.cross_entropy(model.lm_head(hidden_BTH[before_BT]), labels_BT[hard_BT], reduction="none")
+        weights = torch.where(_begins(batch)[hard_BT], choice_weight, 1.0) if choice_weight != 1.0 else torch.ones_like(losses)
+        words, count = (losses * weights).sum(), weights.sum()
     soft_ND = batch["soft"]
     if len(soft_ND):
         logits_ND = model.lm_head(hidden_BTH[batch["soft_row"], batch["soft_at"] - 1]).log_softmax(-1)[:, batch["digit_ids"]]
@@ -80,11 +81,18 @@ def loss_of(model: Any, batch: dict[str, Any], prefix_weight: float = 0.0) -> to
     return loss
 
 
+def _begins(batch: dict[str, Any]) -> torch.Tensor:
+    """(B, T) places of the first two tokens of a clause: after a mark that ends one, or where an answer begins."""
+    marks_BT = torch.isin(batch["input_ids"], batch["mark_ids"])
+    one = marks_BT.roll(1, dims=1)
+    return one | one.roll(1, dims=1)
+
+
 class _TreeTrainer(Trainer):
-    prefix_weight = 0.0
+    prefix_weight, choice_weight = 0.0, 1.0
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
-        loss = loss_of(model, inputs, self.prefix_weight)
+        loss = loss_of(model, inputs, self.prefix_weight, self.choice_weight)
         return (loss, {}) if return_outputs else loss
 
 
@@ -139,10 +147,10 @@ def train(
     `stop_after` stops after that many steps without saving a finished model (to look at a recipe's beginning).
     """
     model = LlamaForCausalLM.from_pretrained(str(start), dtype=torch.float32) if start else make(recipe.size, tokenizer, recipe.seed)
-    digit_ids = _digit_ids(tokenizer)
+    digit_ids, mark_ids = _digit_ids(tokenizer), _mark_ids(tokenizer)
 
     def collate(items: list[list[Tree]]) -> dict[str, Any]:
-        return {**trees.batch(items[0], tokenizer.pad_token_id), "digit_ids": digit_ids}
+        return {**trees.batch(items[0], tokenizer.pad_token_id), "digit_ids": digit_ids, "mark_ids": mark_ids}
 
     data = _Lessons(recipe, forest, len(tokenizer))
     callbacks = [_Report(report), *_stopper(stop_after)]
@@ -154,7 +162,7 @@ def train(
         callbacks=callbacks,
         optimizers=(muon.optimiser(model, recipe.matrix_rate, recipe.peak_rate) if recipe.matrix_rate else None, None),
     )
-    trainer.prefix_weight = recipe.prefix_weight
+    trainer.prefix_weight, trainer.choice_weight = recipe.prefix_weight, recipe.choice_weight
     trainer.remove_callback(PrinterCallback)
     done = trainer.train(resume_from_checkpoint=_last(folder / "checkpoints"))
     figures = {
@@ -200,6 +208,11 @@ def _arguments(recipe: Model, folder: Path, log_every: int = 25) -> TrainingArgu
 
 def _digit_ids(tokenizer: Any) -> torch.Tensor:
     return torch.tensor([tokenizer.convert_tokens_to_ids(str(d)) for d in range(1, 6)])
+
+
+def _mark_ids(tokenizer: Any) -> torch.Tensor:
+    """The tokens after which a clause begins."""
+    return torch.tensor([tokenizer.convert_tokens_to_ids(mark) for mark in (*MARKS, SPECIAL[3])])
 
 
 def _stopper(steps: int | None) -> list[TrainerCallback]:
