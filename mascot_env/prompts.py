@@ -82,18 +82,23 @@ def shorten(turns: Sequence[Turn], budget: int | None) -> tuple[tuple[Turn, ...]
 
     The last turn always stays, and so does what the user said last. None: no limit.
     """
-    if budget is None:
-        return tuple(turns), 0
-    always = {len(turns) - 1, next((i for i in range(len(turns) - 1, -1, -1) if turns[i].agent == USER), len(turns) - 1)}
-    kept, used = set(always), sum(len(turns[i].text) for i in always if i >= 0)
-    for i in range(len(turns) - 1, -1, -1):
-        if i not in always:
-            used += len(turns[i].text)
-            if used > budget:
-                break
-            kept.add(i)
-    chosen = tuple(turns[i] for i in range(len(turns)) if i in kept)
-    return chosen, len(turns) - len(chosen)
+    kept = _kept(turns, budget)
+    return tuple(turns[i] for i in kept), len(turns) - len(kept)
+
+
+def _kept(turns: Sequence[Turn], budget: int | None) -> list[int]:
+    """The places that `shorten` keeps."""
+    places = range(len(turns))
+    if budget is None or not turns:
+        return list(places)
+    always = {places[-1], *[i for i in places if turns[i].agent == USER][-1:]}
+    chosen, used = set(always), sum(len(turns[i].text) for i in always)
+    for i in (i for i in reversed(places) if i not in always):
+        used += len(turns[i].text)
+        if used > budget:
+            break
+        chosen.add(i)
+    return sorted(chosen)
 
 
 def conversation(view: View, budget: int | None = BUDGET) -> tuple[tuple[Turn, ...], int]:
@@ -281,9 +286,8 @@ def judged_turns(case: Judged, budget: int | None = JUDGE_BUDGET) -> tuple[list[
     judged = [i for i in spoken if i >= case.start and case.transcript[i].agent != USER]
     before = [i for i in spoken[1:] if i < case.start]
     room = None if budget is None else max(budget - sum(len(case.transcript[i].text) for i in judged), 0)
-    kept, cut = shorten([case.transcript[i] for i in before], room)
-    known = set(map(id, kept))
-    return [*spoken[:1], *(i for i in before if id(case.transcript[i]) in known), *(i for i in spoken[1:] if i >= case.start)], judged, cut
+    kept = _kept([case.transcript[i] for i in before], room)
+    return [*spoken[:1], *(before[k] for k in kept), *(i for i in spoken[1:] if i >= case.start)], judged, len(before) - len(kept)
 
 
 def _material(case: Judged, untrusted: Fence, budget: int | None, brief: bool = False) -> list[str]:
