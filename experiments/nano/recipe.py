@@ -41,7 +41,7 @@ class Model:
     conversations: how many are sampled for its corpus
     steps, batch: updates on trees, and trees in each
     copying: updates before them on random sequences that repeat (`circuit`)
-    peak_rate, matrix_rate, warmup: of the cosine schedule, for AdamW and for Muon (0: AdamW takes the matrices too)
+    peak_rate, warmup: of AdamW's cosine schedule
     frames: share of the training frames that it may see, from one end of a shuffled list (judges see disjoint halves)
     noise: standard deviation of the label noise (judges)
     choice_weight: weight of the tokens with which a clause begins (`train.loss_of`)
@@ -57,7 +57,6 @@ class Model:
     batch: int = 4
     copying: int = 300
     peak_rate: float = 2e-3
-    matrix_rate: float = 0.0
     warmup: int = 200
     frames: tuple[float, float] = (0.0, 1.0)
     noise: float = 0.0

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from experiments.nano import circuit, muon, trees
+from experiments.nano import circuit, trees
 from experiments.nano.recipe import SPECIAL, Model, Size
 from experiments.nano.trees import Forest, Tree
 
@@ -160,7 +160,6 @@ def train(
         train_dataset=data,
         data_collator=collate,
         callbacks=callbacks,
-        optimizers=(muon.optimiser(model, recipe.matrix_rate, recipe.peak_rate) if recipe.matrix_rate else None, None),
     )
     trainer.prefix_weight, trainer.choice_weight = recipe.prefix_weight, recipe.choice_weight
     trainer.remove_callback(PrinterCallback)
