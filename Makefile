@@ -67,7 +67,7 @@ nano-budget: setup  ## what the nano models will cost on this machine (1 minute)
 nano: setup  ## make the nano models from nothing: corpora, training, packing; resumable (`make nano-budget` says how long)
 	@$(PY) -m experiments.nano.build --pack
 
-nano-report: setup  ## measure the nano models on held-out frames and write docs/results/nano.md (15 minutes)
+nano-report: setup  ## measure the nano models on held-out frames and write docs/results/nano.md
 	@$(PY) -m experiments.nano.report --out docs/results/nano.md
 
 nano-sizes: setup  ## the base recipe at 0.5M, 2M and 5M, for the size study (hours, resumable; not shipped)
@@ -76,7 +76,7 @@ nano-sizes: setup  ## the base recipe at 0.5M, 2M and 5M, for the size study (ho
 nano-verify: setup  ## rebuild the nano models and hold their figures against the cards (hours, resumable)
 	@$(PY) -m experiments.nano.verify
 
-nano-throughput: setup  ## the local model against transformers' generate on one rollout's requests (3 minutes)
+nano-throughput: setup  ## the local model against transformers' generate on one rollout's requests
 	@$(PY) -m experiments.nano.throughput
 
 nano-world: setup  ## count the language world and test its recogniser (3 minutes)

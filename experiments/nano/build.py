@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     if config.share < 1.0:
         models = [m.smaller(config.share) for m in models]
     with console.stage("tokenizer"):
-        words = forests.make_tokenizer(list(recipe.MODELS.values()), folders)
+        words = tokenizer_in(folders)
     figures = {m.name: one(m, folders, words, config) for m in models}
     if config.pack and config.share == 1.0:
         from experiments.nano import pack
@@ -94,6 +94,15 @@ def one(model: Model, folders: Folders, words: Any, config: Config) -> dict[str,
             train.train(model, forest, words, folder, start, lambda step, loss: bar.update(step, f"loss {loss:.3f}"))
         console.write_whole(folder / RECIPE, json.dumps({"hash": made_by(model), "seconds": time.monotonic() - started}))
     return {**sizes, **json.loads((folder / "training.json").read_text(encoding="utf-8"))}
+
+
+def tokenizer_in(folders: Folders) -> Any:
+    """The tokenizer of all models, made if it is not there; one that other corpora made is refused."""
+    models = list(recipe.MODELS.values())
+    claim(
+        folders.tokenizer, recipe.digest(recipe.VOCABULARY, recipe.SPECIAL, recipe.CHAT_TEMPLATE, [forests.corpus_hash(m) for m in models])
+    )
+    return forests.make_tokenizer(models, folders)
 
 
 def made_by(model: Model) -> str:

@@ -6,6 +6,7 @@ has few. So the first two layers start as such a circuit, written down rather th
 
     layer 0   some heads look one place back (a rotation of their queries by one position) and note the token that stands there
     layer 1   as many heads look for a note that equals the present token, on the slow pairs of RoPE, which distance hardly turns
+    all       a third of the heads prefer what stands near, falling slowly with distance
     layers 1+ values come out as they went in (W_O W_V is a multiple of the identity: "mimetic", Trockman and Kolter 2023)
 
 Everything is trainable from the first step on, and nothing of it is a word. On random tokens the loss of a repeated token falls

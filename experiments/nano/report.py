@@ -1,6 +1,6 @@
 """What the nano models can do, measured on held-out frames: speaker, judges, and conversations to read. Writes a page.
 
-    python -m experiments.nano.report                                  # the packed models; about 15 minutes
+    python -m experiments.nano.report                                  # the packed models
     python -m experiments.nano.report --models runs/nano --cases 100   # models of one's own, roughly
     python -m experiments.nano.report --out docs/results/nano.md --json
 

@@ -56,7 +56,7 @@ def one(name: str, config: Config) -> dict[str, Any]:
     from mascot_env.llm.local import LocalLLM
 
     base, folders = MODELS["base"], Folders(Path(config.out))
-    words = forests.make_tokenizer(list(MODELS.values()), folders)
+    words = build.tokenizer_in(folders)
     build.claim(folders.corpus("base"), build.made_by(base))
     with console.stage("corpus"), console.Bar("conversations", base.conversations) as bar:
         forest = forests.make_forest(base, folders, report=lambda done, lost: bar.update(done, f"{lost} too long"))

@@ -54,7 +54,7 @@ class Recorder:
     """A model that keeps what it was asked."""
 
     def __init__(self, llm: LocalLLM) -> None:
-        self.llm, self.calls, self.name, self.cacheable, self.usage = llm, [], llm.name, False, llm.usage
+        self.llm, self.name, self.cacheable, self.usage = llm, llm.name, False, llm.usage
         self.calls: Calls = []
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:

@@ -1,7 +1,7 @@
 """Rebuilds the nano models from nothing and checks that they are what the cards say: `make nano-verify`.
 
     python -m experiments.nano.verify                     # all of it: hours, resumable
-    python -m experiments.nano.verify --quick             # two minutes: hashes, and the losses of a short prefix of training
+    python -m experiments.nano.verify --quick             # only hashes, and the losses of a short prefix of training
 
 `--quick` compares the hashes of recipe and corpus, repeats the first updates of each training run and compares their losses to 1e-3,
 and compares the shipped weights' loss on the first trees of their corpus. The whole run trains in a folder of its own, measures the new
@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
         with console.stage(f"{model.name}: hashes and a short prefix"):
             checks[model.name] = quickly(model, found)
     if not config.quick and models:
-        words = forests.make_tokenizer(list(MODELS.values()), Folders(Path(config.out)))
+        words = build.tokenizer_in(Folders(Path(config.out)))
         for model in models:
             build.one(model, Folders(Path(config.out)), words, build.Config(out=config.out))
         asked = report.Config(models=config.out, conversations=0)
