@@ -27,6 +27,7 @@ from experiments.nano.recipe import MODELS, SIZES, Folders
 from mascot_env.errors import UnknownIdError
 from mascot_env.llm import nano
 
+HELD_OUT = 100  # conversations on held-out frames, for the loss
 SHOWN = ("recognised", "in persona", "act honoured, of those in persona", "details are the user's own, of those that refer to any")
 
 
@@ -68,7 +69,7 @@ def one(name: str, config: Config) -> dict[str, Any]:
             train.train(model, forest, words, folder, report=lambda step, loss: bar.update(step, f"loss {loss:.3f}"))
     trained = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     llm = LocalLLM(folder, batch_size=64)
-    held = forests.held_out_forest(base, folders, 100, "valid")
+    held = forests.held_out_forest(base, folders, HELD_OUT, "valid")
     return {
         "parameters": trained["parameters"],
         "hours": trained["seconds"] / 3600,

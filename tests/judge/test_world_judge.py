@@ -5,10 +5,10 @@ from __future__ import annotations
 import gymnasium
 import pytest
 
-import mascot_env
+import mascot_env  # noqa: F401
 from mascot_env import catalog, worlds
 from mascot_env.judge import Case, resolve
-from mascot_env.types import USER, Abstain, Score, Transcript, Turn
+from mascot_env.types import USER, Abstain, Transcript, Turn
 
 
 @pytest.mark.parametrize("domain", ["support", "meeting"])
@@ -35,7 +35,7 @@ def test_it_abstains_outside_the_world() -> None:
     assert all(isinstance(v, Abstain) for v in found.values())
 
 
-def test_a_director_trains_on_it_without_a_model() -> None:
+def test_it_pays_a_director_without_a_model() -> None:
     env = gymnasium.make("mascot/SupportDirector-v0", speakers="world", user="world", judge="world")
     env.reset(seed=1)
     rewards = []
@@ -44,5 +44,4 @@ def test_a_director_trains_on_it_without_a_model() -> None:
         rewards.append(reward)
         if terminated or truncated:
             env.reset()
-    assert len(set(rewards)) > 5 and mascot_env.__version__
-    assert isinstance(Score(1.0), Score)
+    assert len(set(rewards)) > 5

@@ -1,0 +1,52 @@
+"""The programs of the nano grade run to their ends on models that have learnt nothing, show every figure, and do not claim what does not hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from experiments.nano import forests, report, sizes, throughput  # noqa: E402
+from experiments.nano.recipe import MODELS, Size  # noqa: E402
+
+
+def last_json(text: str) -> dict:
+    return json.loads(text.strip().splitlines()[-1])
+
+
+def test_the_report_measures_speaker_and_judges_and_writes_a_page(
+    untrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "nano.md"
+    small = ["--replies", "6", "--cases", "9", "--conversations", "2", "--models", str(untrained), "--out", str(page), "--json"]
+    assert report.main(small) == 1
+    figures, text = last_json(capsys.readouterr().out), page.read_text(encoding="utf-8")
+    assert figures["speaker"]["recognised"] == {"estimate": 0.0, "low": 0.0, "high": pytest.approx(0.39, abs=0.01), "cases": 6}
+    assert set(figures["judges"]) == {"judge-a", "judge-b", "error correlation"}
+    assert len(figures["judges"]["judge-a"]["spearman"]) == 9 and not all(figures["shown"].values())
+    assert text.count("```") == 4 and "NO: speaker: recognised" in text
+
+
+def test_throughput_compares_the_same_requests(untrained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    throughput.main(["--model", str(untrained / "base"), "--conversations", "2", "--repeats", "1", "--json"])
+    figures = last_json(capsys.readouterr().out)
+    assert figures["requests"] > 2 and figures["times faster"] > 0
+    assert figures["requests with the same tokens"] > 0.9 and figures["share of prompt tokens reused"] > 0.2
+
+
+def test_a_size_is_trained_and_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    small = dataclasses.replace(MODELS["base"], size=Size(32, 2, 4, 64), conversations=4, copying=2, batch=2, warmup=1)
+    monkeypatch.setattr(sizes, "MODELS", {**MODELS, "base": small})
+    monkeypatch.setattr(sizes, "SIZES", {"tiny": small.size})
+    monkeypatch.setattr(sizes, "HELD_OUT", 2)
+    monkeypatch.setattr(forests, "TOKENIZER_CONVERSATIONS", 6)
+    arguments = ["--steps", "3", "--replies", "4", "--out", str(tmp_path), "--json"]
+    assert sizes.main(arguments) == 0
+    first = last_json(capsys.readouterr().out)
+    assert first["tiny"]["parameters"] > 10_000 and first["tiny"]["held-out loss"] > 1
+    assert sizes.main(arguments) == 0  # what is there is kept
+    assert last_json(capsys.readouterr().out) == first
