@@ -75,7 +75,7 @@ class Config:
 
 def setting_of(config: Config) -> directors.Setting:
     test = catalog.scenarios(config.domain, "test")
-    return directors.scripted_setting(catalog.domain(config.domain), catalog.scenarios(config.domain, "train"), test[: config.test or None])
+    return directors.setting("scripted", catalog.domain(config.domain), catalog.scenarios(config.domain, "train"), test[: config.test or None])
 
 
 def conversation_seed(seed: int) -> int:

@@ -98,6 +98,8 @@ def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
     if config.grade not in GRADES:
         raise UnknownIdError("no such grade", field="grade", value=config.grade, remedy=f"use one of {', '.join(GRADES)}")
+    if config.data and config.grade == "nano":
+        raise ConfigError("nano models know the language world only", field="data", value=config.data, remedy="leave --data or --grade nano away")
     if not config.steps:
         config = dataclasses.replace(config, steps=GRADES[config.grade].steps)
     train, test, domain_id = scenarios(config)

@@ -61,11 +61,6 @@ def setting(grade: str, domain: Domain, train: Sequence[Scenario], test: Sequenc
     return Setting(domain, tuple(train), tuple(test), training, held_out, resolve_speakers(grade, domain), user)
 
 
-def scripted_setting(domain: Domain, train: Sequence[Scenario], test: Sequence[Scenario]) -> Setting:
-    """The scripted grade: trained on `scripted`, reported from `scripted-heldout`."""
-    return setting("scripted", domain, train, test)
-
-
 def in_the_grammar(nano: Setting) -> Setting:
     """The same scenarios with the language world's own players and its truth: to choose a manner for baselines of the nano grade, quickly."""
     truth, user = judges.resolve("world"), resolve_user("world")

@@ -182,3 +182,5 @@ def test_demo_plays_and_judges_with_nano_models(
 def test_a_grade_that_is_none_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UnknownIdError, match="no such grade"):
         demo.main(["--grade", "huge"])
+    with pytest.raises(ConfigError, match="language world only"):
+        demo.main(["--grade", "nano", "--data", "somewhere"])
