@@ -81,7 +81,7 @@ def rates(size: Size, kind: str, batch: int, repeats: int) -> dict[str, float]:
     torch.set_num_threads(1)
     model = train.make(size, _Words(), 0)
     rng = np.random.default_rng(0)
-    made = {**trees.batch([some_tree(kind, rng) for _ in range(batch)]), "digit_ids": torch.arange(5)}
+    made = trees.batch([some_tree(kind, rng) for _ in range(batch)])
     optimiser = torch.optim.AdamW(model.parameters())
 
     def step() -> None:

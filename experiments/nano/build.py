@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
         from experiments.nano import pack
 
         with console.stage("packing"):
-            for m in models:
+            for m in (m for m in models if m.shipped):
                 pack.pack(m, folders, PACKED / m.name)
     console.finish(figures, config.json)
     return 0
@@ -98,7 +98,7 @@ def one(model: Model, folders: Folders, words: Any, config: Config) -> dict[str,
 
 def tokenizer_in(folders: Folders) -> Any:
     """The tokenizer of all models, made if it is not there; one that other corpora made is refused."""
-    models = list(recipe.MODELS.values())
+    models = [m for m in recipe.MODELS.values() if m.shipped]
     claim(
         folders.tokenizer, recipe.digest(recipe.VOCABULARY, recipe.SPECIAL, recipe.CHAT_TEMPLATE, [forests.corpus_hash(m) for m in models])
     )

@@ -118,8 +118,7 @@ def row(vocabulary: int, seed: int, index: int, length: int = 480, first: int = 
         np.concatenate([np.arange(len(ids)) for ids, _ in parts]).astype(np.int32),
         np.concatenate([np.full(len(ids), n) for n, (ids, _) in enumerate(parts, 1)]).astype(np.int32),
         np.concatenate([labels for _, labels in parts]).astype(np.int32),
-        np.zeros((0, 5), np.float32),
-        np.zeros(0, np.int32),
+        *trees.soft_arrays(()),
     )
 
 

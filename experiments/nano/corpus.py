@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from experiments.nano import choices
 from experiments.nano.recipe import BROKEN_RATE, CONTEXT_BROKEN, Model
 from mascot_env import directives, prompts, seeding
 from mascot_env.judge.protocol import Case
@@ -44,11 +45,12 @@ def memory(turns: Sequence[Turn]) -> Sequence[Turn]:
 
 @dataclass(frozen=True)
 class Answer:
-    """One target of a site. `score` is a judge's label in [1, 5] instead of words."""
+    """One target of a site. `score` is a judge's label in [1, 5] instead of words; `pieces` tell what the text was drawn from."""
 
     messages: Messages
     text: str
     score: float | None = None
+    pieces: tuple[choices.Choice, ...] = ()
 
 
 Site = tuple[Answer, ...]
@@ -71,6 +73,8 @@ def draw(model: Model, index: int, split: str = "train") -> Drawn:
     disguise = split == "train" and bool(rng.random() < DISGUISED)
     scenario = frames.scenario(frame, (model.seed, index), disguise=disguise)
     domain = teams.composed(domain_id, (model.seed, index)) if rng.random() < COMPOSED else teams.base(domain_id)
+    if model.kind == "first":
+        return Drawn(Played(Transcript(scenario, domain.agents, (Turn(USER, scenario.opening),)), domain, {}), rng)
     broken = CONTEXT_BROKEN[int(rng.integers(len(CONTEXT_BROKEN)))]
     played = play.conversation(domain, scenario, (model.seed, index), broken=broken, skill=(0.3, 0.8)[int(rng.integers(2))], memory=memory)
     return Drawn(played, rng)
@@ -88,6 +92,8 @@ def sites(model: Model, drawn: Drawn) -> Iterator[Site]:
     """The sites of a conversation, for this kind of model."""
     if model.kind == "judge":
         yield from _judged(model, drawn)
+    elif model.kind == "first":
+        yield from _first(drawn)
     else:
         yield from _played(drawn)
 
@@ -116,9 +122,19 @@ def _played(drawn: Drawn) -> Iterator[Site]:
         yield _director_site(drawn, int(i))
 
 
-def _speaker_site(drawn: Drawn, index: int) -> Site:
+def _first(drawn: Drawn) -> Iterator[Site]:
+    """Every persona right after the opening, in sound replies only: card, directive and words, with the least around them."""
+    t, domain = drawn.played.transcript, drawn.played.domain
+    for persona in domain.personas:
+        asked = Turn(persona.agent, "", _directive(domain, persona.agent, persona.acts, drawn.rng))
+        begun = dataclasses.replace(drawn.played, transcript=Transcript(t.scenario, t.agents, (t[0], asked)))
+        yield _speaker_site(Drawn(begun, drawn.rng), 1, broken=0.0)
+
+
+def _speaker_site(drawn: Drawn, index: int, broken: float | None = None) -> Site:
     """Replies of the speaker of turn `index` to several directives."""
     domain, rng = drawn.played.domain, drawn.rng
+    rate = BROKEN_RATE if broken is None else broken
     transcript = _upto(drawn.played.transcript, index)
     given = drawn.played.transcript[index].directive
     persona = next(p for p in domain.personas if p.agent == drawn.played.transcript[index].agent)
@@ -129,8 +145,8 @@ def _speaker_site(drawn: Drawn, index: int) -> Site:
     answers = []
     for directive in asked:
         moment = speech.moment(transcript, domain, persona, directive, rng, memory=memory)
-        said = speech.reply(moment, BROKEN_RATE if grounded else 0.8).text
-        text = f"{plan_of(moment)} Say: {said}" if plan else said
+        pieces = [choices.Choice(plan_of(moment)), choices.Choice(" Say:")] if plan else []
+        pieces += choices.of(speech.reply(moment, rate if grounded else 0.8).pieces, first=not plan)
         prompt = prompts.speaker_messages(
             view(transcript, domain, persona.agent, directive),
             prompts.BRIEF_BUDGET,
@@ -139,7 +155,7 @@ def _speaker_site(drawn: Drawn, index: int) -> Site:
             plan=plan,
             examples=examples,
         )
-        answers.append(Answer(prompt, text))
+        answers.append(Answer(prompt, "".join(p.text for p in pieces), pieces=tuple(pieces)))
     return tuple(answers)
 
 
@@ -172,7 +188,8 @@ def _user_site(drawn: Drawn, index: int) -> Site:
     domain, rng = drawn.played.domain, drawn.rng
     transcript = _upto(drawn.played.transcript, index)
     messages = prompts.user_messages(view(transcript, domain, USER), prompts.BRIEF_BUDGET, brief=True)
-    return tuple(Answer(messages, people.reply(transcript, domain, rng)) for _ in range(USER_REPLIES))
+    replies = [tuple(choices.of(people.pieces(transcript, domain, rng))) for _ in range(USER_REPLIES)]
+    return tuple(Answer(messages, "".join(c.text for c in pieces), pieces=pieces) for pieces in replies)
 
 
 def _director_site(drawn: Drawn, index: int) -> Site:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.nano import corpus, tokenizer, trees
+from experiments.nano import choices, corpus, tokenizer, trees
 from experiments.nano.corpus import Site
 from experiments.nano.recipe import MAX_TOKENS, SPECIAL, Folders, Model
 from experiments.nano.trees import Forest, Leaf, Tree
@@ -54,12 +54,12 @@ def make_tokenizer(models: list[Model], folders: Folders) -> Any:
 
 
 def leaf(chat: ChatFormat, end: int, answer: corpus.Answer) -> Leaf:
-    """An answer as tokens; a score is one digit, whose distribution is the label."""
+    """An answer as tokens; a score is one digit, whose distribution is the label; so are the choices that words were drawn by."""
     prompt = chat.prompt_ids(Request(answer.messages))
     if answer.score is None:
-        return Leaf(prompt, [*chat._encode(answer.text), end])
-    marks = corpus.digits(answer.score)
-    return Leaf(prompt, [*chat._encode(str(round(answer.score))), end], marks)
+        return Leaf(prompt, [*chat._encode(answer.text), end], choices.soft(answer.pieces, chat._encode))
+    shares = {chat._encode(str(d))[0]: share for d, share in enumerate(corpus.digits(answer.score), 1) if share}
+    return Leaf(prompt, [*chat._encode(str(round(answer.score))), end], {0: shares})
 
 
 def plant(chat: ChatFormat, end: int, site: Site) -> Tree | None:
@@ -118,5 +118,5 @@ def held_out_forest(model: Model, folders: Folders, conversations: int, split: s
 def summary(forest: Forest) -> dict[str, float]:
     """Sizes of a forest."""
     lengths = forest.lengths
-    targets = sum(t.targets + len(t.soft_at) for t in forest)
+    targets = sum(t.targets for t in forest)
     return {"trees": len(forest), "tokens": int(lengths.sum()), "targets": targets, "mean_length": float(np.mean(lengths))}

@@ -14,28 +14,36 @@ from pathlib import Path
 from typing import Any
 
 from experiments.nano import corpus, forests, tokenizer, train, trees
-from experiments.nano.recipe import SPECIAL, Model
+from experiments.nano.recipe import MODELS, SPECIAL, Model
+from experiments.nano.trees import Forest
 from mascot_env.llm.chat import ChatFormat
 
 COPYING, UPDATES, CONVERSATIONS, TOLERANCE = 6, 6, 6, 1e-3
 
 
 def losses(model: Model, folder: Path) -> dict[str, Any]:
-    """`updates`: the losses of the first updates from the recipe's start; `shipped`: the loss of the weights in `folder` on the trees."""
+    """`updates`: the losses of the first updates of the recipe's beginning (that of the model it starts from, if it starts from one);
+    `shipped`: the loss of the weights in `folder` on the model's own first trees."""
     import torch
     from transformers import LlamaForCausalLM
 
     words = tokenizer.load(folder)
-    chat, end = ChatFormat(words, {}), words.convert_tokens_to_ids(SPECIAL[-1])
-    made = [forests.plant(chat, end, s) for i in range(CONVERSATIONS) for s in corpus.sites(model, corpus.draw(model, i))]
+    begins = MODELS[model.start] if model.start else model
     with tempfile.TemporaryDirectory() as place:
-        path = Path(place) / "forest.npz"
-        trees.save(path, [t for t in made if t is not None])
-        forest = trees.Forest(path)
-        short = replace(model, copying=COPYING, steps=UPDATES)
+        short = replace(begins, copying=COPYING, steps=UPDATES)
+        forest = _first_trees(begins, words, Path(place) / "begins.npz")
         found = train.train(short, forest, words, Path(place) / "run", stop_after=COPYING + UPDATES, log_every=1)
         weights = LlamaForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
-        return {"updates": [loss for _, loss in found["losses"]], "shipped": train.evaluate(weights, forest, words)}
+        own = _first_trees(model, words, Path(place) / "own.npz")
+        return {"updates": [loss for _, loss in found["losses"]], "shipped": train.evaluate(weights, own, words)}
+
+
+def _first_trees(model: Model, words: Any, path: Path) -> Forest:
+    """The trees of a corpus's first conversations."""
+    chat, end = ChatFormat(words, {}), words.convert_tokens_to_ids(SPECIAL[-1])
+    made = [forests.plant(chat, end, s) for i in range(CONVERSATIONS) for s in corpus.sites(model, corpus.draw(model, i))]
+    trees.save(path, [t for t in made if t is not None])
+    return Forest(path)
 
 
 def agree(one: Sequence[float], two: Sequence[float]) -> bool:

@@ -37,14 +37,15 @@ class Size:
 class Model:
     """One model of the grade.
 
-    kind: `base` (speakers, user, Director) or `judge`
+    kind: `first` (speakers after an opening, in sound replies: what `base` starts from), `base` (speakers, user, Director) or `judge`
     conversations: how many are sampled for its corpus
     steps, batch: updates on trees, and trees in each
     copying: updates before them on random sequences that repeat (`circuit`)
+    copy_every: a row of such sequences joins every so many updates on trees
     peak_rate, warmup: of AdamW's cosine schedule
     frames: share of the training frames that it may see, from one end of a shuffled list (judges see disjoint halves)
     noise: standard deviation of the label noise (judges)
-    choice_weight: weight of the tokens with which a clause begins (`train.loss_of`)
+    choice_weight: weight of the tokens with which a clause begins, and of choices among clauses (`train.loss_of`)
     prefix_weight: weight of the loss on the prompts' own tokens beside that on answers
     seed: of corpus, initialisation and order
     """
@@ -56,6 +57,7 @@ class Model:
     steps: int
     batch: int = 4
     copying: int = 300
+    copy_every: int = 1
     peak_rate: float = 2e-3
     warmup: int = 200
     frames: tuple[float, float] = (0.0, 1.0)
@@ -69,8 +71,17 @@ class Model:
     def smaller(self, share: float) -> Model:
         """The same recipe with fewer conversations and steps, for tests."""
         return replace(
-            self, conversations=max(int(self.conversations * share), 8), steps=max(int(self.steps * share), 4), copying=2, warmup=2
+            self,
+            conversations=max(int(self.conversations * share), 8),
+            steps=max(int(self.steps * share), 4),
+            copying=min(self.copying, 2),
+            warmup=2,
         )
+
+    @property
+    def shipped(self) -> bool:
+        """Whether it is packed; the others are what shipped ones start from."""
+        return self.kind != "first"
 
 
 SIZES: Mapping[str, Size] = {
@@ -79,32 +90,50 @@ SIZES: Mapping[str, Size] = {
     "5M": Size(320, 4, 8, 832),
 }
 
-MODELS: Mapping[str, Model] = {
+JUDGE_B = Size(160, 5, 5, 448)
+_WORDS = Model("words", "first", SIZES["2M"], conversations=1_600, steps=2_400, prefix_weight=0.3, choice_weight=3.0)
+_BASE = Model(
+    "base",
+    "base",
+    SIZES["2M"],
+    conversations=2_400,
+    steps=3_200,
+    copying=0,
+    copy_every=3,
+    peak_rate=1e-3,
+    warmup=50,
+    prefix_weight=0.1,
+    choice_weight=3.0,
+    start="words",
+)
+_JUDGE_WORDS = replace(_WORDS, name="judge-a-words", conversations=800, steps=1_200, frames=(0.0, 0.5), seed=11)
+_JUDGE = Model(
+    "judge-a",
+    "judge",
+    SIZES["2M"],
+    conversations=1_500,
+    steps=2_000,
+    copying=0,
+    copy_every=4,
+    warmup=50,
+    peak_rate=1.5e-3,
+    frames=(0.0, 0.5),
+    noise=0.3,
+    prefix_weight=0.1,
+    choice_weight=5.0,
+    seed=11,
+    wordings=(0, 1, 2, 3),
+    start="judge-a-words",
+)
+MODELS: Mapping[str, Model] = {  # in the order in which they are made: what another starts from comes before it
     m.name: m
     for m in (
-        Model("base", "base", SIZES["2M"], conversations=4_000, steps=4_200),
-        Model(
-            "judge-a",
-            "judge",
-            SIZES["2M"],
-            conversations=1_500,
-            steps=1_500,
-            frames=(0.0, 0.5),
-            noise=0.3,
-            seed=11,
-            wordings=(0, 1, 2, 3),
-        ),
-        Model(
-            "judge-b",
-            "judge",
-            Size(160, 5, 5, 448),
-            conversations=1_500,
-            steps=1_500,
-            frames=(0.5, 1.0),
-            noise=0.3,
-            seed=12,
-            wordings=(4, 5, 6, 7),
-        ),
+        _WORDS,
+        _BASE,
+        _JUDGE_WORDS,
+        _JUDGE,
+        replace(_JUDGE_WORDS, name="judge-b-words", size=JUDGE_B, frames=(0.5, 1.0), seed=12),
+        replace(_JUDGE, name="judge-b", size=JUDGE_B, frames=(0.5, 1.0), seed=12, wordings=(4, 5, 6, 7), start="judge-b-words"),
     )
 }
 
@@ -115,8 +144,10 @@ def digest(*parts: Any) -> str:
 
 
 def recipe_hash(model: Model) -> str:
-    """Changes with every number of a model's recipe. What the world's code and words make of it stands in `forests.corpus_hash`."""
-    return digest(asdict(model), VOCABULARY, SPECIAL, CHAT_TEMPLATE, MAX_TOKENS, BROKEN_RATE, CONTEXT_BROKEN)
+    """Changes with every number of a model's recipe, and of the one it starts from. What the world's code and words make of it stands in
+    `forests.corpus_hash`."""
+    begins = [recipe_hash(MODELS[model.start])] if model.start else []
+    return digest(asdict(model), *begins, VOCABULARY, SPECIAL, CHAT_TEMPLATE, MAX_TOKENS, BROKEN_RATE, CONTEXT_BROKEN)
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from experiments.nano.corpus import memory
-from experiments.nano.figures import Figure, share
+from experiments.nano.figures import Figure, resampled, share
 from mascot_env import prompts, seeding
-from mascot_env.llm import LLM, Request
+from mascot_env.llm import LLM, Message, Request
 from mascot_env.types import DIRECTOR, USER, Directive, Domain, Persona, Transcript, Turn
 from mascot_env.view import View
-from mascot_env.worlds import content, frames, play, reading, teams, truth
+from mascot_env.worlds import content, frames, play, reading, speech, teams, truth
 from mascot_env.worlds.reading import DETAILS
 
 MAX_TOKENS = 72
@@ -56,12 +58,7 @@ def places(count: int, seed: int, *, split: str = "test", novel_team: bool = Fal
 
 def sampled(llm: LLM, where: Sequence[Place], temperature: float, salt: str = "") -> list[str]:
     """One reply for each place."""
-    requests = [
-        Request(
-            prompts.speaker_messages(p.view, prompts.BRIEF_BUDGET, brief=True), MAX_TOKENS, temperature, key=("speaker-report", salt, i)
-        )
-        for i, p in enumerate(where)
-    ]
+    requests = [Request(_prompt(p), MAX_TOKENS, temperature, key=("speaker-report", salt, i)) for i, p in enumerate(where)]
     return [c.text for c in llm.generate(requests)]
 
 
@@ -86,7 +83,46 @@ def measure(llm: LLM, count: int, seed: int, temperature: float) -> dict[str, Fi
         "refer to a detail": share([any(x.slot in DETAILS for x in r.refs) for r in read]),
         "generic": share([bool(m.generic) for m in found]),
         "an unseen card moves the voice the right way": share(card_pairs(llm, count // 2, seed + 1, temperature)),
+        **control(llm, max(count // 4, 2), seed + 2),
     }
+
+
+def control(llm: LLM, count: int, seed: int) -> dict[str, Figure]:
+    """How much card and directive rule what is said, without sampling: nats of a sound answer to its own prompt, and how many more it has
+    where another directive, or a colleague's card, stands in the prompt instead. A model that ignores them has 0 more."""
+    rows = []
+    for i, place in enumerate(places(count, seed)):
+        rng = seeding.generator("control", seed, i)
+        moment = speech.moment(place.transcript, place.domain, place.persona, place.directive, rng, memory=memory)
+        said = next(r for r in (speech.healthy(moment) for _ in range(100)) if not r.slips).text
+        acts = [a.id for a in place.domain.acts if a.id != place.directive.act]
+        tones = [t.id for t in place.domain.tones if t.id != place.directive.tone]
+        other = Directive(place.persona.agent, acts[int(rng.integers(len(acts)))], tones[int(rng.integers(len(tones)))])
+        colleague = next(p for p in place.domain.personas if p.agent != place.persona.agent)
+        own, directed = (_prompt(p) for p in (place, dataclasses.replace(place, directive=other)))
+        carded = (
+            _prompt(dataclasses.replace(place, persona=colleague, directive=dataclasses.replace(place.directive, speaker=colleague.agent)))[
+                0
+            ],
+            own[1],
+        )
+        asked = [Request(m, MAX_TOKENS, key=("control", i, n)) for n, m in enumerate((own, directed, carded))]
+        nats = [-s.logprobs[0] if s.ok else float("nan") for s in llm.score_choices(asked, [said])]
+        rows.append(nats)
+    own_N, directed_N, carded_N = np.array(rows).T
+    return {
+        "nats of a sound answer": resampled(_mean, own_N),
+        "more nats under another directive": resampled(_mean, directed_N - own_N),
+        "more nats under a colleague's card": resampled(_mean, carded_N - own_N),
+    }
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(np.nanmean(values))
+
+
+def _prompt(place: Place) -> tuple[Message, ...]:
+    return prompts.speaker_messages(place.view, prompts.BRIEF_BUDGET, brief=True)
 
 
 def card_pairs(llm: LLM, count: int, seed: int, temperature: float) -> list[bool]:

@@ -21,10 +21,8 @@ from experiments.nano import circuit, trees
 from experiments.nano.recipe import SPECIAL, Model, Size
 from experiments.nano.trees import Forest, Tree
 
-COPY_ALWAYS, COPY_EVERY = 1500, 2  # a row of copying joins every batch up to this step, later every other one
 SAVE_EVERY = 250  # steps between checkpoints
 MARKS = (".", "!", "?", ",")
-SOFT_WEIGHT = 1.0  # of a digit's loss beside a word token's
 
 
 def make(size: Size, tokenizer: Any, seed: int) -> LlamaForCausalLM:
@@ -51,10 +49,12 @@ def make(size: Size, tokenizer: Any, seed: int) -> LlamaForCausalLM:
 
 
 def loss_of(model: Any, batch: dict[str, Any], prefix_weight: float = 0.0, choice_weight: float = 1.0) -> torch.Tensor:
-    """Mean cross-entropy over word targets and digits, plus `prefix_weight` times that of the shared prompts' own tokens.
+    """Mean cross-entropy over targets, plus `prefix_weight` times that of the shared prompts' own tokens.
 
-    `choice_weight` is the weight of the tokens with which a clause begins: there it is decided what is said, by card and directive; what
-    follows is mostly known. A prompt holds a conversation in which names and details come back: with loss on it a model learns to copy from its context far
+    `choice_weight` is the weight of the tokens with which a clause begins, and of those whose target is a distribution: there it is
+    decided what is said, by card and directive; what follows is mostly known.
+
+    A prompt holds a conversation in which names and details come back: with loss on it a model learns to copy from its context far
     sooner. Logits are computed where they are needed only.
     """
     hidden_BTH = model.model(
@@ -68,11 +68,10 @@ def loss_of(model: Any, batch: dict[str, Any], prefix_weight: float = 0.0, choic
         losses = F.cross_entropy(model.lm_head(hidden_BTH[before_BT]), labels_BT[hard_BT], reduction="none")
         weights = torch.where(_begins(batch)[hard_BT], choice_weight, 1.0) if choice_weight != 1.0 else torch.ones_like(losses)
         words, count = (losses * weights).sum(), weights.sum()
-    soft_ND = batch["soft"]
-    if len(soft_ND):
-        logits_ND = model.lm_head(hidden_BTH[batch["soft_row"], batch["soft_at"] - 1]).log_softmax(-1)[:, batch["digit_ids"]]
-        words = words - SOFT_WEIGHT * (soft_ND * logits_ND).sum()
-        count = count + len(soft_ND)
+    if len(batch["soft_at"]):
+        logprobs_NV = model.lm_head(hidden_BTH[batch["soft_row"], batch["soft_at"] - 1]).log_softmax(-1)
+        words = words - choice_weight * (batch["soft_p"] * logprobs_NV[batch["soft_of"], batch["soft_ids"]]).sum()
+        count = count + choice_weight * len(logprobs_NV)
     loss = words / count
     prefix_BT = batch["prefix"]
     if prefix_weight and bool(prefix_BT.any()):
@@ -118,7 +117,7 @@ class _Lessons(torch.utils.data.Dataset):  # type: ignore[type-arg]
         if index < r.copying:
             return [circuit.row(self.vocabulary, r.seed, index * r.batch + n) for n in range(r.batch)]
         chosen = [self.forest[int(i)] for i in self.batches[index - r.copying]]
-        if index < COPY_ALWAYS or index % COPY_EVERY == 0:
+        if r.copy_every and index % r.copy_every == 0:
             chosen.append(circuit.row(self.vocabulary, r.seed, index * r.batch, max(map(len, chosen))))
         return chosen
 
@@ -147,10 +146,10 @@ def train(
     `stop_after` stops after that many steps without saving a finished model (to look at a recipe's beginning).
     """
     model = LlamaForCausalLM.from_pretrained(str(start), dtype=torch.float32) if start else make(recipe.size, tokenizer, recipe.seed)
-    digit_ids, mark_ids = _digit_ids(tokenizer), _mark_ids(tokenizer)
+    mark_ids = _mark_ids(tokenizer)
 
     def collate(items: list[list[Tree]]) -> dict[str, Any]:
-        return {**trees.batch(items[0], tokenizer.pad_token_id), "digit_ids": digit_ids, "mark_ids": mark_ids}
+        return {**trees.batch(items[0], tokenizer.pad_token_id), "mark_ids": mark_ids}
 
     data = _Lessons(recipe, forest, len(tokenizer))
     callbacks = [_Report(report), *_stopper(stop_after)]
@@ -205,10 +204,6 @@ def _arguments(recipe: Model, folder: Path, log_every: int = 25) -> TrainingArgu
     )
 
 
-def _digit_ids(tokenizer: Any) -> torch.Tensor:
-    return torch.tensor([tokenizer.convert_tokens_to_ids(str(d)) for d in range(1, 6)])
-
-
 def _mark_ids(tokenizer: Any) -> torch.Tensor:
     """The tokens after which a clause begins."""
     return torch.tensor([tokenizer.convert_tokens_to_ids(mark) for mark in (*MARKS, SPECIAL[3])])
@@ -232,11 +227,10 @@ def _last(folder: Path) -> str | None:
 def evaluate(model: Any, forest: Forest, tokenizer: Any, batch: int = 16) -> float:
     """Mean loss over a forest's targets."""
     model.eval()
-    digit_ids = _digit_ids(tokenizer)
     total, count = 0.0, 0
     for i in range(0, len(forest), batch):
         items = [forest[j] for j in range(i, min(i + batch, len(forest)))]
-        targets = sum(t.targets + len(t.soft_at) for t in items)
-        total += float(loss_of(model, {**trees.batch(items, tokenizer.pad_token_id), "digit_ids": digit_ids})) * targets
+        targets = sum(t.targets for t in items)
+        total += float(loss_of(model, trees.batch(items, tokenizer.pad_token_id))) * targets
         count += targets
     return total / count if count else math.nan

@@ -10,8 +10,8 @@ sequence of its own, at a fraction of the tokens. Answers carry loss; the prefix
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,34 +21,40 @@ from numpy.typing import NDArray
 from mascot_env.errors import ConfigError
 
 IGNORED = -100
+PLACES, SOFT = ("ids", "positions", "branch", "labels"), ("soft_at", "soft_ids", "soft_p")  # arrays of a tree
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """One target: the prompt, the answer, and for a judge the distribution over its digits instead of the answer's first token."""
+    """One target: the prompt and the answer. `soft` gives a distribution over tokens, {place in the answer: {token: probability}}, where
+    the answer is one of several that were as right: a judge's digit, the first tokens of a clause that was drawn from a list."""
 
     prompt: Sequence[int]
     answer: Sequence[int]
-    digits: Sequence[float] = ()
+    soft: Mapping[int, Mapping[int, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Tree:
-    """A sequence: `branch` is 0 in the prefix and counts from 1; `labels` are the token itself where it carries loss."""
+    """A sequence: `branch` is 0 in the prefix and counts from 1; `labels` are the token itself where it carries loss.
+
+    Places whose target is a distribution have no label: `soft_at`, `soft_ids`, `soft_p` list place, token and probability, place by place.
+    """
 
     ids: NDArray[np.int32]
     positions: NDArray[np.int32]
     branch: NDArray[np.int32]
     labels: NDArray[np.int32]
-    soft: NDArray[np.float32]  # (targets of digits, 5), in order of their places
-    soft_at: NDArray[np.int32]  # their places
+    soft_at: NDArray[np.int32]
+    soft_ids: NDArray[np.int32]
+    soft_p: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @property
     def targets(self) -> int:
-        return int((self.labels != IGNORED).sum())
+        return int((self.labels != IGNORED).sum()) + len(np.unique(self.soft_at))
 
 
 def shared(prompts: Sequence[Sequence[int]]) -> int:
@@ -64,7 +70,7 @@ def tree(leaves: Sequence[Leaf]) -> Tree:
     """The tree of leaves whose prompts begin alike."""
     stem = shared([leaf.prompt for leaf in leaves])
     ids, positions, branch, labels = list(leaves[0].prompt[:stem]), list(range(stem)), [0] * stem, [IGNORED] * stem
-    soft, soft_at = [], []
+    soft: list[tuple[int, int, float]] = []
     for number, leaf in enumerate(leaves, 1):
         rest = [*leaf.prompt[stem:], *leaf.answer]
         first = len(ids) + len(leaf.prompt) - stem
@@ -72,18 +78,22 @@ def tree(leaves: Sequence[Leaf]) -> Tree:
         positions += range(stem, stem + len(rest))
         branch += [number] * len(rest)
         labels += [IGNORED] * (len(leaf.prompt) - stem) + list(leaf.answer)
-        if len(leaf.digits):
-            labels[first] = IGNORED
-            soft.append(leaf.digits)
-            soft_at.append(first)
+        for place, shares in leaf.soft.items():
+            labels[first + place] = IGNORED
+            soft += [(first + place, token, share) for token, share in shares.items()]
     return Tree(
         np.asarray(ids, np.int32),
         np.asarray(positions, np.int32),
         np.asarray(branch, np.int32),
         np.asarray(labels, np.int32),
-        np.asarray(soft, np.float32).reshape(-1, 5),
-        np.asarray(soft_at, np.int32),
+        *soft_arrays(soft),
     )
+
+
+def soft_arrays(soft: Sequence[tuple[int, int, float]]) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
+    """`soft_at`, `soft_ids`, `soft_p` of a tree."""
+    at, ids, shares = zip(*soft, strict=True) if soft else ((), (), ())
+    return np.asarray(at, np.int32), np.asarray(ids, np.int32), np.asarray(shares, np.float32)
 
 
 # ---------------------------------------------------------------------- on disk
@@ -103,9 +113,7 @@ class Forest:
         a = self._arrays
         start, end = (a["ends"][index - 1] if index else 0), a["ends"][index]
         first, last = (a["soft_ends"][index - 1] if index else 0), a["soft_ends"][index]
-        return Tree(
-            *(a[name][start:end] for name in ("ids", "positions", "branch", "labels")), a["soft"][first:last], a["soft_at"][first:last]
-        )
+        return Tree(*(a[name][start:end] for name in PLACES), *(a[name][first:last] for name in SOFT))
 
     def __iter__(self) -> Iterator[Tree]:
         return (self[i] for i in range(len(self)))
@@ -124,7 +132,7 @@ def save(path: Path, trees: Sequence[Tree]) -> None:
         partial,
         ends=np.cumsum([len(t) for t in trees]),
         soft_ends=np.cumsum([len(t.soft_at) for t in trees]),
-        **{name: np.concatenate([getattr(t, name) for t in trees]) for name in ("ids", "positions", "branch", "labels", "soft", "soft_at")},
+        **{name: np.concatenate([getattr(t, name) for t in trees]) for name in (*PLACES, *SOFT)},
     )
     partial.replace(path)
 
@@ -133,7 +141,8 @@ def save(path: Path, trees: Sequence[Tree]) -> None:
 
 
 def batch(trees: Sequence[Tree], pad: int = 0) -> dict[str, Any]:
-    """Tensors of a batch: ids, positions, a (B, 1, T, T) additive mask, labels, which places are prefix, digits' distributions with their places."""
+    """Tensors of a batch: ids, positions, a (B, 1, T, T) additive mask, labels, which places are prefix, and N places (row, place) whose
+    target is a distribution, which the E entries of `soft_of` (which of the N), `soft_ids` and `soft_p` describe."""
     import torch
 
     width = max(map(len, trees))
@@ -145,14 +154,17 @@ def batch(trees: Sequence[Tree], pad: int = 0) -> dict[str, Any]:
     causal_TT = torch.ones(width, width, dtype=torch.bool).tril()
     sees_BTT = causal_TT & ((branch_BT[:, None, :] == 0) | (branch_BT[:, None, :] == branch_BT[:, :, None]))
     mask_B1TT = torch.zeros(len(trees), 1, width, width).masked_fill(~sees_BTT[:, None], torch.finfo(torch.float32).min)
-    rows = np.concatenate([np.full(len(t.soft_at), i) for i, t in enumerate(trees)]).astype(np.int64)
+    flat = np.concatenate([i * width + t.soft_at.astype(np.int64) for i, t in enumerate(trees)])
+    where_N, of_E = np.unique(flat, return_inverse=True)
     return {
         "input_ids": padded("ids", pad),
         "position_ids": padded("positions", 0),
         "attention_mask": mask_B1TT,
         "labels": padded("labels", IGNORED),
         "prefix": (branch_BT == 0) & (torch.arange(width) > 0),
-        "soft": torch.from_numpy(np.concatenate([t.soft for t in trees])),
-        "soft_row": torch.from_numpy(rows),
-        "soft_at": torch.from_numpy(np.concatenate([t.soft_at for t in trees]).astype(np.int64)),
+        "soft_row": torch.from_numpy(where_N // width),
+        "soft_at": torch.from_numpy(where_N % width),
+        "soft_of": torch.from_numpy(of_E),
+        "soft_ids": torch.from_numpy(np.concatenate([t.soft_ids for t in trees]).astype(np.int64)),
+        "soft_p": torch.from_numpy(np.concatenate([t.soft_p for t in trees])),
     }

@@ -65,10 +65,14 @@ def _arc(rng: np.random.Generator, domain: str, valence: str | None) -> tuple[tu
 
 
 def ask(need: str, facts: Mapping[str, Sequence[str]], rng: np.random.Generator, novel: bool = False) -> str:
-    """A sentence in which the user shows a need; slots are filled from the facts, in the user's own form."""
+    """A sentence in which the user shows a need."""
+    return _one(rng, asks(need, facts, novel))
+
+
+def asks(need: str, facts: Mapping[str, Sequence[str]], novel: bool = False) -> list[str]:
+    """All such sentences; slots are filled from the facts, in the user's own form."""
     slots = {slot: as_user(values[0]) for slot, values in facts.items() if slot in ("topic", "person", "hope") and values}
-    lines = [a for a in known(content().user.asks[need], novel) if all(s in slots for s in slots_in(a))]
-    return sentence(fill(_one(rng, lines), slots))
+    return [sentence(fill(a, slots)) for a in known(content().user.asks[need], novel) if all(s in slots for s in slots_in(a))]
 
 
 def as_user(filler: str) -> str:

@@ -16,6 +16,7 @@ from mascot_env.worlds import frames
 from mascot_env.worlds import scene as scenes
 from mascot_env.worlds.content import content, known
 from mascot_env.worlds.scene import Scene
+from mascot_env.worlds.wording import Piece, drawn, joined
 
 TELLS, LEADS_IN, SAYS_MOOD = 0.75, 0.35, 0.6  # how often it tells a detail, with an introduction, and says its mood instead of a reaction
 MANY = 3  # turns in a block that are too many for one need
@@ -23,14 +24,18 @@ MANY = 3  # turns in a block that are too many for one need
 
 def reply(transcript: Transcript, domain: Domain, rng: np.random.Generator, novel: bool = False) -> str:
     """The user's next message; it ends with LEAVE when all that was wanted was got."""
+    return joined(pieces(transcript, domain, rng, novel))
+
+
+def pieces(transcript: Transcript, domain: Domain, rng: np.random.Generator, novel: bool = False) -> list[Piece]:
+    """The parts of the user's next message."""
     scene, user = scenes.at(transcript, domain), content().user
 
-    def one(items: tuple[str, ...]) -> str:
-        options = known(items, novel)
-        return options[int(rng.integers(len(options)))]
+    def one(items: tuple[str, ...]) -> Piece:
+        return drawn(known(items, novel), rng)
 
     if scene.finished:
-        return f"{one(user.thanks)} {one(user.goodbyes)} {LEAVE}"
+        return [one(user.thanks), one(user.goodbyes), Piece(LEAVE)]
     parts = []
     if rng.random() < SAYS_MOOD:
         parts.append(one(user.moods[shift(scene)][_group(transcript.scenario.user)]))
@@ -40,10 +45,9 @@ def reply(transcript: Transcript, domain: Domain, rng: np.random.Generator, nove
     if untold and rng.random() < TELLS:
         if rng.random() < LEADS_IN:
             parts.append(one(user.lead_ins))
-        parts.append(untold[0])
+        parts.append(Piece(untold[0]))
     facts = transcript.scenario.facts
-    parts += [frames.ask(need, facts, rng, novel) for need in scenes.wanted(scene, transcript)]
-    return " ".join(parts)
+    return parts + [drawn(frames.asks(need, facts, novel), rng) for need in scenes.wanted(scene, transcript)]
 
 
 def shift(scene: Scene) -> str:

@@ -7,6 +7,7 @@ does not suit); `BROKEN` is labelled and comes at the rate that a corpus asks fo
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from mascot_env.worlds import reading, teams, wording
 from mascot_env.worlds import scene as scenes
 from mascot_env.worlds.content import content, frames_of, known
 from mascot_env.worlds.scene import Scene
+from mascot_env.worlds.wording import Piece, joined
 
 BROKEN: Mapping[str, float] = {  # kind of broken behaviour -> its share among broken replies
     "generic": 0.22,
@@ -46,13 +48,20 @@ LINKS = 0.25  # how often a reply links to an earlier one of its block
 Memory = Callable[[Sequence[Turn]], Sequence[Turn]]
 
 
+Pieces = list[Piece]
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A reply and why it is as it is: `fault` is None or a key of BROKEN; `slips` are keys of SLIPS."""
 
-    text: str
+    pieces: tuple[Piece, ...]
     fault: str | None = None
     slips: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return joined(self.pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,13 @@ class Moment:
 
     def phrase(self, items: tuple[str, ...]) -> str:
         return self.one(known(items, self.novel))
+
+    def piece(self, items: Sequence[str], joint: str = " ") -> Piece:
+        """One of the items."""
+        return wording.drawn(items, self.rng, joint)
+
+    def phrased(self, items: tuple[str, ...]) -> Piece:
+        return self.piece(known(items, self.novel))
 
 
 def moment(
@@ -98,8 +114,8 @@ def reply(m: Moment, broken: float) -> Reply:
     for place in m.rng.choice(len(weights), size=len(weights), replace=False, p=weights / weights.sum()):
         fault = list(BROKEN)[int(place)]
         if made := _FAULTS[fault](m):  # some faults need an occasion: the next one takes their place
-            return Reply(made, fault)
-    return Reply(_generic(m), "generic")
+            return Reply(tuple(made), fault)
+    return Reply(tuple(_generic(m)), "generic")
 
 
 def healthy(m: Moment) -> Reply:
@@ -108,16 +124,16 @@ def healthy(m: Moment) -> Reply:
     if "other_act" in slips:
         act = m.one([a.id for a in m.domain.acts])
     voice = None if "no_voice" in slips else teams.profile(m.persona).voice
-    text = _coloured(m, _plain(m, act), voice, _tone(m, "wrong_tone" in slips))
+    pieces = _coloured(m, _plain(m, act), voice, _tone(m, "wrong_tone" in slips))
     if m.rng.random() < INVITES:
-        text = f"{text} {m.phrase(content().manners.invite)}"
-    return Reply(text, None, slips)
+        pieces.append(m.phrased(content().manners.invite))
+    return Reply(tuple(pieces), None, slips)
 
 
 def break_(m: Moment, fault: str) -> Reply | None:
     """A reply with this fault, or None where the conversation offers no occasion for it."""
     made = _FAULTS[fault](m)
-    return Reply(made, fault) if made else None
+    return Reply(tuple(made), fault) if made else None
 
 
 # ---------------------------------------------------------------------- pieces
@@ -135,20 +151,37 @@ def _tone(m: Moment, wrong: bool) -> str | None:
     return asked
 
 
-def _plain(m: Moment, act: str) -> str:
+def _plain(m: Moment, act: str) -> Pieces:
     """The act in one sentence, with details that were told; a wording that this conversation has not heard, if there is one."""
     heard = {s.template for said in m.scene.said for s in said.reading.sentences}
     every = content().acts(m.domain.id)[act]
     lines = [line for line in known(every, m.novel) if _fillable(m, line)] or [line for line in every if _fillable(m, line)]
     fresh = [line for line in lines if line not in heard] or lines
     line = m.one(fresh)
-    if m.scene.here and m.rng.random() < LINKS:
-        other = next(p.name for p in m.domain.personas if p.agent == m.scene.here[-1].agent)
-        if other != m.persona.name:
-            link = wording.fill(m.phrase(content().manners.link), {"team": other})
-            first = line if line.startswith("{") else wording.lowered(line)
-            line = f"{link} {first}"
-    return wording.sentence(wording.fill(line, _slots(m, line)))
+    link = _link(m)
+
+    def filled(line: str) -> str:
+        if link is None:
+            return wording.sentence(wording.fill(line, _slots(m, line)))
+        return wording.fill(line if line.startswith("{") else wording.lowered(line), _slots(m, line))
+
+    text = filled(line)
+    act_piece = Piece(text, lambda: [text, *(filled(other) for other in fresh if other != line)])
+    if link is None:
+        return [act_piece]
+    whole = wording.sentence(f"{link.text} {text}")
+    return [dataclasses.replace(link, text=whole[: len(link.text)]), dataclasses.replace(act_piece, text=whole[len(link.text) + 1 :])]
+
+
+def _link(m: Moment) -> Piece | None:
+    """A beginning that refers to who spoke last in this block, now and then."""
+    if not m.scene.here or m.rng.random() >= LINKS:
+        return None
+    other = next(p.name for p in m.domain.personas if p.agent == m.scene.here[-1].agent)
+    if other == m.persona.name:
+        return None
+    items = known(content().manners.link, m.novel)
+    return m.piece([wording.fill(item, {"team": other}) for item in items])
 
 
 def _fillable(m: Moment, line: str) -> bool:
@@ -173,39 +206,47 @@ def _slots(m: Moment, line: str) -> dict[str, str]:
     return out
 
 
-def _coloured(m: Moment, plain: str, voice: str | None, tone: str | None) -> str:
+def _coloured(m: Moment, plain: Pieces, voice: str | None, tone: str | None) -> Pieces:
     weights = np.array([w for w, _ in LAYOUTS])
-    pieces = LAYOUTS[int(m.rng.choice(len(LAYOUTS), p=weights / weights.sum()))][1]
-    before, after = [], []
-    if "tone" in pieces and tone is not None and tone in content().manners.tones:
-        before.append(m.phrase(content().manners.tones[tone]))
+    layout = LAYOUTS[int(m.rng.choice(len(LAYOUTS), p=weights / weights.sum()))][1]
+    before, after = Pieces(), Pieces()
+    if "tone" in layout and tone is not None and tone in content().manners.tones:
+        before.append(m.phrased(content().manners.tones[tone]))
     if voice is not None:
         parts = content().voices[voice]
         used = {s.template for said in m.scene.said for s in said.reading.sentences}
-        if "opener" in pieces:
+        if "opener" in layout:
             before.append(_unused(m, parts.openers, used))
-        if "tail" in pieces:
-            plain = wording.with_tail(plain, m.phrase(parts.tails))
-        if "closer" in pieces:
+        if "tail" in layout:
+            plain = _with_tail(plain, m.phrased(parts.tails))
+        if "closer" in layout:
             after.append(_unused(m, parts.closers, used))
-    return " ".join([*before, plain, *after])
+    return [*before, *plain, *after]
 
 
-def _unused(m: Moment, pieces: tuple[str, ...], used: set[str]) -> str:
+def _with_tail(plain: Pieces, tail: Piece) -> Pieces:
+    """`Plain sentence.` and `steady as a keel` -> `Plain sentence, steady as a keel.`"""
+    *first, last = plain
+    end = last.text[-1:] if last.text[-1:] in ".?!" else ""
+    cut = dataclasses.replace(last, text=last.text.removesuffix(end))
+    return [*first, cut, Piece(f", {tail.text}{end}", lambda: [f", {other}{end}" for other in tail.others()], "")]
+
+
+def _unused(m: Moment, pieces: tuple[str, ...], used: set[str]) -> Piece:
     options = known(pieces, m.novel)
-    return m.one([p for p in options if p not in used] or options)
+    return m.piece([p for p in options if p not in used] or options)
 
 
 # ---------------------------------------------------------------------- what is broken
 
 
-def _generic(m: Moment) -> str:
+def _generic(m: Moment) -> Pieces:
     lines = known(content().manners.generic, m.novel)
     count = 1 + int(m.rng.random() < 0.6)
-    return " ".join(lines[i] for i in m.rng.choice(len(lines), size=min(count, len(lines)), replace=False))
+    return [Piece(lines[i], lambda: lines) for i in m.rng.choice(len(lines), size=min(count, len(lines)), replace=False)]
 
 
-def _other_voice(m: Moment) -> str | None:
+def _other_voice(m: Moment) -> Pieces | None:
     """Somebody else's voice from the team, mostly with the act that was asked for."""
     own = teams.profile(m.persona).voice
     others = [p for p in m.domain.personas if p.id != m.persona.id and teams.profile(p).voice not in (None, own)]
@@ -214,13 +255,13 @@ def _other_voice(m: Moment) -> str | None:
     other = others[int(m.rng.integers(len(others)))]
     act = _act(m) if m.rng.random() < 0.5 or not other.acts else m.one(other.acts)
     for _ in range(8):  # some layouts carry no voice
-        text = _coloured(m, _plain(m, act), teams.profile(other).voice, _tone(m, False))
-        if any(piece.rstrip(".!") in text for piece in _pieces(teams.profile(other).voice)):
-            return text
+        made = _coloured(m, _plain(m, act), teams.profile(other).voice, _tone(m, False))
+        if any(piece.rstrip(".!") in joined(made) for piece in _voiced(teams.profile(other).voice)):
+            return made
     return None
 
 
-def _pieces(voice: str | None) -> tuple[str, ...]:
+def _voiced(voice: str | None) -> tuple[str, ...]:
     parts = content().voices[str(voice)]
     return (*parts.openers, *parts.closers, *parts.tails)
 
@@ -250,52 +291,60 @@ def _is_act(part: str, m: Moment) -> bool:
     return bool(read.acts) and read.sentences[0].voice is None and read.sentences[0].link is None
 
 
-def _echo(m: Moment) -> str | None:
+def _echo(m: Moment) -> Pieces | None:
     """What another speaker has just said, in the own colour."""
     core = _earlier_core(m)
-    return None if core is None else _coloured(m, core, teams.profile(m.persona).voice if m.rng.random() < 0.6 else None, _tone(m, False))
+    return (
+        None
+        if core is None
+        else _coloured(m, [Piece(core)], teams.profile(m.persona).voice if m.rng.random() < 0.6 else None, _tone(m, False))
+    )
 
 
-def _agree(m: Moment) -> str | None:
+def _agree(m: Moment) -> Pieces | None:
     others = [s.agent for s in m.scene.said[-3:] if s.agent != m.persona.agent]
     if not others:
         return None
     chosen = m.one(others)
     name = next(p.name for p in m.domain.personas if p.agent == chosen)
     manners = content().manners
-    lines = [m.phrase(manners.agree if m.rng.random() < 0.65 else manners.praise_team)]
+
+    def line(items: tuple[str, ...]) -> Piece:
+        return m.piece([wording.fill(item, {"team": name}) for item in known(items, m.novel)])
+
+    lines = [line(manners.agree if m.rng.random() < 0.65 else manners.praise_team)]
     if m.rng.random() < 0.5:
-        lines.append(m.phrase(manners.agree))
-    text = " ".join(dict.fromkeys(wording.fill(line, {"team": name}) for line in lines))
-    return _with_voice(m, text, 0.4)
+        again = line(manners.agree)
+        lines += [again] if again.text != lines[0].text else []
+    return _with_voice(m, lines, 0.4)
 
 
-def _with_voice(m: Moment, text: str, rate: float) -> str:
+def _with_voice(m: Moment, pieces: Pieces, rate: float) -> Pieces:
     voice = teams.profile(m.persona).voice
     if voice is None or m.rng.random() >= rate:
-        return text
-    return f"{text} {m.phrase(content().voices[voice].closers)}"
+        return pieces
+    return [*pieces, m.phrased(content().voices[voice].closers)]
 
 
-def _flatter(m: Moment) -> str:
-    lines = m.phrase(content().manners.flatter)
+def _flatter(m: Moment) -> Pieces:
+    lines = [m.phrased(content().manners.flatter)]
     if m.rng.random() < 0.4:
         return _with_voice(m, lines, 0.5)
-    return f"{lines} {_plain(m, _act(m))}"
+    return [*lines, *_plain(m, _act(m))]
 
 
-def _off_topic(m: Moment) -> str:
-    line = m.phrase(content().manners.off_topic)
-    return _with_voice(m, line, 0.5) if m.rng.random() < 0.6 else f"{line} {m.phrase(content().manners.off_topic)}"
+def _off_topic(m: Moment) -> Pieces:
+    line = m.phrased(content().manners.off_topic)
+    return _with_voice(m, [line], 0.5) if m.rng.random() < 0.6 else [line, m.phrased(content().manners.off_topic)]
 
 
-def _settled(m: Moment) -> str | None:
+def _settled(m: Moment) -> Pieces | None:
     """An act whose need was met in an earlier block and is not asked for any more."""
     acts = [a for a, need in scenes.meets(m.domain).items() if need in m.scene.settled]
     return _coloured(m, _plain(m, m.one(acts)), teams.profile(m.persona).voice, _tone(m, False)) if acts else None
 
 
-def _wrong_fact(m: Moment) -> str | None:
+def _wrong_fact(m: Moment) -> Pieces | None:
     """A detail that belongs to somebody else's conversation, or a name or date that the record contradicts."""
     for _ in range(8):
         act = _act(m)
@@ -310,7 +359,7 @@ def _wrong_fact(m: Moment) -> str | None:
         if foreign is None or foreign in m.transcript.scenario.facts.get(slot, ()):
             continue
         text = wording.sentence(wording.fill(line, {**slots, slot: foreign}))
-        return _coloured(m, text, teams.profile(m.persona).voice, _tone(m, False))
+        return _coloured(m, [Piece(text)], teams.profile(m.persona).voice, _tone(m, False))
     return None
 
 
@@ -329,7 +378,7 @@ def _foreign(m: Moment, slot: str) -> str | None:
     return wording.spoken_by(part, "team", names)
 
 
-def _never(m: Moment) -> str | None:
+def _never(m: Moment) -> Pieces | None:
     """Something that this persona's card rules out."""
     nevers = teams.profile(m.persona).nevers
     if not nevers:
@@ -341,8 +390,8 @@ def _never(m: Moment) -> str | None:
         return _coloured(m, _plain(m, m.one(acts)), voice, _tone(m, False))
     if not never.lines:
         return None
-    line = m.phrase(never.lines)
-    return f"{line} {_coloured(m, _plain(m, _act(m)), voice, None)}" if m.rng.random() < 0.5 else _with_voice(m, line, 0.7)
+    line = m.phrased(never.lines)
+    return [line, *_coloured(m, _plain(m, _act(m)), voice, None)] if m.rng.random() < 0.5 else _with_voice(m, [line], 0.7)
 
 
 _FAULTS = {

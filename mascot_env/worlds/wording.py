@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 _SLOT = re.compile(r"\{(\w+)\}")
 _PRONOUNS = {
@@ -27,6 +30,26 @@ def spoken_by(part: str, who: str, names: Mapping[str, str]) -> str:
     return fill(part, {**_PRONOUNS[who], **names})
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of what somebody says. `others` gives the strings, itself among them, that were as likely to stand in its place (none: it
+    was not drawn); `joint` stands before it."""
+
+    text: str
+    others: Callable[[], Sequence[str]] = tuple
+    joint: str = " "
+
+
+def drawn(items: Sequence[str], rng: np.random.Generator, joint: str = " ") -> Piece:
+    """One of the items."""
+    return Piece(items[int(rng.integers(len(items)))], lambda: items, joint)
+
+
+def joined(pieces: Sequence[Piece]) -> str:
+    """The pieces as one text."""
+    return "".join(f"{piece.joint if i else ''}{piece.text}" for i, piece in enumerate(pieces))
+
+
 def sentence(text: str) -> str:
     """With a capital at its start and a mark at its end."""
     text = text[:1].upper() + text[1:]
@@ -37,11 +60,6 @@ def lowered(text: str) -> str:
     """To stand after another part of the sentence."""
     first = text.split(" ", 1)[0]
     return text if first in ("I", "I'm", "I've") else text[:1].lower() + text[1:]
-
-
-def with_tail(text: str, tail: str) -> str:
-    """`Plain sentence.` and `steady as a keel` -> `Plain sentence, steady as a keel.`"""
-    return f"{text[:-1]}, {tail}{text[-1]}" if text[-1:] in ".?!" else f"{text}, {tail}"
 
 
 def tokens(text: str) -> list[str]:

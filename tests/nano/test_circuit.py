@@ -21,7 +21,7 @@ class Words:
 
 def loss(model, index: int) -> torch.Tensor:
     rows = [circuit.row(300, 5, 10 * index + n) for n in range(4)]
-    return train.loss_of(model, {**trees.batch(rows), "digit_ids": torch.arange(20, 25)})
+    return train.loss_of(model, trees.batch(rows))
 
 
 def test_a_row_repeats_what_it_has_shown() -> None:

@@ -30,16 +30,15 @@ def leaves(rng: np.random.Generator, count: int = 3, digits: bool = False) -> li
         Leaf(
             [*stem, 10 + i, *rng.integers(2, 64, size=int(rng.integers(1, 5))).tolist()],
             [7, 1] if digits else rng.integers(2, 64, size=5).tolist(),
-            tuple(rng.dirichlet(np.ones(5))) if digits else (),
+            {0: dict(zip(range(20, 25), rng.dirichlet(np.ones(5)).tolist(), strict=True))} if digits else {},
         )
         for i in range(count)
     ]
 
 
 def loss(model, items) -> float:
-    made = {**trees.batch(items), "digit_ids": torch.arange(20, 25)}
     with torch.no_grad():
-        return float(train.loss_of(model, made))
+        return float(train.loss_of(model, trees.batch(items)))
 
 
 @pytest.mark.parametrize("digits", [False, True])
@@ -73,7 +72,7 @@ def test_the_prefix_may_carry_loss_and_counts_once() -> None:
     model.eval()
     made = leaves(np.random.default_rng(9))
     t = trees.tree(made)
-    batch = {**trees.batch([t]), "digit_ids": torch.arange(20, 25)}
+    batch = trees.batch([t])
     ids = batch["input_ids"][:, :12]  # the shared beginning, as an ordinary sequence
     with torch.no_grad():
         extra = float(train.loss_of(model, batch, 0.5) - train.loss_of(model, batch))
@@ -97,7 +96,7 @@ def test_a_forest_comes_back_from_disk(tmp_path: Path) -> None:
     back = trees.Forest(tmp_path / "forest.npz")
     assert len(back) == 4 and back.lengths.tolist() == [len(t) for t in made]
     for a, b in zip(made, back, strict=True):
-        for name in ("ids", "positions", "branch", "labels", "soft", "soft_at"):
+        for name in (*trees.PLACES, *trees.SOFT):
             assert np.array_equal(getattr(a, name), getattr(b, name)), name
 
 
@@ -106,10 +105,22 @@ def test_what_begins_a_clause_weighs_more() -> None:
     model.eval()
     mark, answer = 9, [12, 13, 14, 9, 15, 16, 17, 1]
     made = trees.tree([Leaf([20, 21, 22, mark], answer)])
-    batch = {**trees.batch([made]), "digit_ids": torch.arange(20, 25), "mark_ids": torch.tensor([mark])}
+    batch = {**trees.batch([made]), "mark_ids": torch.tensor([mark])}
     with torch.no_grad():
         logprobs = model(input_ids=batch["input_ids"]).logits[0].log_softmax(-1)
         each = torch.stack([-logprobs[3 + n, token] for n, token in enumerate(answer)])
         weights = torch.tensor([5.0, 5.0, 1.0, 1.0, 5.0, 5.0, 1.0, 1.0])  # two after the prompt's mark, two after the answer's own
         assert float(train.loss_of(model, batch, 0.0, 5.0)) == pytest.approx(float((each * weights).sum() / weights.sum()), abs=1e-5)
         assert float(train.loss_of(model, batch)) == pytest.approx(float(each.mean()), abs=1e-5)
+
+
+def test_a_distribution_is_the_mean_of_its_samples() -> None:
+    model = train.make(Size(32, 2, 4, 64), Words(), seed=3)
+    model.eval()
+    stem, rest = [20, 21, 22], [30, 31, 1]
+    soft = trees.tree([Leaf(stem, [40, *rest], {0: {40: 0.75, 41: 0.25}}), Leaf([*stem, 50], [8])])
+    first = [trees.tree([Leaf([*stem], [token])]) for token in (40, 41)]
+    others = [trees.tree([Leaf([*stem, 40, *rest[:i]], [rest[i]])]) for i in range(3)] + [trees.tree([Leaf([*stem, 50], [8])])]
+    each = [loss(model, [t]) for t in first]
+    assert soft.targets == 5
+    assert 5 * loss(model, [soft]) == pytest.approx(0.75 * each[0] + 0.25 * each[1] + sum(loss(model, [t]) for t in others), abs=1e-4)
