@@ -31,7 +31,7 @@ BUDGET = 6000  # characters of conversation in a player's prompt, about 1500 tok
 JUDGE_BUDGET = 12000  # characters of conversation in a judge's prompt
 
 BRIEF_BUDGET = 240  # characters of conversation in a player's brief prompt, about 60 tokens
-BRIEF_JUDGE_BUDGET = 400
+BRIEF_JUDGE_BUDGET = 900  # less hides from a judge what was said before, and with it the truth of what is new
 
 LENGTH = "in one to three sentences"
 JUDGE_RULES = (

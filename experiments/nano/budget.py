@@ -23,12 +23,18 @@ import numpy as np
 
 from experiments import console
 from experiments.nano import corpus, forests, tokenizer, trees
-from experiments.nano.recipe import MODELS, SIZES, SPECIAL, VOCABULARY, Model, Size
+from experiments.nano.recipe import MODELS, SIZES, SPECIAL, VOCABULARY, Model, Size, chain
 from experiments.nano.trees import Leaf
 from mascot_env.llm.chat import ChatFormat
 
-PROMPT, ANSWER = {"base": 220, "judge": 380}, {"base": 40, "judge": 2}  # tokens, as the corpora have them on average
-BRANCHES, CONDITION = {"base": 5, "judge": 5}, {"base": 10, "judge": 60}  # answers of a tree; what each adds to the shared prompt
+PROMPT, ANSWER = (
+    {"first": 200, "base": 220, "judge": 380},
+    {"first": 40, "base": 40, "judge": 2},
+)  # tokens, as the corpora have them on average
+BRANCHES, CONDITION = (
+    {"first": 7, "base": 5, "judge": 5},
+    {"first": 12, "base": 10, "judge": 60},
+)  # answers of a tree; what each adds to the shared prompt
 SAMPLED = 12  # conversations, to measure how fast a process samples, renders and tokenises them
 ROLLOUT = 64
 
@@ -126,16 +132,17 @@ def main(argv: list[str] | None = None) -> int:
     rows, figures = [], {}
     sampled = {kind: sampling_rate(next(m for m in MODELS.values() if m.kind == kind)) for kind in PROMPT}
     for name, size, kind in [*((m.name, m.size, m.kind) for m in MODELS.values()), *((s, SIZES[s], "base") for s in SIZES)]:
-        recipe = MODELS.get(name, MODELS["base"])
-        found = rates(size, kind, recipe.batch, config.repeats)
-        hours = cost(recipe, found, sampled[kind])
+        trained = [MODELS[name]] if name in MODELS else chain(MODELS["base"])
+        found = rates(size, kind, trained[-1].batch, config.repeats)
+        hours = sum(cost(m, found, sampled[m.kind]) for m in trained)
         figures[name] = {**found, "hours": hours}
         speeds = (f"{found[f'{k}_tokens_per_second']:,.0f}" for k in ("train", "prefill", "decode"))
         rows.append([name, f"{found['parameters'] / 1e6:.2f}M", *speeds, f"{hours:.2f}"])
     print(console.table(["model", "parameters", "train tok/s", "prefill tok/s", "decode tok/s", "hours"], rows))
-    nano = sum(figures[m]["hours"] for m in MODELS)
+    made = {name: sum(figures[m.name]["hours"] for m in chain(MODELS[name])) for name in MODELS}  # with what it starts from
+    nano = sum(made[m] for m in MODELS if MODELS[m].shipped)
     sizes = sum(figures[s]["hours"] for s in SIZES)
-    beside = max(figures["base"]["hours"], figures["judge-a"]["hours"] + figures["judge-b"]["hours"])
+    beside = max(made["base"], made["judge-a"] + made["judge-b"])
     base, judge = figures["base"], figures["judge-a"]
     reply = (PROMPT["base"] + CONDITION["base"]) / base["prefill_tokens_per_second"] + ANSWER["base"] / base["decode_tokens_per_second"]
     verdict = (PROMPT["judge"] + BRANCHES["judge"] * CONDITION["judge"]) / judge["prefill_tokens_per_second"]

@@ -35,7 +35,7 @@ PACKED = Path(__file__).resolve().parent.parent.parent / "mascot_env" / "data" /
 class Config:
     """What is made.
 
-    only: one model by its name; empty for all
+    only: one model by its name (and what it starts from); empty for all
     share: of conversations and steps, for rehearsals; less than 1 packs nothing
     out: the run folder
     workers: processes that sample corpora
@@ -54,7 +54,7 @@ class Config:
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
     folders = Folders(Path(config.out))
-    models = [m for m in recipe.MODELS.values() if config.only in ("", m.name)]
+    models = list({n.name: n for m in recipe.MODELS.values() if config.only in ("", m.name) for n in recipe.chain(m)}.values())
     if config.share < 1.0:
         models = [m.smaller(config.share) for m in models]
     with console.stage("tokenizer"):
@@ -98,11 +98,9 @@ def one(model: Model, folders: Folders, words: Any, config: Config) -> dict[str,
 
 def tokenizer_in(folders: Folders) -> Any:
     """The tokenizer of all models, made if it is not there; one that other corpora made is refused."""
-    models = [m for m in recipe.MODELS.values() if m.shipped]
-    claim(
-        folders.tokenizer, recipe.digest(recipe.VOCABULARY, recipe.SPECIAL, recipe.CHAT_TEMPLATE, [forests.corpus_hash(m) for m in models])
-    )
-    return forests.make_tokenizer(models, folders)
+    base = recipe.MODELS["base"]
+    claim(folders.tokenizer, forests.tokenizer_hash(base))
+    return forests.make_tokenizer(base, folders)
 
 
 def made_by(model: Model) -> str:

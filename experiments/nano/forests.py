@@ -5,8 +5,9 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 import hashlib
+import itertools
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,16 @@ import numpy as np
 
 from experiments.nano import choices, corpus, tokenizer, trees
 from experiments.nano.corpus import Site
-from experiments.nano.recipe import MAX_TOKENS, SPECIAL, Folders, Model
+from experiments.nano.recipe import CHAT_TEMPLATE, MAX_TOKENS, SPECIAL, VOCABULARY, Folders, Model, digest
 from experiments.nano.trees import Forest, Leaf, Tree
+from mascot_env import prompts
 from mascot_env.llm.chat import ChatFormat
 from mascot_env.llm.requests import Request
+from mascot_env.worlds import content
 
 CHUNK = 250  # conversations
 TOKENIZER_CONVERSATIONS = 900
+JUDGES_SHARE = 50  # how often a judge's words are counted beside them
 Report = Callable[[int, int], None]
 
 
@@ -30,8 +34,14 @@ def texts(model: Model, conversations: int) -> Iterator[str]:
         for site in corpus.sites(model, corpus.draw(model, index)):
             yield from (m.content for m in site[0].messages)
             for answer in site:
-                yield "\n".join(answer.messages[-1].content.split("\n")[-4:])  # a criterion, or the directive and what stands before it
+                yield "\n".join(answer.messages[-1].content.split("\n")[-4:])  # the directive, and what stands before it
                 yield answer.text
+
+
+def judges_words() -> list[str]:
+    """What only judges read and say: rules, criteria in all wordings, readings."""
+    rubrics = [line for options in content.wordings().values() for c in options for line in (c.name, c.question, *c.anchors.values())]
+    return [prompts.BRIEF_RULES, *rubrics, ", ".join(corpus.READ).replace("_", " ")]
 
 
 @functools.cache
@@ -45,21 +55,31 @@ def corpus_hash(model: Model, conversations: int = 24) -> str:
     return made.hexdigest()[:12]
 
 
-def make_tokenizer(models: list[Model], folders: Folders) -> Any:
-    """The tokenizer of all models, from a sample of every corpus."""
+def tokenizer_hash(base: Model) -> str:
+    """Changes with anything that changes what the tokenizer is made from."""
+    return digest(VOCABULARY, SPECIAL, CHAT_TEMPLATE, TOKENIZER_CONVERSATIONS, corpus_hash(base), judges_words())
+
+
+def make_tokenizer(base: Model, folders: Folders) -> Any:
+    """The tokenizer of all models: from conversations as the base model reads them, and what only judges say."""
     if (folders.tokenizer / "tokenizer.json").exists():
         return tokenizer.load(folders.tokenizer)
-    share = {m.name: TOKENIZER_CONVERSATIONS // (1 if m.kind == "base" else 3) for m in models}
-    return tokenizer.train((t for m in models for t in texts(m, share[m.name])), folders.tokenizer)
+    return tokenizer.train(itertools.chain(texts(base, TOKENIZER_CONVERSATIONS), judges_words() * JUDGES_SHARE), folders.tokenizer)
 
 
 def leaf(chat: ChatFormat, end: int, answer: corpus.Answer) -> Leaf:
     """An answer as tokens; a score is one digit, whose distribution is the label; so are the choices that words were drawn by."""
     prompt = chat.prompt_ids(Request(answer.messages))
     if answer.score is None:
-        return Leaf(prompt, [*chat._encode(answer.text), end], choices.soft(answer.pieces, chat._encode))
+        return Leaf(prompt, [*chat._encode(answer.text), end], choices.soft(answer.pieces, _encoder(chat)))
     shares = {chat._encode(str(d))[0]: share for d, share in enumerate(corpus.digits(answer.score), 1) if share}
     return Leaf(prompt, [*chat._encode(str(round(answer.score))), end], {0: shares})
+
+
+@functools.lru_cache(maxsize=4)
+def _encoder(chat: ChatFormat) -> Callable[[str], Sequence[int]]:
+    """Encodes the grammar's clauses, which come again and again."""
+    return functools.lru_cache(maxsize=1 << 17)(lambda text: tuple(chat._encode(text)))
 
 
 def plant(chat: ChatFormat, end: int, site: Site) -> Tree | None:

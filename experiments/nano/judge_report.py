@@ -19,7 +19,7 @@ from mascot_env import seeding
 from mascot_env.judge.model import ModelJudge
 from mascot_env.judge.protocol import Case
 from mascot_env.llm import LLM
-from mascot_env.prompts import BRIEF_JUDGE_BUDGET
+from mascot_env.prompts import BRIEF_JUDGE_BUDGET, judged_turns
 from mascot_env.types import DIRECTOR, USER, Domain, Score, Transcript
 from mascot_env.worlds import content, frames, play, teams, truth
 
@@ -31,7 +31,7 @@ DEFECT_CRITERION = {  # where a defect must show: the criterion whose definition
     "other_voice": "consistency",
     "echo": "social_contribution",
     "agree": "social_contribution",
-    "flatter": "empathetic_support",
+    "flatter": "emotional_expressiveness",
     "off_topic": "relevance",
     "settled": "social_contribution",
     "wrong_fact": "relevance",
@@ -108,6 +108,24 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
 def agreement(found: Mapping[str, np.ndarray], made: Sequence[Item]) -> dict[str, Figure]:
     """Spearman with the truth by criterion."""
     return {name: resampled(spearman, *_pairs(values, np.array([i.truth[name] for i in made]))) for name, values in found.items()}
+
+
+def best(made: Sequence[Item]) -> dict[str, np.ndarray]:
+    """The scores of a reader who knows the world and is shown what a judge's prompt shows: no judge can be better."""
+    seen = [_seen(i.case) for i in made]
+    return {n: np.array([s[n] for s in seen]) for n in made[0].truth}
+
+
+def _seen(case: Case) -> dict[str, float]:
+    """The truth of a case as it would be, had nothing been said but what its prompt shows."""
+    t = case.transcript
+    shown, judged, _ = judged_turns(case, BRIEF_JUDGE_BUDGET)
+    kept = [i for i in range(case.end) if i in shown or (t[i].agent == DIRECTOR and i + 1 in shown)]
+    places = [kept.index(i) for i in judged]
+    seen = Transcript(t.scenario, t.agents, tuple(t[i] for i in kept))
+    if case.rubric.unit == "turn":
+        return truth.turn(seen, case.domain, places[0])
+    return truth.block(seen, case.domain, places[0], places[-1] + 1)
 
 
 def auc_of_defects(found: Mapping[str, np.ndarray], made: Sequence[Item]) -> dict[str, Figure]:

@@ -20,7 +20,7 @@ SPECIAL = ("<|pad|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-MAX_TOKENS = 1152  # of a tree; longer ones are dropped and counted
+MAX_TOKENS = 1280  # of a tree; longer ones are dropped and counted
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ SIZES: Mapping[str, Size] = {
 }
 
 JUDGE_B = Size(160, 5, 5, 448)
-_WORDS = Model("words", "first", SIZES["2M"], conversations=1_600, steps=2_400, prefix_weight=0.3, choice_weight=3.0)
+_WORDS = Model("words", "first", SIZES["2M"], conversations=1_600, steps=2_400, copy_every=2, prefix_weight=0.3, choice_weight=3.0)
 _BASE = Model(
     "base",
     "base",
@@ -136,6 +136,11 @@ MODELS: Mapping[str, Model] = {  # in the order in which they are made: what ano
         replace(_JUDGE, name="judge-b", size=JUDGE_B, frames=(0.5, 1.0), seed=12, wordings=(4, 5, 6, 7), start="judge-b-words"),
     )
 }
+
+
+def chain(model: Model) -> list[Model]:
+    """What is trained to make a model, in order: what it starts from, then itself."""
+    return [*(chain(MODELS[model.start]) if model.start else []), model]
 
 
 def digest(*parts: Any) -> str:

@@ -36,7 +36,7 @@ class Config:
     """What is trained and measured.
 
     only: one size; empty for all
-    steps: updates on trees; 0 takes the base recipe's
+    steps: updates on trees, of each of the two trainings; 0 takes the recipes'
     replies: sampled replies of each size
     out: the run folder, shared with `experiments.nano.build`
     seed: of the sampled replies
@@ -56,23 +56,27 @@ def one(name: str, config: Config) -> dict[str, Any]:
     from experiments.nano import train
     from mascot_env.llm.local import LocalLLM
 
-    base, folders = MODELS["base"], Folders(Path(config.out))
+    folders = Folders(Path(config.out))
     words = build.tokenizer_in(folders)
-    build.claim(folders.corpus("base"), build.made_by(base))
-    with console.stage("corpus"), console.Bar("conversations", base.conversations) as bar:
-        forest = forests.make_forest(base, folders, report=lambda done, lost: bar.update(done, f"{lost} too long"))
-    model = replace(base, name=f"size-{name}", size=SIZES[name], steps=config.steps or base.steps)
-    folder = folders.model(model.name)
-    build.claim(folder, recipe.recipe_hash(model))
-    if not (folder / "training.json").exists():
-        with console.stage(f"{name}: {model.steps:,} steps"), console.Bar("steps", model.copying + model.steps) as bar:
-            train.train(model, forest, words, folder, report=lambda step, loss: bar.update(step, f"loss {loss:.3f}"))
-    trained = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    hours = 0.0
+    folder: Path | None = None
+    for stage in recipe.chain(MODELS["base"]):
+        build.claim(folders.corpus(stage.name), build.made_by(stage))
+        with console.stage(f"corpus of {stage.name}"), console.Bar("conversations", stage.conversations) as bar:
+            forest = forests.make_forest(stage, folders, report=lambda done, lost: bar.update(done, f"{lost} too long"))
+        model = replace(stage, name=f"size-{name}-{stage.name}", size=SIZES[name], steps=config.steps or stage.steps)
+        start, folder = folder, folders.model(model.name)
+        build.claim(folder, recipe.recipe_hash(model))
+        if not (folder / "training.json").exists():
+            with console.stage(f"{name}, {stage.name}: {model.steps:,} steps"), console.Bar("steps", model.copying + model.steps) as bar:
+                train.train(model, forest, words, folder, start, lambda step, loss: bar.update(step, f"loss {loss:.3f}"))
+        trained = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+        hours += trained["seconds"] / 3600
     llm = LocalLLM(folder, batch_size=64)
-    held = forests.held_out_forest(base, folders, HELD_OUT, "valid")
+    held = forests.held_out_forest(MODELS["base"], folders, HELD_OUT, "valid")
     return {
         "parameters": trained["parameters"],
-        "hours": trained["seconds"] / 3600,
+        "hours": hours,
         "held-out loss": train.evaluate(llm.model, held, words),
         "speaker": speaker_report.measure(llm, config.replies, config.seed, nano.TEMPERATURE),
     }

@@ -22,7 +22,7 @@ from typing import Any
 
 from experiments import console
 from experiments.nano import build, figures, forests, prefix, report
-from experiments.nano.recipe import MODELS, Folders, Model, recipe_hash
+from experiments.nano.recipe import MODELS, Folders, Model, chain, recipe_hash
 
 PACKED = build.PACKED
 
@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
             checks[model.name] = quickly(model, found)
     if not config.quick and models:
         words = build.tokenizer_in(Folders(Path(config.out)))
-        for model in models:
+        for model in {m.name: m for wanted in models for m in chain(wanted)}.values():
             build.one(model, Folders(Path(config.out)), words, build.Config(out=config.out))
         asked = report.Config(models=config.out, conversations=0)
         measured = {"base": report.speaker(asked)[0] if "base" in {m.name for m in models} else {}, **report.judges(asked)}
