@@ -72,8 +72,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def one(model: Model, folders: Folders, words: Any, config: Config) -> dict[str, Any]:
     """Corpus and training of one model; what this recipe has made already is kept."""
-    for place in (folders.corpus(model.name), folders.model(model.name)):
-        claim(place, made_by(model))
+    claim(folders.corpus(model.name), forests.forest_hash(model))
+    claim(folders.model(model.name), made_by(model))
     with (
         console.stage(f"{model.name}: corpus of {model.conversations:,} conversations"),
         console.Bar("conversations", model.conversations) as bar,

@@ -55,6 +55,11 @@ def corpus_hash(model: Model, conversations: int = 24) -> str:
     return made.hexdigest()[:12]
 
 
+def forest_hash(model: Model) -> str:
+    """Changes with what a forest holds; how it is trained on does not matter."""
+    return digest(corpus_hash(model), model.conversations, VOCABULARY, MAX_TOKENS)
+
+
 def tokenizer_hash(base: Model) -> str:
     """Changes with anything that changes what the tokenizer is made from."""
     return digest(VOCABULARY, SPECIAL, CHAT_TEMPLATE, TOKENIZER_CONVERSATIONS, corpus_hash(base), judges_words())

@@ -47,7 +47,7 @@ class Config:
     replies: sampled replies of the speaker
     cases: judged turns, and as many blocks
     conversations: how many are shown uncut
-    temperature: of the sampled replies
+    temperature, top_p: of the sampled replies
     seed: of all samples
     out: a Markdown page; empty for none
     only: speaker or judges; empty for both
@@ -60,6 +60,7 @@ class Config:
     cases: int = 400
     conversations: int = 20
     temperature: float = nano.TEMPERATURE
+    top_p: float = nano.TOP_P
     seed: int = 0
     out: str = ""
     only: str = ""
@@ -77,10 +78,11 @@ def speaker(config: Config) -> tuple[dict[str, Figure], list[Any]]:
     llm = load(config, "base")
     if llm is None:
         raise ConfigError("there is no base model here", field="models", value=config.models, remedy="make it with `make nano`")
+    how = speaker_report.Sampling(config.temperature, config.top_p)
     with console.stage(f"the speaker: {config.replies} replies on held-out frames"):
-        figures = speaker_report.measure(llm, config.replies, config.seed, config.temperature)
+        figures = speaker_report.measure(llm, config.replies, config.seed, how)
     with console.stage(f"{config.conversations} conversations"):
-        episodes = speaker_report.conversations(llm, config.conversations, config.seed, config.temperature) if config.conversations else []
+        episodes = speaker_report.conversations(llm, config.conversations, config.seed, how) if config.conversations else []
     return figures, episodes
 
 
@@ -150,7 +152,7 @@ def page(config: Config, speaks: Mapping[str, Figure], episodes: list[Any], judg
     lines = ["# The nano models, measured\n", "On held-out frames of the language world; nothing here is about people or large models.\n"]
     if speaks:
         lines += [
-            f"## The speaker (temperature {config.temperature})\n",
+            f"## The speaker (temperature {config.temperature}, top-p {config.top_p})\n",
             console.table(["figure", "value [95 %]", "cases"], [[k, str(v), str(v.cases)] for k, v in speaks.items()]),
             "",
         ]

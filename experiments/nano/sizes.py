@@ -25,7 +25,6 @@ from experiments.nano import build, forests, recipe, speaker_report
 from experiments.nano.figures import plain
 from experiments.nano.recipe import MODELS, SIZES, Folders
 from mascot_env.errors import UnknownIdError
-from mascot_env.llm import nano
 
 HELD_OUT = 100  # conversations on held-out frames, for the loss
 SHOWN = ("recognised", "in persona", "act honoured, of those in persona", "details are the user's own, of those that refer to any")
@@ -61,7 +60,7 @@ def one(name: str, config: Config) -> dict[str, Any]:
     hours = 0.0
     folder: Path | None = None
     for stage in recipe.chain(MODELS["base"]):
-        build.claim(folders.corpus(stage.name), build.made_by(stage))
+        build.claim(folders.corpus(stage.name), forests.forest_hash(stage))
         with console.stage(f"corpus of {stage.name}"), console.Bar("conversations", stage.conversations) as bar:
             forest = forests.make_forest(stage, folders, report=lambda done, lost: bar.update(done, f"{lost} too long"))
         model = replace(stage, name=f"size-{name}-{stage.name}", size=SIZES[name], steps=config.steps or stage.steps)
@@ -78,7 +77,7 @@ def one(name: str, config: Config) -> dict[str, Any]:
         "parameters": trained["parameters"],
         "hours": hours,
         "held-out loss": train.evaluate(llm.model, held, words),
-        "speaker": speaker_report.measure(llm, config.replies, config.seed, nano.TEMPERATURE),
+        "speaker": speaker_report.measure(llm, config.replies, config.seed, speaker_report.Sampling()),
     }
 
 

@@ -15,13 +15,21 @@ import numpy as np
 from experiments.nano.corpus import memory
 from experiments.nano.figures import Figure, resampled, share
 from mascot_env import prompts, seeding
-from mascot_env.llm import LLM, Message, Request
+from mascot_env.llm import LLM, Message, Request, nano
 from mascot_env.types import DIRECTOR, USER, Directive, Domain, Persona, Transcript, Turn
 from mascot_env.view import View
 from mascot_env.worlds import content, frames, play, reading, speech, teams, truth
 from mascot_env.worlds.reading import DETAILS
 
 MAX_TOKENS = 72
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How replies are sampled; as nano players do by default."""
+
+    temperature: float = nano.TEMPERATURE
+    top_p: float = nano.TOP_P
 
 
 @dataclass(frozen=True)
@@ -56,9 +64,9 @@ def places(count: int, seed: int, *, split: str = "test", novel_team: bool = Fal
     return out
 
 
-def sampled(llm: LLM, where: Sequence[Place], temperature: float, salt: str = "") -> list[str]:
+def sampled(llm: LLM, where: Sequence[Place], how: Sampling, salt: str = "") -> list[str]:
     """One reply for each place."""
-    requests = [Request(_prompt(p), MAX_TOKENS, temperature, key=("speaker-report", salt, i)) for i, p in enumerate(where)]
+    requests = [Request(_prompt(p), MAX_TOKENS, how.temperature, how.top_p, key=("speaker-report", salt, i)) for i, p in enumerate(where)]
     return [c.text for c in llm.generate(requests)]
 
 
@@ -67,10 +75,10 @@ def marks(place: Place, text: str) -> truth.Marks:
     return truth.marks(t, place.domain, len(t) - 1)
 
 
-def measure(llm: LLM, count: int, seed: int, temperature: float) -> dict[str, Figure]:
+def measure(llm: LLM, count: int, seed: int, how: Sampling) -> dict[str, Figure]:
     """The figures of the speaker, each with its interval and number of cases."""
     where = places(count, seed)
-    texts = sampled(llm, where, temperature)
+    texts = sampled(llm, where, how)
     read = [reading.parse(t, p.transcript.scenario, p.domain) for p, t in zip(where, texts, strict=True)]
     found = [marks(p, t) for p, t in zip(where, texts, strict=True)]
     referring = [m for m, r in zip(found, read, strict=True) if any(x.slot in DETAILS for x in r.refs)]
@@ -82,7 +90,7 @@ def measure(llm: LLM, count: int, seed: int, temperature: float) -> dict[str, Fi
         "details are the user's own, of those that refer to any": share([m.foreign == 0 for m in referring]),
         "refer to a detail": share([any(x.slot in DETAILS for x in r.refs) for r in read]),
         "generic": share([bool(m.generic) for m in found]),
-        "an unseen card moves the voice the right way": share(card_pairs(llm, count // 2, seed + 1, temperature)),
+        "an unseen card moves the voice the right way": share(card_pairs(llm, count // 2, seed + 1, how)),
         **control(llm, max(count // 4, 2), seed + 2),
     }
 
@@ -125,7 +133,7 @@ def _prompt(place: Place) -> tuple[Message, ...]:
     return prompts.speaker_messages(place.view, prompts.BRIEF_BUDGET, brief=True)
 
 
-def card_pairs(llm: LLM, count: int, seed: int, temperature: float) -> list[bool]:
+def card_pairs(llm: LLM, count: int, seed: int, how: Sampling) -> list[bool]:
     """For each place two cards that training never saw, under one name: does the reply under each card have more of its own voice?"""
     first = places(count, seed, novel_team=True)
     second = []
@@ -133,7 +141,7 @@ def card_pairs(llm: LLM, count: int, seed: int, temperature: float) -> list[bool
         other = _other_card(place, seed + i)
         personas = tuple(other if p.id == place.persona.id else p for p in place.domain.personas)
         second.append(dataclasses.replace(place, domain=dataclasses.replace(place.domain, personas=personas), persona=other))
-    one, two = sampled(llm, first, temperature, "first"), sampled(llm, second, temperature, "second")
+    one, two = sampled(llm, first, how, "first"), sampled(llm, second, how, "second")
     return [_moves(a, b, x, y) for a, b, x, y in zip(first, second, one, two, strict=True)]
 
 
@@ -154,7 +162,7 @@ def _moves(a: Place, b: Place, x: str, y: str) -> bool:
     return (va in rx) - (va in ry) + (vb in ry) - (vb in rx) > 0
 
 
-def conversations(llm: LLM, count: int, seed: int, temperature: float) -> list[Any]:
+def conversations(llm: LLM, count: int, seed: int, how: Sampling) -> list[Any]:
     """Whole conversations of nano players under the cue-free Director of the world, on test frames: to be read by people."""
     from mascot_env.envs.dialogue import DialogueEnv
     from mascot_env.players.language import LLMSpeaker, LLMUser
@@ -165,7 +173,7 @@ def conversations(llm: LLM, count: int, seed: int, temperature: float) -> list[A
     out = []
     for domain_id, part in (("support", 0.7), ("meeting", 0.3)):
         domain = teams.base(domain_id)
-        brief = {"budget": prompts.BRIEF_BUDGET, "brief": True, "temperature": temperature}
+        brief = {"budget": prompts.BRIEF_BUDGET, "brief": True, **dataclasses.asdict(how)}
         team = Team.of(
             domain, director=WorldDirector(0.8), speakers=LLMSpeaker(llm, MAX_TOKENS, **brief), user=LLMUser(llm, MAX_TOKENS, **brief)
         )

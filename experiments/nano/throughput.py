@@ -75,7 +75,7 @@ def stream(llm: LocalLLM, conversations: int, seed: int) -> Calls:
     from mascot_env.worlds import frames, teams
 
     domain, asked = teams.base("support"), Recorder(llm)
-    brief = {"budget": prompts.BRIEF_BUDGET, "brief": True, "temperature": nano.TEMPERATURE}
+    brief = {"budget": prompts.BRIEF_BUDGET, "brief": True, "temperature": nano.TEMPERATURE, "top_p": nano.TOP_P}
     team = Team.of(
         domain,
         director=WorldDirector(0.8),

@@ -18,7 +18,7 @@ from mascot_env.errors import LLMError, UnknownIdError
 NAMES = ("base", "judge-a", "judge-b")
 PACKED = Path(__file__).resolve().parent.parent / "data" / "nano"
 MAX_TOKENS = 72  # of a reply: twice the longest that the world's grammar makes
-TEMPERATURE = 0.8
+TEMPERATURE, TOP_P = 0.7, 0.9  # of players that are named `nano`
 
 
 def folder(name: str = "base") -> Path:

@@ -27,7 +27,13 @@ from mascot_env.players.world import WorldDirector, WorldSpeaker, WorldUser
 from mascot_env.types import Domain
 
 MODEL_FORMS = ("hf:", "openai:", "scripted:")
-BRIEF = {"max_tokens": nano.MAX_TOKENS, "temperature": nano.TEMPERATURE, "budget": prompts.BRIEF_BUDGET, "brief": True}
+BRIEF = {
+    "max_tokens": nano.MAX_TOKENS,
+    "temperature": nano.TEMPERATURE,
+    "top_p": nano.TOP_P,
+    "budget": prompts.BRIEF_BUDGET,
+    "brief": True,
+}
 
 _USERS: Mapping[str, Callable[[], Policy]] = {"scripted": ScriptedUser, "world": WorldUser}
 _SPEAKERS: Mapping[str, Callable[[], Policy]] = {"scripted": ScriptedSpeaker, "silent": SilentPlayer, "world": WorldSpeaker}
