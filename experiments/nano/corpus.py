@@ -23,7 +23,7 @@ from mascot_env.judge.untrusted import seal
 from mascot_env.llm.requests import Message
 from mascot_env.types import DIRECTOR, USER, Criterion, Directive, Domain, Transcript, Turn
 from mascot_env.view import View
-from mascot_env.worlds import content, directing, frames, people, play, speech, teams, truth
+from mascot_env.worlds import content, directing, frames, people, play, reading, speech, teams, truth
 from mascot_env.worlds.play import Played
 
 MEETINGS = 0.3  # share of conversations
@@ -228,19 +228,39 @@ def _case_site(model: Model, case: Case, scores: dict[str, float], rng: np.rando
     return tuple(answers)
 
 
-READING = Criterion("reading", "Reading", "What does each judged turn do?", {})
+READING = Criterion("reading", "Reading", "What is said, and what does each judged turn do?", {})
 READ = tuple(f.name for f in dataclasses.fields(truth.Marks) if f.name not in ("act", "own", "foreign"))
 
 
 def reading_of(case: Case) -> str:
-    """What the recogniser reads in the judged turns, in words: `[3] reflect feeling, asked, in character, own voice, own 1, foreign 0.`"""
-    said = [i for i in range(case.start, case.end) if case.transcript[i].agent not in (DIRECTOR, USER)]
-    lines = []
-    for i in said:
-        m = truth.marks(case.transcript, case.domain, i)
+    """What the recogniser reads, in words: whose voice is whose, what each shown turn says, sentence by sentence, and the marks of the
+    judged ones: `Juno, tea. [0] suggest step. [2] calm, validate own, tea. Marks: [2] validate, asked, own voice, own 1, foreign 0.`
+
+    Every shown turn teaches which clause is what; digits alone would take many judgements to say it.
+    """
+    t, domain = case.transcript, case.domain
+    shown, judged, _ = prompts.judged_turns(case, prompts.BRIEF_JUDGE_BUDGET)
+    speaking = {t[i].agent for i in judged}
+    lines = [f"{p.name}, {teams.profile(p).voice}." for p in domain.personas if p.agent in speaking]
+    lines += [f"[{i}] {', '.join(_heard(t, domain, i)) or 'nothing'}." for i in shown]
+    lines.append("Marks:")
+    for i in judged:
+        m = truth.marks(t, domain, i)
         told = [m.act or "no act", *(name for name in READ if getattr(m, name)), f"own {m.own}", f"foreign {m.foreign}"]
-        lines.append(f"[{i}] {', '.join(told).replace('_', ' ')}.")
-    return " ".join(lines)
+        lines.append(f"[{i}] {', '.join(told)}.")
+    return " ".join(lines).replace("_", " ")
+
+
+def _heard(t: Transcript, domain: Domain, index: int) -> list[str]:
+    """The needs that a user's turn voices; what each sentence of a team's turn is."""
+    if t[index].agent == USER:
+        return list(reading.parse_user(t[index].text, t.scenario).needs)
+    out = []
+    for s in reading.parse(t[index].text, t.scenario, domain).sentences:
+        what = s.label if s.kind in ("act", "tone", "never") else s.voice if s.kind in ("opener", "closer") else s.kind
+        whose = ["own" if r.own else "foreign" for r in s.refs if r.slot in reading.DETAILS]
+        out += [" ".join([str(what), *whose]), *([s.voice] if s.kind == "act" and s.voice else [])]
+    return out
 
 
 def digits(score: float) -> list[float]:

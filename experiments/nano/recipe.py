@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ SPECIAL = ("<|pad|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-MAX_TOKENS = 1280  # of a tree; longer ones are dropped and counted
+MAX_TOKENS = 1536  # of a tree; longer ones are dropped and counted
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,9 @@ class Model:
     choice_weight: weight of the tokens with which a clause begins, and of choices among clauses (`train.loss_of`)
     prefix_weight: weight of the loss on the prompts' own tokens beside that on answers
     seed: of corpus, initialisation and order
+    wordings: of the criteria that it is asked with (judges)
+    start: the model whose weights it starts from
+    short_first: share of the updates, at the beginning, that take trees of the shorter half only
     """
 
     name: str
@@ -66,7 +69,8 @@ class Model:
     choice_weight: float = 1.0
     seed: int = 0
     wordings: tuple[int, ...] = ()
-    start: str = ""  # the model whose weights it starts from
+    start: str = ""
+    short_first: float = 0.0
 
     def smaller(self, share: float) -> Model:
         """The same recipe with fewer conversations and steps, for tests."""
@@ -103,7 +107,7 @@ _BASE = Model(
     peak_rate=1e-3,
     warmup=50,
     prefix_weight=0.1,
-    choice_weight=3.0,
+    choice_weight=1.5,
     start="words",
 )
 _JUDGE_WORDS = replace(_WORDS, name="judge-a-words", conversations=800, steps=1_200, frames=(0.0, 0.5), seed=11)
@@ -124,6 +128,7 @@ _JUDGE = Model(
     seed=11,
     wordings=(0, 1, 2, 3),
     start="judge-a-words",
+    short_first=0.5,
 )
 MODELS: Mapping[str, Model] = {  # in the order in which they are made: what another starts from comes before it
     m.name: m
@@ -148,11 +153,17 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
+def chosen(model: Model) -> dict[str, Any]:
+    """The fields of a recipe that are not their defaults: an option that is new and off does not change what a recipe is."""
+    standard = {f.name: f.default for f in fields(Model)}
+    return {name: value for name, value in asdict(model).items() if value != standard[name]}
+
+
 def recipe_hash(model: Model) -> str:
     """Changes with every number of a model's recipe, and of the one it starts from. What the world's code and words make of it stands in
     `forests.corpus_hash`."""
     begins = [recipe_hash(MODELS[model.start])] if model.start else []
-    return digest(asdict(model), *begins, VOCABULARY, SPECIAL, CHAT_TEMPLATE, MAX_TOKENS, BROKEN_RATE, CONTEXT_BROKEN)
+    return digest(chosen(model), *begins, VOCABULARY, SPECIAL, CHAT_TEMPLATE, MAX_TOKENS, BROKEN_RATE, CONTEXT_BROKEN)
 
 
 @dataclass(frozen=True)

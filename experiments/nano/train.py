@@ -106,8 +106,16 @@ class _Lessons(torch.utils.data.Dataset):  # type: ignore[type-arg]
         while len(self.batches) < steps:
             order = np.argsort(forest.lengths + rng.uniform(0, 24, len(forest)), kind="stable")
             cut = [order[i : i + batch] for i in range(0, len(order) - batch + 1, batch)]
-            self.batches += [cut[i] for i in rng.permutation(len(cut))]
+            self.batches += [cut[i] for i in self._order(cut, rng)]
         self.batches = self.batches[:steps]
+
+    def _order(self, cut: list[Any], rng: np.random.Generator) -> list[int]:
+        """The places of batches, shuffled; while short ones come first, of the shorter half only."""
+        shuffled = rng.permutation(len(cut)).tolist()
+        if len(self.batches) >= self.recipe.short_first * self.recipe.steps:
+            return shuffled
+        left = math.ceil(self.recipe.short_first * self.recipe.steps) - len(self.batches)
+        return [i for i in shuffled if i < max(len(cut) // 2, 1)][:left]
 
     def __len__(self) -> int:
         return self.recipe.copying + len(self.batches)
