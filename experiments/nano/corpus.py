@@ -15,15 +15,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.nano import choices
+from experiments.nano import choices, notes
 from experiments.nano.recipe import BROKEN_RATE, CONTEXT_BROKEN, Model
 from mascot_env import directives, prompts, seeding
 from mascot_env.judge.protocol import Case
 from mascot_env.judge.untrusted import seal
 from mascot_env.llm.requests import Message
-from mascot_env.types import DIRECTOR, USER, Criterion, Directive, Domain, Transcript, Turn
+from mascot_env.types import DIRECTOR, USER, Directive, Domain, Transcript, Turn
 from mascot_env.view import View
-from mascot_env.worlds import content, directing, frames, people, play, reading, speech, teams, truth
+from mascot_env.worlds import content, directing, frames, people, play, speech, teams, truth
 from mascot_env.worlds.play import Played
 
 MEETINGS = 0.3  # share of conversations
@@ -51,6 +51,7 @@ class Answer:
     text: str
     score: float | None = None
     pieces: tuple[choices.Choice, ...] = ()
+    notes: tuple[notes.Note, ...] = ()
 
 
 Site = tuple[Answer, ...]
@@ -216,51 +217,17 @@ def _judged(model: Model, drawn: Drawn) -> Iterator[Site]:
 
 
 def _case_site(model: Model, case: Case, scores: dict[str, float], rng: np.random.Generator) -> Site:
-    """The scores of all criteria, and in words what the judged turns do: nobody asks a judge for that, but it teaches to read."""
+    """The scores of all criteria, with the notes of what they share."""
     fence = seal(case, run_key=f"{model.name}{int(rng.integers(1 << 16))}")
-    answers = []
+    answers: list[Answer] = []
     for name, score in scores.items():
         options = [content.wordings()[f"{case.rubric.id}.{name}"][w] for w in model.wordings]
         criterion = options[int(rng.integers(len(options)))]
         noisy = min(max(score + model.noise * float(rng.standard_normal()), 1.0), 5.0)
-        answers.append(Answer(prompts.judge_messages(case, criterion, fence, prompts.BRIEF_JUDGE_BUDGET, brief=True), "", noisy))
-    answers.append(Answer(prompts.judge_messages(case, READING, fence, prompts.BRIEF_JUDGE_BUDGET, brief=True), reading_of(case)))
+        asked = prompts.judge_messages(case, criterion, fence, prompts.BRIEF_JUDGE_BUDGET, brief=True)
+        noted = () if answers else tuple(notes.notes(case, asked[-1].content))
+        answers.append(Answer(asked, "", noisy, notes=noted))
     return tuple(answers)
-
-
-READING = Criterion("reading", "Reading", "What is said, and what does each judged turn do?", {})
-READ = tuple(f.name for f in dataclasses.fields(truth.Marks) if f.name not in ("act", "own", "foreign"))
-
-
-def reading_of(case: Case) -> str:
-    """What the recogniser reads, in words: whose voice is whose, what each shown turn says, sentence by sentence, and the marks of the
-    judged ones: `Juno, tea. [0] suggest step. [2] calm, validate own, tea. Marks: [2] validate, asked, own voice, own 1, foreign 0.`
-
-    Every shown turn teaches which clause is what; digits alone would take many judgements to say it.
-    """
-    t, domain = case.transcript, case.domain
-    shown, judged, _ = prompts.judged_turns(case, prompts.BRIEF_JUDGE_BUDGET)
-    speaking = {t[i].agent for i in judged}
-    lines = [f"{p.name}, {teams.profile(p).voice}." for p in domain.personas if p.agent in speaking]
-    lines += [f"[{i}] {', '.join(_heard(t, domain, i)) or 'nothing'}." for i in shown]
-    lines.append("Marks:")
-    for i in judged:
-        m = truth.marks(t, domain, i)
-        told = [m.act or "no act", *(name for name in READ if getattr(m, name)), f"own {m.own}", f"foreign {m.foreign}"]
-        lines.append(f"[{i}] {', '.join(told)}.")
-    return " ".join(lines).replace("_", " ")
-
-
-def _heard(t: Transcript, domain: Domain, index: int) -> list[str]:
-    """The needs that a user's turn voices; what each sentence of a team's turn is."""
-    if t[index].agent == USER:
-        return list(reading.parse_user(t[index].text, t.scenario).needs)
-    out = []
-    for s in reading.parse(t[index].text, t.scenario, domain).sentences:
-        what = s.label if s.kind in ("act", "tone", "never") else s.voice if s.kind in ("opener", "closer") else s.kind
-        whose = ["own" if r.own else "foreign" for r in s.refs if r.slot in reading.DETAILS]
-        out += [" ".join([str(what), *whose]), *([s.voice] if s.kind == "act" and s.voice else [])]
-    return out
 
 
 def digits(score: float) -> list[float]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.nano import choices, corpus, tokenizer, trees
+from experiments.nano import choices, corpus, notes, tokenizer, trees
 from experiments.nano.corpus import Site
 from experiments.nano.recipe import CHAT_TEMPLATE, MAX_TOKENS, SPECIAL, VOCABULARY, Folders, Model, digest
 from experiments.nano.trees import Forest, Leaf, Tree
@@ -39,9 +39,9 @@ def texts(model: Model, conversations: int) -> Iterator[str]:
 
 
 def judges_words() -> list[str]:
-    """What only judges read and say: rules, criteria in all wordings, readings."""
+    """What only judges read: rules, criteria in all wordings, and the marks by their names."""
     rubrics = [line for options in content.wordings().values() for c in options for line in (c.name, c.question, *c.anchors.values())]
-    return [prompts.BRIEF_RULES, *rubrics, ", ".join(corpus.READ).replace("_", " ")]
+    return [prompts.BRIEF_RULES, *rubrics, ", ".join(notes.FLAGS).replace("_", " ")]
 
 
 @functools.cache
@@ -52,6 +52,7 @@ def corpus_hash(model: Model, conversations: int = 24) -> str:
         for site in corpus.sites(model, corpus.draw(model, index)):
             for answer in site:
                 made.update(repr((answer.messages, answer.text, answer.score and round(answer.score, 6))).encode())
+                made.update("".join(f"{n.at} {n.group} {sorted(n.labels)}" for n in answer.notes).encode())
     return made.hexdigest()[:12]
 
 
@@ -78,7 +79,8 @@ def leaf(chat: ChatFormat, end: int, answer: corpus.Answer) -> Leaf:
     if answer.score is None:
         return Leaf(prompt, [*chat._encode(answer.text), end], choices.soft(answer.pieces, _encoder(chat)))
     shares = {chat._encode(str(d))[0]: share for d, share in enumerate(corpus.digits(answer.score), 1) if share}
-    return Leaf(prompt, [*chat._encode(str(round(answer.score))), end], {0: shares})
+    found = notes.placed(answer.notes, chat.tokenizer, answer.messages[-1].content, prompt) if answer.notes else ()
+    return Leaf(prompt, [*chat._encode(str(round(answer.score))), end], {0: shares}, found)
 
 
 @functools.lru_cache(maxsize=4)

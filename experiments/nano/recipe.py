@@ -50,6 +50,7 @@ class Model:
     seed: of corpus, initialisation and order
     wordings: of the criteria that it is asked with (judges)
     start: the model whose weights it starts from
+    notes_weight: weight of the loss on notes (`notes`) beside that on answers
     short_first: share of the updates, at the beginning, that take trees of the shorter half only
     """
 
@@ -71,6 +72,7 @@ class Model:
     wordings: tuple[int, ...] = ()
     start: str = ""
     short_first: float = 0.0
+    notes_weight: float = 0.0
 
     def smaller(self, share: float) -> Model:
         """The same recipe with fewer conversations and steps, for tests."""
@@ -124,11 +126,11 @@ _JUDGE = Model(
     frames=(0.0, 0.5),
     noise=0.3,
     prefix_weight=0.1,
-    choice_weight=5.0,
     seed=11,
     wordings=(0, 1, 2, 3),
     start="judge-a-words",
     short_first=0.5,
+    notes_weight=0.3,
 )
 MODELS: Mapping[str, Model] = {  # in the order in which they are made: what another starts from comes before it
     m.name: m

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from experiments.nano import circuit, trees
+from experiments.nano import circuit, notes, trees
 from experiments.nano.recipe import SPECIAL, Model, Size
 from experiments.nano.trees import Forest, Tree
 
@@ -48,7 +48,9 @@ def make(size: Size, tokenizer: Any, seed: int) -> LlamaForCausalLM:
     return model
 
 
-def loss_of(model: Any, batch: dict[str, Any], prefix_weight: float = 0.0, choice_weight: float = 1.0) -> torch.Tensor:
+def loss_of(
+    model: Any, batch: dict[str, Any], prefix_weight: float = 0.0, choice_weight: float = 1.0, head: Any = None, notes_weight: float = 0.0
+) -> torch.Tensor:
     """Mean cross-entropy over targets, plus `prefix_weight` times that of the shared prompts' own tokens.
 
     `choice_weight` is the weight of the tokens with which a clause begins, and of those whose target is a distribution: there it is
@@ -57,9 +59,15 @@ def loss_of(model: Any, batch: dict[str, Any], prefix_weight: float = 0.0, choic
     A prompt holds a conversation in which names and details come back: with loss on it a model learns to copy from its context far
     sooner. Logits are computed where they are needed only.
     """
-    hidden_BTH = model.model(
-        input_ids=batch["input_ids"], position_ids=batch["position_ids"], attention_mask=batch["attention_mask"], use_cache=False
-    ).last_hidden_state
+    noted = head is not None and notes_weight > 0.0 and len(batch["note_at"]) > 0
+    out = model.model(
+        input_ids=batch["input_ids"],
+        position_ids=batch["position_ids"],
+        attention_mask=batch["attention_mask"],
+        use_cache=False,
+        output_hidden_states=noted,
+    )
+    hidden_BTH = out.last_hidden_state
     labels_BT = batch["labels"]
     hard_BT = labels_BT != trees.IGNORED
     before_BT = hard_BT.roll(-1, dims=1)  # the place before a target says what it should be; no target stands first
@@ -77,7 +85,7 @@ def loss_of(model: Any, batch: dict[str, Any], prefix_weight: float = 0.0, choic
     if prefix_weight and bool(prefix_BT.any()):
         before = prefix_BT.roll(-1, dims=1)
         loss = loss + prefix_weight * F.cross_entropy(model.lm_head(hidden_BTH[before]), batch["input_ids"][prefix_BT])
-    return loss
+    return loss + notes_weight * head(out.hidden_states, batch) if noted else loss
 
 
 def _begins(batch: dict[str, Any]) -> torch.Tensor:
@@ -87,11 +95,38 @@ def _begins(batch: dict[str, Any]) -> torch.Tensor:
     return one | one.roll(1, dims=1)
 
 
+class NotesHead(torch.nn.Module):
+    """Tells the notes from what middle layers hold at their places; trained along, never shipped."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        count = len(notes.labels())
+        self.clause, self.turn = torch.nn.Linear(width, count), torch.nn.Linear(width, count)
+        for part in (self.clause, self.turn):
+            torch.nn.init.constant_(part.bias, -3.0)  # most labels do not hold
+        masks = torch.zeros(len(notes.GROUPS), count)
+        for i, group in enumerate(notes.GROUPS):
+            masks[i, list(notes.decided(group))] = 1.0
+        self.register_buffer("masks_GL", masks, persistent=False)
+
+    def forward(self, hidden_states: Any, batch: dict[str, Any]) -> torch.Tensor:
+        """Mean over notes of the summed binary cross-entropy over the labels that each decides."""
+        begins_E = batch["note_ids"] < 0
+        row_N, at_N, group_N = batch["note_row"][begins_E], batch["note_at"][begins_E], -1 - batch["note_ids"][begins_E]
+        of_E = begins_E.cumsum(0) - 1
+        truth_NL = torch.zeros(len(row_N), self.masks_GL.shape[1], device=row_N.device)
+        truth_NL[of_E[~begins_E], batch["note_ids"][~begins_E]] = 1.0
+        early, late = (F.rms_norm(hidden_states[layer][row_N, at_N], hidden_states[layer].shape[-1:]) for layer in (-3, -2))
+        logits_NL = torch.where((group_N == 0)[:, None], self.clause(early), self.turn(late))
+        losses_NL = F.binary_cross_entropy_with_logits(logits_NL, truth_NL, reduction="none") * self.masks_GL[group_N]
+        return losses_NL.sum() / len(row_N)
+
+
 class _TreeTrainer(Trainer):
-    prefix_weight, choice_weight = 0.0, 1.0
+    prefix_weight, choice_weight, notes_weight = 0.0, 1.0, 0.0
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
-        loss = loss_of(model, inputs, self.prefix_weight, self.choice_weight)
+        loss = loss_of(model, inputs, self.prefix_weight, self.choice_weight, getattr(model, "notes_head", None), self.notes_weight)
         return (loss, {}) if return_outputs else loss
 
 
@@ -154,6 +189,8 @@ def train(
     `stop_after` stops after that many steps without saving a finished model (to look at a recipe's beginning).
     """
     model = LlamaForCausalLM.from_pretrained(str(start), dtype=torch.float32) if start else make(recipe.size, tokenizer, recipe.seed)
+    if recipe.notes_weight:
+        model.notes_head = NotesHead(recipe.size.width)
     mark_ids = _mark_ids(tokenizer)
 
     def collate(items: list[list[Tree]]) -> dict[str, Any]:
@@ -168,7 +205,7 @@ def train(
         data_collator=collate,
         callbacks=callbacks,
     )
-    trainer.prefix_weight, trainer.choice_weight = recipe.prefix_weight, recipe.choice_weight
+    trainer.prefix_weight, trainer.choice_weight, trainer.notes_weight = recipe.prefix_weight, recipe.choice_weight, recipe.notes_weight
     trainer.remove_callback(PrinterCallback)
     done = trainer.train(resume_from_checkpoint=_last(folder / "checkpoints"))
     figures = {
@@ -178,6 +215,8 @@ def train(
         "seconds": done.metrics["train_runtime"],
     }
     if stop_after is None:
+        if recipe.notes_weight:
+            del model.notes_head
         model.generation_config.eos_token_id = tokenizer.eos_token_id
         model.save_pretrained(str(folder))
         tokenizer.save_pretrained(str(folder))

@@ -22,6 +22,7 @@ from mascot_env.errors import ConfigError
 
 IGNORED = -100
 PLACES, SOFT = ("ids", "positions", "branch", "labels"), ("soft_at", "soft_ids", "soft_p")  # arrays of a tree
+NOTES = ("note_at", "note_ids")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Leaf:
     prompt: Sequence[int]
     answer: Sequence[int]
     soft: Mapping[int, Mapping[int, float]] = field(default_factory=dict)
+    notes: Sequence[tuple[int, int]] = ()  # of the prompt (`notes.placed`); those of a tree's first leaf count
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Tree:
     soft_at: NDArray[np.int32]
     soft_ids: NDArray[np.int32]
     soft_p: NDArray[np.float32]
+    note_at: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    note_ids: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -87,6 +91,7 @@ def tree(leaves: Sequence[Leaf]) -> Tree:
         np.asarray(branch, np.int32),
         np.asarray(labels, np.int32),
         *soft_arrays(soft),
+        *note_arrays([n for n in leaves[0].notes if n[0] < stem]),
     )
 
 
@@ -94,6 +99,12 @@ def soft_arrays(soft: Sequence[tuple[int, int, float]]) -> tuple[NDArray[np.int3
     """`soft_at`, `soft_ids`, `soft_p` of a tree."""
     at, ids, shares = zip(*soft, strict=True) if soft else ((), (), ())
     return np.asarray(at, np.int32), np.asarray(ids, np.int32), np.asarray(shares, np.float32)
+
+
+def note_arrays(found: Sequence[tuple[int, int]]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """`note_at`, `note_ids` of a tree."""
+    at, ids = zip(*found, strict=True) if found else ((), ())
+    return np.asarray(at, np.int32), np.asarray(ids, np.int32)
 
 
 # ---------------------------------------------------------------------- on disk
@@ -105,6 +116,8 @@ class Forest:
     def __init__(self, path: Path) -> None:
         with np.load(path) as arrays:
             self._arrays = {name: arrays[name] for name in arrays.files}
+        none = np.zeros(0, np.int32)  # a file without notes holds none
+        self._arrays = {"note_ends": np.zeros(len(self), np.int64), "note_at": none, "note_ids": none} | self._arrays
 
     def __len__(self) -> int:
         return len(self._arrays["ends"])
@@ -113,7 +126,10 @@ class Forest:
         a = self._arrays
         start, end = (a["ends"][index - 1] if index else 0), a["ends"][index]
         first, last = (a["soft_ends"][index - 1] if index else 0), a["soft_ends"][index]
-        return Tree(*(a[name][start:end] for name in PLACES), *(a[name][first:last] for name in SOFT))
+        said, told = (a["note_ends"][index - 1] if index else 0), a["note_ends"][index]
+        return Tree(
+            *(a[name][start:end] for name in PLACES), *(a[name][first:last] for name in SOFT), *(a[name][said:told] for name in NOTES)
+        )
 
     def __iter__(self) -> Iterator[Tree]:
         return (self[i] for i in range(len(self)))
@@ -132,7 +148,8 @@ def save(path: Path, trees: Sequence[Tree]) -> None:
         partial,
         ends=np.cumsum([len(t) for t in trees]),
         soft_ends=np.cumsum([len(t.soft_at) for t in trees]),
-        **{name: np.concatenate([getattr(t, name) for t in trees]) for name in (*PLACES, *SOFT)},
+        note_ends=np.cumsum([len(t.note_at) for t in trees]),
+        **{name: np.concatenate([getattr(t, name) for t in trees]) for name in (*PLACES, *SOFT, *NOTES)},
     )
     partial.replace(path)
 
@@ -167,4 +184,7 @@ def batch(trees: Sequence[Tree], pad: int = 0) -> dict[str, Any]:
         "soft_of": torch.from_numpy(of_E),
         "soft_ids": torch.from_numpy(np.concatenate([t.soft_ids for t in trees]).astype(np.int64)),
         "soft_p": torch.from_numpy(np.concatenate([t.soft_p for t in trees])),
+        "note_row": torch.from_numpy(np.concatenate([np.full(len(t.note_at), i) for i, t in enumerate(trees)]).astype(np.int64)),
+        "note_at": torch.from_numpy(np.concatenate([t.note_at for t in trees]).astype(np.int64)),
+        "note_ids": torch.from_numpy(np.concatenate([t.note_ids for t in trees]).astype(np.int64)),
     }

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 
-from experiments.nano import corpus, judge_report, report, train  # noqa: E402
+from experiments.nano import corpus, forests, judge_report, notes, report, tokenizer, train, trees  # noqa: E402
 from experiments.nano import recipe as recipe_of  # noqa: E402
-from experiments.nano.recipe import MODELS  # noqa: E402
-from mascot_env.worlds import reading  # noqa: E402
+from experiments.nano.recipe import MODELS, Size  # noqa: E402
+from mascot_env.llm.chat import ChatFormat  # noqa: E402
+from mascot_env.worlds import reading, truth  # noqa: E402
 
 
 def test_the_truth_can_be_read_from_what_judges_are_shown() -> None:
@@ -28,25 +30,50 @@ def test_the_truth_can_be_read_from_what_judges_are_shown() -> None:
     assert any(figure.estimate < 1 for figure in reached.values())  # some of what was said before is not shown
 
 
-def test_a_reading_says_what_every_shown_turn_says() -> None:
+def test_notes_say_what_every_shown_sentence_is_where_it_ends() -> None:
     judge = MODELS["judge-a"]
-    heard = 0
-    for index in range(6):
+    seen: set[str] = set()
+    for index in range(8):
         drawn = corpus.draw(judge, index)
+        t, domain = drawn.played.transcript, drawn.played.domain
         for site in corpus.sites(judge, drawn):
-            told, prompt = site[-1].text, site[-1].messages[1].content
-            before, marks = told.split(" Marks: ")
-            for place in re.findall(r"^\[(\d+)\] ", prompt, re.MULTILINE):
-                assert f"[{place}] " in before
-                heard += 1
-            judged = re.findall(r"\[(\d+)\] by", prompt)
-            assert re.findall(r"\[(\d+)\]", marks) == judged
-            for i in map(int, judged):
-                turn = drawn.played.transcript[i]
-                read = reading.parse(turn.text, drawn.played.transcript.scenario, drawn.played.domain)
-                for act in read.acts:
-                    assert act.replace("_", " ") in before.split(f"[{i}] ")[1].split(".")[0]
-    assert heard > 60
+            prompt = site[0].messages[-1].content
+            assert site[0].notes and not any(a.notes for a in site[1:])
+            for note in site[0].notes:
+                seen |= {note.group, *note.labels}
+                assert note.labels <= {notes.labels()[i] for i in notes.decided(note.group)} | {f"mark {m}" for m in notes.MARKS}
+                if note.group == "clause" and not any(x.startswith("voice") for x in note.labels):
+                    assert prompt[note.at - 1] in ".?!"
+            judged = [int(i) for i in re.findall(r"\[(\d+)\] by", prompt)]
+            for i in judged:  # a judged turn's own marks stand where it ends
+                end = re.search(rf"^\[{i}\] .*$", prompt, re.MULTILINE).end()
+                found = next(n for n in site[0].notes if n.at == end and n.group.startswith("turn"))
+                m = truth.marks(t, domain, i)
+                assert found.labels == {f"mark {name}" for name in notes.MARKS if getattr(m, name)}
+                acts = reading.parse(t[i].text, t.scenario, domain).acts
+                start = re.search(rf"^\[{i}\] ", prompt, re.MULTILINE).start()
+                held = set().union(*(n.labels for n in site[0].notes if start < n.at <= end and n.group == "clause"))
+                assert {f"act {a}" for a in acts} <= held
+    assert set(notes.GROUPS) <= seen and sum(x.startswith("voice ") for x in seen) > 5
+
+
+def test_a_head_learns_the_notes_and_is_not_shipped(untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forests, "MAX_TOKENS", 8000)  # so small a vocabulary makes long sequences
+    words = tokenizer.load(untrained / "judge-a")
+    chat, end = ChatFormat(words, {}), words.convert_tokens_to_ids("<|end|>")
+    judge = dataclasses.replace(
+        MODELS["judge-a"], size=Size(32, 3, 4, 64), steps=16, copying=0, batch=2, warmup=2, peak_rate=1e-2, start=""
+    )
+    trees.save(tmp_path / "f.npz", [forests.plant(chat, end, s) for s in list(corpus.sites(judge, corpus.draw(judge, 1)))[:3]])
+    forest = trees.Forest(tmp_path / "f.npz")
+    ids = forest[0].ids
+    for place, label in zip(forest[0].note_at, forest[0].note_ids, strict=True):
+        if label == -1 - notes.GROUPS.index("turn"):
+            assert words.decode([ids[place]]).strip()[-1:] in ".?!"
+    figures = train.train(judge, forest, words, tmp_path / "judge", log_every=1)
+    losses = [loss for _, loss in figures["losses"]]
+    assert losses[-1] < losses[0] - 2  # before anything else is learnt: most labels do not hold
+    assert "notes" not in (tmp_path / "judge" / "model.safetensors").read_bytes()[:20000].decode("latin-1")
 
 
 def test_short_trees_come_first_where_a_recipe_says_so() -> None:
