@@ -98,9 +98,9 @@ def one(model: Model, folders: Folders, words: Any, config: Config) -> dict[str,
 
 def tokenizer_in(folders: Folders) -> Any:
     """The tokenizer of all models, made if it is not there; one that other corpora made is refused."""
-    base = recipe.MODELS["base"]
-    claim(folders.tokenizer, forests.tokenizer_hash(base))
-    return forests.make_tokenizer(base, folders)
+    talk = recipe.MODELS["talk"]
+    claim(folders.tokenizer, forests.tokenizer_hash(talk))
+    return forests.make_tokenizer(talk, folders)
 
 
 def made_by(model: Model) -> str:

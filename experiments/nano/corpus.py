@@ -27,7 +27,6 @@ from mascot_env.worlds import content, directing, frames, people, play, speech, 
 from mascot_env.worlds.play import Played
 
 MEETINGS = 0.3  # share of conversations
-COMPOSED = 0.55  # share of conversations with composed personas
 DISGUISED = 0.85  # share of conversations whose frames are disguised (`frames.scenario`)
 SPEAKER_SITES, DIRECTIVES = 4, 7  # of a conversation; of a site
 USER_SITES, USER_REPLIES = 1, 3
@@ -73,7 +72,7 @@ def draw(model: Model, index: int, split: str = "train") -> Drawn:
     frame = allowed[int(rng.integers(len(allowed)))]
     disguise = split == "train" and bool(rng.random() < DISGUISED)
     scenario = frames.scenario(frame, (model.seed, index), disguise=disguise)
-    domain = teams.composed(domain_id, (model.seed, index)) if rng.random() < COMPOSED else teams.base(domain_id)
+    domain = teams.composed(domain_id, (model.seed, index)) if rng.random() < model.composed else teams.base(domain_id)
     if model.kind == "first":
         return Drawn(Played(Transcript(scenario, domain.agents, (Turn(USER, scenario.opening),)), domain, {}), rng)
     broken = CONTEXT_BROKEN[int(rng.integers(len(CONTEXT_BROKEN)))]
@@ -156,7 +155,8 @@ def _speaker_site(drawn: Drawn, index: int, broken: float | None = None) -> Site
             plan=plan,
             examples=examples,
         )
-        answers.append(Answer(prompt, "".join(p.text for p in pieces), pieces=tuple(pieces)))
+        noted = () if answers or not grounded else notes.card(persona, prompt[0].content)
+        answers.append(Answer(prompt, "".join(p.text for p in pieces), pieces=tuple(pieces), notes=noted))
     return tuple(answers)
 
 

@@ -52,7 +52,8 @@ def corpus_hash(model: Model, conversations: int = 24) -> str:
         for site in corpus.sites(model, corpus.draw(model, index)):
             for answer in site:
                 made.update(repr((answer.messages, answer.text, answer.score and round(answer.score, 6))).encode())
-                made.update("".join(f"{n.at} {n.group} {sorted(n.labels)}" for n in answer.notes).encode())
+                if model.notes_weight:
+                    made.update("".join(f"{n.at} {n.group} {sorted(n.labels)}" for n in answer.notes).encode())
     return made.hexdigest()[:12]
 
 
@@ -77,7 +78,8 @@ def leaf(chat: ChatFormat, end: int, answer: corpus.Answer) -> Leaf:
     """An answer as tokens; a score is one digit, whose distribution is the label; so are the choices that words were drawn by."""
     prompt = chat.prompt_ids(Request(answer.messages))
     if answer.score is None:
-        return Leaf(prompt, [*chat._encode(answer.text), end], choices.soft(answer.pieces, _encoder(chat)))
+        found = notes.placed(answer.notes, chat.tokenizer, answer.messages[0].content, prompt) if answer.notes else ()
+        return Leaf(prompt, [*chat._encode(answer.text), end], choices.soft(answer.pieces, _encoder(chat)), found)
     shares = {chat._encode(str(d))[0]: share for d, share in enumerate(corpus.digits(answer.score), 1) if share}
     found = notes.placed(answer.notes, chat.tokenizer, answer.messages[-1].content, prompt) if answer.notes else ()
     return Leaf(prompt, [*chat._encode(str(round(answer.score))), end], {0: shares}, found)

@@ -21,7 +21,7 @@ from typing import Any
 
 from mascot_env import prompts
 from mascot_env.judge.protocol import Case
-from mascot_env.types import USER
+from mascot_env.types import USER, Persona
 from mascot_env.worlds import reading, teams, truth
 from mascot_env.worlds.content import content
 
@@ -35,7 +35,7 @@ _END = re.compile(r"[.?!]")
 
 @dataclass(frozen=True)
 class Note:
-    """`at` is the place in the prompt's last message where what is noted ends; `group` says which labels it decides."""
+    """`at` is the place in one message of the prompt (a judge's last, a speaker's first) where what is noted ends; `group` says which labels it decides."""
 
     at: int
     group: str
@@ -75,10 +75,7 @@ def notes(case: Case, shown: str) -> Iterator[Note]:
     t, domain = case.transcript, case.domain
     places, judged, _ = prompts.judged_turns(case, prompts.BRIEF_JUDGE_BUDGET)
     for persona in domain.personas:
-        end = shown.find(f"\n{persona.name}, {persona.role}. {persona.manner}")
-        if end >= 0:
-            voice = frozenset({f"voice {teams.profile(persona).voice}"} & set(labels()))
-            yield Note(end + len(f"\n{persona.name}, {persona.role}. {persona.manner}"), "clause", voice)
+        yield from card(persona, shown)
     for i in places:
         found = re.search(rf"^\[{i}\] [^:\n]*: (.*)$", shown, re.MULTILINE)
         if found is None:
@@ -102,6 +99,13 @@ def notes(case: Case, shown: str) -> Iterator[Note]:
                     yield Note(end, "voice", frozenset({"mark own_voice" if s.voice == own else "mark other_voice"}))
 
 
+def card(persona: Persona, shown: str) -> tuple[Note, ...]:
+    """The note at the end of a persona's manner, where a prompt shows its card: whose voice it is."""
+    told = f"{persona.name}, {persona.role}. {persona.manner}"
+    start = shown.find(told)
+    return (Note(start + len(told), "clause", frozenset({f"voice {teams.profile(persona).voice}"} & set(labels()))),) if start >= 0 else ()
+
+
 def _clause(s: reading.Sentence) -> frozenset[str]:
     kind = {"act": f"act {s.label}", "tone": f"tone {s.label}", "never": f"never {s.label}", "ask": f"need {s.label}"}.get(
         s.kind, f"kind {s.kind}"
@@ -113,7 +117,7 @@ def _clause(s: reading.Sentence) -> frozenset[str]:
 
 
 def placed(found: Sequence[Note], tokenizer: Any, text: str, prompt: Sequence[int]) -> list[tuple[int, int]]:
-    """(place in the prompt, label or -1 - group) for every note of the prompt's last message `text`."""
+    """(place in the prompt, label or -1 - group) for every note of the message `text` of the prompt."""
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True)
     ids, ends = list(encoded["input_ids"]), [end for _, end in encoded["offset_mapping"]]
     first = next(i for i in range(len(prompt)) if list(prompt[i : i + len(ids)]) == ids)

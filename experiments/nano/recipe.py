@@ -20,6 +20,7 @@ SPECIAL = ("<|pad|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
+SHIPPED = ("base", "judge-a", "judge-b")
 MAX_TOKENS = 1536  # of a tree; longer ones are dropped and counted
 
 
@@ -50,6 +51,7 @@ class Model:
     seed: of corpus, initialisation and order
     wordings: of the criteria that it is asked with (judges)
     start: the model whose weights it starts from
+    composed: share of its conversations whose team is composed of roles and voices
     notes_weight: weight of the loss on notes (`notes`) beside that on answers
     short_first: share of the updates, at the beginning, that take trees of the shorter half only
     """
@@ -73,6 +75,7 @@ class Model:
     start: str = ""
     short_first: float = 0.0
     notes_weight: float = 0.0
+    composed: float = 0.55
 
     def smaller(self, share: float) -> Model:
         """The same recipe with fewer conversations and steps, for tests."""
@@ -87,7 +90,7 @@ class Model:
     @property
     def shipped(self) -> bool:
         """Whether it is packed; the others are what shipped ones start from."""
-        return self.kind != "first"
+        return self.name in SHIPPED
 
 
 SIZES: Mapping[str, Size] = {
@@ -98,8 +101,8 @@ SIZES: Mapping[str, Size] = {
 
 JUDGE_B = Size(160, 5, 5, 448)
 _WORDS = Model("words", "first", SIZES["2M"], conversations=1_600, steps=2_400, copy_every=2, prefix_weight=0.3, choice_weight=3.0)
-_BASE = Model(
-    "base",
+_TALK = Model(
+    "talk",
     "base",
     SIZES["2M"],
     conversations=1_600,
@@ -112,6 +115,7 @@ _BASE = Model(
     choice_weight=1.5,
     start="words",
 )
+_BASE = replace(_TALK, name="base", conversations=2_400, steps=6_000, composed=0.8, notes_weight=0.3, seed=1, start="talk")
 _JUDGE_WORDS = replace(_WORDS, name="judge-a-words", conversations=800, steps=1_200, frames=(0.0, 0.5), seed=11)
 _JUDGE = Model(
     "judge-a",
@@ -136,6 +140,7 @@ MODELS: Mapping[str, Model] = {  # in the order in which they are made: what ano
     m.name: m
     for m in (
         _WORDS,
+        _TALK,
         _BASE,
         _JUDGE_WORDS,
         _JUDGE,
