@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.nano import corpus, forests, tokenizer, train, trees
-from experiments.nano.recipe import MODELS, SPECIAL, Model
+from experiments.nano.recipe import SPECIAL, Model, chain
 from experiments.nano.trees import Forest
 from mascot_env.llm.chat import ChatFormat
 
@@ -22,13 +22,13 @@ COPYING, UPDATES, CONVERSATIONS, TOLERANCE = 6, 6, 6, 1e-3
 
 
 def losses(model: Model, folder: Path) -> dict[str, Any]:
-    """`updates`: the losses of the first updates of the recipe's beginning (that of the model it starts from, if it starts from one);
+    """`updates`: the losses of the first updates of the recipe's beginning (that of the first model of its chain);
     `shipped`: the loss of the weights in `folder` on the model's own first trees."""
     import torch
     from transformers import LlamaForCausalLM
 
     words = tokenizer.load(folder)
-    begins = MODELS[model.start] if model.start else model
+    begins = chain(model)[0]
     with tempfile.TemporaryDirectory() as place:
         short = replace(begins, copying=COPYING, steps=UPDATES)
         forest = _first_trees(begins, words, Path(place) / "begins.npz")

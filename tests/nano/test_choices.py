@@ -9,7 +9,8 @@ import pytest
 
 from experiments.nano import choices, corpus
 from experiments.nano.choices import Choice
-from experiments.nano.recipe import MODELS
+from experiments.nano.recipe import MODELS, chain
+from mascot_env.llm import nano
 from mascot_env.worlds import speech
 from mascot_env.worlds.wording import joined
 
@@ -66,3 +67,14 @@ def test_shares_are_those_of_many_samples() -> None:
         said.update({t: round(1e6 * p) for t, p in shares.items()})
     for token in sampled:
         assert sampled[token] / 3000 == pytest.approx(said[token] / 6e8, abs=0.04)
+
+
+def test_the_chain_of_a_model_ends_with_it_and_every_start_is_made_before() -> None:
+    order = list(MODELS)
+    for name, model in MODELS.items():
+        links = [m.name for m in chain(model)]
+        assert links[-1] == name and links == sorted(links, key=order.index)
+        assert not chain(model)[0].start
+    assert [n for n, m in MODELS.items() if m.shipped] == list(nano.NAMES)
+    for model in MODELS.values():  # weights fit what they start from
+        assert not model.start or MODELS[model.start].size == model.size
