@@ -26,7 +26,7 @@ def test_the_report_measures_speaker_and_judges_and_writes_a_page(
     assert report.main(small) == 1
     figures, text = last_json(capsys.readouterr().out), page.read_text(encoding="utf-8")
     assert figures["speaker"]["recognised"] == {"estimate": 0.0, "low": 0.0, "high": pytest.approx(0.39, abs=0.01), "cases": 6}
-    assert set(figures["judges"]) == {"judge-a", "judge-b", "error correlation"}
+    assert set(figures["judges"]) == {"judge-a", "judge-b", "best", "error correlation"}
     assert len(figures["judges"]["judge-a"]["spearman"]) == 9 and not all(figures["shown"].values())
     assert text.count("```") == 4 and "NO: speaker: recognised" in text
 
