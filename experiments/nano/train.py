@@ -51,7 +51,8 @@ def make(size: Size, tokenizer: Any, seed: int) -> LlamaForCausalLM:
 def loss_of(
     model: Any, batch: dict[str, Any], prefix_weight: float = 0.0, choice_weight: float = 1.0, head: Any = None, notes_weight: float = 0.0
 ) -> torch.Tensor:
-    """Mean cross-entropy over targets, plus `prefix_weight` times that of the shared prompts' own tokens.
+    """Mean cross-entropy over targets, plus `prefix_weight` times that of the shared prompts' own tokens, plus `notes_weight` times the
+    `head`'s loss on notes.
 
     `choice_weight` is the weight of the tokens with which a clause begins, and of those whose target is a distribution: there it is
     decided what is said, by card and directive; what follows is mostly known.
@@ -68,6 +69,16 @@ def loss_of(
         output_hidden_states=noted,
     )
     hidden_BTH = out.last_hidden_state
+    loss = _of_answers(model, hidden_BTH, batch, choice_weight)
+    prefix_BT = batch["prefix"]
+    if prefix_weight and bool(prefix_BT.any()):
+        before = prefix_BT.roll(-1, dims=1)
+        loss = loss + prefix_weight * F.cross_entropy(model.lm_head(hidden_BTH[before]), batch["input_ids"][prefix_BT])
+    return loss + notes_weight * head(out.hidden_states, batch) if noted else loss
+
+
+def _of_answers(model: Any, hidden_BTH: torch.Tensor, batch: dict[str, Any], choice_weight: float) -> torch.Tensor:
+    """Weighted mean cross-entropy over the targets of answers: tokens, and distributions over tokens."""
     labels_BT = batch["labels"]
     hard_BT = labels_BT != trees.IGNORED
     before_BT = hard_BT.roll(-1, dims=1)  # the place before a target says what it should be; no target stands first
@@ -80,12 +91,7 @@ def loss_of(
         logprobs_NV = model.lm_head(hidden_BTH[batch["soft_row"], batch["soft_at"] - 1]).log_softmax(-1)
         words = words - choice_weight * (batch["soft_p"] * logprobs_NV[batch["soft_of"], batch["soft_ids"]]).sum()
         count = count + choice_weight * len(logprobs_NV)
-    loss = words / count
-    prefix_BT = batch["prefix"]
-    if prefix_weight and bool(prefix_BT.any()):
-        before = prefix_BT.roll(-1, dims=1)
-        loss = loss + prefix_weight * F.cross_entropy(model.lm_head(hidden_BTH[before]), batch["input_ids"][prefix_BT])
-    return loss + notes_weight * head(out.hidden_states, batch) if noted else loss
+    return words / count
 
 
 def _begins(batch: dict[str, Any]) -> torch.Tensor:
@@ -208,6 +214,8 @@ def train(
     trainer.prefix_weight, trainer.choice_weight, trainer.notes_weight = recipe.prefix_weight, recipe.choice_weight, recipe.notes_weight
     trainer.remove_callback(PrinterCallback)
     done = trainer.train(resume_from_checkpoint=_last(folder / "checkpoints"))
+    if recipe.notes_weight:
+        del model.notes_head  # neither counted nor saved
     figures = {
         "steps": done.global_step,
         "losses": [(e["step"], e["loss"]) for e in trainer.state.log_history if "loss" in e],
@@ -215,8 +223,6 @@ def train(
         "seconds": done.metrics["train_runtime"],
     }
     if stop_after is None:
-        if recipe.notes_weight:
-            del model.notes_head
         model.generation_config.eos_token_id = tokenizer.eos_token_id
         model.save_pretrained(str(folder))
         tokenizer.save_pretrained(str(folder))

@@ -73,6 +73,8 @@ def test_a_head_learns_the_notes_and_is_not_shipped(untrained: Path, tmp_path: P
     figures = train.train(judge, forest, words, tmp_path / "judge", log_every=1)
     losses = [loss for _, loss in figures["losses"]]
     assert losses[-1] < losses[0] - 2  # before anything else is learnt: most labels do not hold
+    plain = train.make(judge.size, words, 0)
+    assert figures["parameters"] == sum(p.numel() for p in plain.parameters())  # the head is neither counted nor saved
     assert "notes" not in (tmp_path / "judge" / "model.safetensors").read_bytes()[:20000].decode("latin-1")
 
 
