@@ -22,7 +22,8 @@ counsellor, and not a judge of anybody's words.
 |---|---|
 | what it does | {does} |
 | data | {trees:,} training trees from {conversations:,} sampled conversations of the world's grammar; held-out frames, phrasings and personas never seen |
-| recipe | `experiments/nano/recipe.py`, hash `{recipe}`; corpus hash `{corpus}`; {steps:,} steps of {batch} trees, {hours:.1f} hours on one CPU core |
+| recipe | `experiments/nano/recipe.py`, hash `{recipe}`; corpus hash `{corpus}` |
+| training | {trainings}; {steps:,} steps of {batch} trees, {hours:.1f} hours on one CPU core |
 | size | width {width}, {layers} layers, {heads} heads, vocabulary {vocabulary:,}; fp16, {megabytes:.1f} MB |
 | loss | {train_loss:.3f} on the last training trees, {valid_loss:.3f} on held-out frames |
 | figures | see `docs/results/nano.md`, written by `python -m experiments.nano.report` |
@@ -52,18 +53,20 @@ def pack(model: Model, folders: Folders, target: Path, held_out: int = HELD_OUT)
     if megabytes > LIMIT_MB:
         raise ConfigError(f"larger than {LIMIT_MB} MB", field="pack", value=f"{megabytes:.1f} MB", remedy="choose a smaller size")
     figures = json.loads((source / "training.json").read_text(encoding="utf-8"))
-    made = json.loads((source / "recipe.json").read_text(encoding="utf-8"))
+    stages = recipe.chain(model)  # what it starts from counts as well
+    made = [json.loads((folders.model(m.name) / "recipe.json").read_text(encoding="utf-8")) for m in stages]
     facts = {
         "name": model.name,
         "kind": model.kind,
         "recipe": recipe.recipe_hash(model),
         "corpus": forests.corpus_hash(model),
         "parameters": figures["parameters"] / 1e6,
-        "steps": model.steps,
+        "trainings": ", then ".join(m.name for m in stages),
+        "steps": sum(m.steps for m in stages),
         "batch": model.batch,
-        "conversations": model.conversations,
-        "trees": len(forests.Forest(folders.corpus(model.name) / "forest.npz")),
-        "hours": made["seconds"] / 3600,
+        "conversations": sum(m.conversations for m in stages),
+        "trees": sum(len(forests.Forest(folders.corpus(m.name) / "forest.npz")) for m in stages),
+        "hours": sum(m["seconds"] for m in made) / 3600,
         "width": model.size.width,
         "layers": model.size.layers,
         "heads": model.size.heads,
