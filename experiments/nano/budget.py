@@ -27,14 +27,11 @@ from experiments.nano.recipe import MODELS, SIZES, SPECIAL, VOCABULARY, Model, S
 from experiments.nano.trees import Leaf
 from mascot_env.llm.chat import ChatFormat
 
-PROMPT, ANSWER = (
-    {"first": 200, "base": 220, "judge": 380},
-    {"first": 40, "base": 40, "judge": 2},
-)  # tokens, as the corpora have them on average
-BRANCHES, CONDITION = (
-    {"first": 7, "base": 5, "judge": 5},
-    {"first": 12, "base": 10, "judge": 60},
-)  # answers of a tree; what each adds to the shared prompt
+# Averages of the corpora, in tokens: the shared prompt, what an answer adds to it as a condition, the answer; and answers of a tree.
+PROMPT = {"first": 194, "base": 265, "judge": 554}
+CONDITION = {"first": 9, "base": 7, "judge": 68}
+ANSWER = {"first": 44, "base": 36, "judge": 2}
+BRANCHES = {"first": 7, "base": 6, "judge": 5}
 SAMPLED = 12  # conversations, to measure how fast a process samples, renders and tokenises them
 ROLLOUT = 64
 
