@@ -26,7 +26,7 @@ from mascot_env.worlds import content, frames, play, teams, truth
 FORMS = 5
 DELTA, QUIET = 0.5, 0.18
 BROKEN = 0.45
-DEFECT_CRITERION = {  # where a defect must show: the criterion whose definition names it
+DEFECT_CRITERION = {  # where a defect must show: of the criteria whose definitions name it, the one on which the truth tells it best
     "generic": "relevance",
     "other_voice": "consistency",
     "echo": "social_contribution",

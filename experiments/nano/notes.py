@@ -7,7 +7,9 @@ language model.
 
     clause    layer -3   end of a sentence or card   what it is: kind, act, tone, voice, never, need
     voice     layer -2   end of a judged sentence    whether its voice is the speaker's own
-    turn      layer -2   end of a turn               the marks of `worlds.truth` that its prompt lets one know
+    turn      layer -2   end of a turn               the marks of `worlds.truth` that card and directive, where shown, let one know
+
+Marks are those of the whole conversation: what a budget cut from the prompt (`again`, `settled`) makes some of them unknowable.
 """
 
 from __future__ import annotations

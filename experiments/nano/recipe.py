@@ -38,7 +38,7 @@ class Size:
 class Model:
     """One model of the grade.
 
-    kind: `first` (speakers after an opening, in sound replies: what `base` starts from), `base` (speakers, user, Director) or `judge`
+    kind: `first` (speakers after an opening, in sound replies: what others start from), `base` (speakers, user, Director) or `judge`
     conversations: how many are sampled for its corpus
     steps, batch: updates on trees, and trees in each
     copying: updates before them on random sequences that repeat (`circuit`)

@@ -4,7 +4,7 @@
     python -m experiments.nano.sizes --steps 1000           # a shorter look
     python -m experiments.nano.sizes --only 0.5M --json
 
-Tokenizer and corpus are those of the base model in the run folder, made if they are not there. The same number of updates on the same
+Tokenizer and corpora are those of the base model's chain in the run folder, made if they are not there. The same number of updates on the same
 trees in the same order: sizes differ in what they cost, which stands beside what they reach.
 """
 
@@ -35,7 +35,7 @@ class Config:
     """What is trained and measured.
 
     only: one size; empty for all
-    steps: updates on trees, of each of the two trainings; 0 takes the recipes'
+    steps: updates on trees, of each of its trainings (`recipe.chain`); 0 takes the recipes'
     replies: sampled replies of each size
     out: the run folder, shared with `experiments.nano.build`
     seed: of the sampled replies

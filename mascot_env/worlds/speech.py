@@ -294,11 +294,10 @@ def _is_act(part: str, m: Moment) -> bool:
 def _echo(m: Moment) -> Pieces | None:
     """What another speaker has just said, in the own colour."""
     core = _earlier_core(m)
-    return (
-        None
-        if core is None
-        else _coloured(m, [Piece(core)], teams.profile(m.persona).voice if m.rng.random() < 0.6 else None, _tone(m, False))
-    )
+    if core is None:
+        return None
+    voice = teams.profile(m.persona).voice if m.rng.random() < 0.6 else None
+    return _coloured(m, [Piece(core)], voice, _tone(m, False))
 
 
 def _agree(m: Moment) -> Pieces | None:
