@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import functools
 import hashlib
 import itertools
@@ -120,8 +121,12 @@ def make_forest(model: Model, folders: Folders, workers: int = 2, report: Report
     paths = [folder / f"chunk-{s:06d}.npz" for s in starts]
     work = [(model, s, min(CHUNK, model.conversations - s), folders.tokenizer, p) for s, p in zip(starts, paths, strict=True)]
     dropped = 0
-    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for done, (_, lost) in enumerate(pool.map(chunk, *zip(*work, strict=True)), 1):
+    with contextlib.ExitStack() as stack:
+        spread: Any = map
+        if min(workers, len(work)) > 1:  # one process needs no other
+            spawn = multiprocessing.get_context("spawn")
+            spread = stack.enter_context(concurrent.futures.ProcessPoolExecutor(workers, mp_context=spawn)).map
+        for done, (_, lost) in enumerate(spread(chunk, *zip(*work, strict=True)), 1):
             dropped += lost
             if report is not None:
                 report(done * CHUNK, dropped)
