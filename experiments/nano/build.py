@@ -1,7 +1,8 @@
 """Makes the nano models: tokenizer, corpora, training, packing. Resumable stages; `make nano` runs all of them.
 
     python -m experiments.nano.build                        # everything that is not there yet
-    python -m experiments.nano.build --only base            # one model
+    python -m experiments.nano.build --jobs 1               # one model after the other, where there is one core
+    python -m experiments.nano.build --only base            # one model, and what it starts from
     python -m experiments.nano.build --share 0.02           # a small rehearsal of the whole path (minutes)
     python -m experiments.nano.budget                       # first: what it will cost on this machine
 
@@ -17,7 +18,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import json
+import subprocess
+import sys
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +43,8 @@ class Config:
     only: one model by its name (and what it starts from); empty for all
     share: of conversations and steps, for rehearsals; less than 1 packs nothing
     out: the run folder
-    workers: processes that sample corpora
+    workers: processes that sample a corpus
+    jobs: models that are made at the same time, each in a process of its own
     pack: write the finished models into the package
     json: end with one JSON object
     """
@@ -46,7 +52,8 @@ class Config:
     only: str = ""
     share: float = 1.0
     out: str = "runs/nano"
-    workers: int = 2
+    workers: int = 1
+    jobs: int = 2
     pack: bool = False
     json: bool = False
 
@@ -54,11 +61,16 @@ class Config:
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
     folders = Folders(Path(config.out))
+    if config.only and config.only not in recipe.MODELS:
+        raise ConfigError("no such model", field="only", value=config.only, remedy=f"one of {', '.join(recipe.MODELS)}")
     models = list({n.name: n for m in recipe.MODELS.values() if config.only in ("", m.name) for n in recipe.chain(m)}.values())
     if config.share < 1.0:
         models = [m.smaller(config.share) for m in models]
     with console.stage("tokenizer"):
         words = tokenizer_in(folders)
+    ends = [m.name for m in models if m.name not in {n.start for n in models}]
+    if config.jobs > 1 and len(ends) > 1:
+        side_by_side(ends, config)
     figures = {m.name: one(m, folders, words, config) for m in models}
     if config.pack and config.share == 1.0:
         from experiments.nano import pack
@@ -68,6 +80,27 @@ def main(argv: list[str] | None = None) -> int:
                 pack.pack(m, folders, PACKED / m.name)
     console.finish(figures, config.json)
     return 0
+
+
+def side_by_side(names: Sequence[str], config: Config) -> None:
+    """Makes each of these models, and what it starts from, in a process of its own, `jobs` at a time; their lines begin with its name.
+    Raises `ConfigError` where one failed; what the others made is kept."""
+
+    def made(name: str) -> int:
+        options = ["--only", name, "--share", str(config.share), "--out", config.out, "--workers", str(config.workers)]
+        command = [sys.executable, "-m", "experiments.nano.build", *options]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
+            for line in child.stdout or ():
+                if line.strip():
+                    print(f"{name}: {line.rstrip()}", flush=True)
+        return child.returncode
+
+    with ThreadPoolExecutor(config.jobs) as pool:
+        codes = dict(zip(names, pool.map(made, names), strict=True))
+    if failed := [name for name, code in codes.items() if code]:
+        raise ConfigError(
+            "could not be made", field="only", value=failed, remedy="see its lines above; starting again goes on where it stopped"
+        )
 
 
 def one(model: Model, folders: Folders, words: Any, config: Config) -> dict[str, Any]:

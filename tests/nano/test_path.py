@@ -97,6 +97,13 @@ def test_a_folder_of_another_recipe_is_refused(tmp_path: Path) -> None:
         build.claim(tmp_path / "old", recipe.recipe_hash(BASE))
 
 
+def test_models_made_side_by_side_say_which_of_them_failed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ConfigError, match="could not be made"):
+        build.side_by_side(["nobody", "nothing"], build.Config(out=str(tmp_path)))
+    lines = capfd.readouterr().out.splitlines()
+    assert {line.split(":")[0] for line in lines} == {"nobody", "nothing"} and any("no such model" in line for line in lines)
+
+
 def test_hashes_follow_what_they_stand_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert recipe.recipe_hash(BASE) != recipe.recipe_hash(dataclasses.replace(BASE, copying=7))
     before = forests.corpus_hash(BASE, 1)
