@@ -79,10 +79,11 @@ def rates(size: Size, kind: str, batch: int, repeats: int) -> dict[str, float]:
     """Tokens per second in training (of trees), in prefill and in decoding of ROLLOUT rows; seconds per training step."""
     import torch
 
-    from experiments.nano import train
+    from experiments.nano import attention, train
 
     torch.set_num_threads(1)
     model = train.make(size, _Words(), 0)
+    model.set_attn_implementation(attention.NAME)
     rng = np.random.default_rng(0)
     made = trees.batch([some_tree(kind, rng) for _ in range(batch)])
     optimiser = torch.optim.AdamW(model.parameters())
@@ -93,6 +94,7 @@ def rates(size: Size, kind: str, batch: int, repeats: int) -> dict[str, float]:
         optimiser.step()
 
     seconds = best(step, repeats)
+    model.set_attn_implementation("sdpa")  # trees are for training only
     ids = torch.randint(5, VOCABULARY, (ROLLOUT, PROMPT[kind] + CONDITION[kind]))
     with torch.inference_mode():
         read = best(lambda: model(ids, logits_to_keep=1, use_cache=True), repeats)

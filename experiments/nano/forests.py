@@ -8,13 +8,13 @@ import functools
 import hashlib
 import itertools
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.nano import choices, corpus, notes, tokenizer, trees
+from experiments.nano import choices, corpus, links, notes, tokenizer, trees
 from experiments.nano.corpus import Site
 from experiments.nano.recipe import CHAT_TEMPLATE, MAX_TOKENS, SPECIAL, VOCABULARY, Folders, Model, digest
 from experiments.nano.trees import Forest, Leaf, Tree
@@ -55,6 +55,8 @@ def corpus_hash(model: Model, conversations: int = 24) -> str:
                 made.update(repr((answer.messages, answer.text, answer.score and round(answer.score, 6))).encode())
                 if model.notes_weight:
                     made.update("".join(f"{n.at} {n.group} {sorted(n.labels)}" for n in answer.notes).encode())
+                if model.links_weight:
+                    made.update(repr(answer.links).encode())
     return made.hexdigest()[:12]
 
 
@@ -78,12 +80,22 @@ def make_tokenizer(base: Model, folders: Folders) -> Any:
 def leaf(chat: ChatFormat, end: int, answer: corpus.Answer) -> Leaf:
     """An answer as tokens; a score is one digit, whose distribution is the label; so are the choices that words were drawn by."""
     prompt = chat.prompt_ids(Request(answer.messages))
+    shares: Mapping[int, Mapping[int, float]]
     if answer.score is None:
-        found = notes.placed(answer.notes, chat.tokenizer, answer.messages[0].content, prompt) if answer.notes else ()
-        return Leaf(prompt, [*chat._encode(answer.text), end], choices.soft(answer.pieces, _encoder(chat)), found)
-    shares = {chat._encode(str(d))[0]: share for d, share in enumerate(corpus.digits(answer.score), 1) if share}
-    found = notes.placed(answer.notes, chat.tokenizer, answer.messages[-1].content, prompt) if answer.notes else ()
-    return Leaf(prompt, [*chat._encode(str(round(answer.score))), end], {0: shares}, found)
+        said, shares = chat._encode(answer.text), choices.soft(answer.pieces, _encoder(chat))
+    else:
+        said = chat._encode(str(round(answer.score)))
+        shares = {0: {chat._encode(str(d))[0]: share for d, share in enumerate(corpus.digits(answer.score), 1) if share}}
+    noted, led = _supervised(chat.tokenizer, answer, prompt)
+    return Leaf(prompt, [*said, end], shares, noted, led)
+
+
+def _supervised(words: Any, answer: corpus.Answer, prompt: Sequence[int]) -> tuple[Any, Any]:
+    """Notes and links of an answer, in tokens."""
+    if not (answer.notes or answer.links):
+        return (), ()
+    where = links.encoded(words, answer.messages[0 if answer.score is None else -1].content, prompt)
+    return notes.placed(answer.notes, where), links.placed(answer.links, where, prompt)
 
 
 @functools.lru_cache(maxsize=4)

@@ -53,6 +53,7 @@ class Model:
     start: the model whose weights it starts from
     composed: share of its conversations whose team is composed of roles and voices
     notes_weight: weight of the loss on notes (`notes`) beside that on answers
+    links_weight: weight of the loss on links (`links`) beside that on answers (judges)
     short_first: share of the updates, at the beginning, that take trees of the shorter half only
     """
 
@@ -75,6 +76,7 @@ class Model:
     start: str = ""
     short_first: float = 0.0
     notes_weight: float = 0.0
+    links_weight: float = 0.0
     composed: float = 0.55
 
     def smaller(self, share: float) -> Model:
@@ -99,7 +101,7 @@ SIZES: Mapping[str, Size] = {
     "5M": Size(320, 4, 8, 832),
 }
 
-JUDGE_B = Size(160, 5, 5, 448)
+JUDGES = Size(160, 6, 5, 448), Size(192, 5, 6, 512)  # deep rather than wide: a digit rests on what was read, compared and gathered in turn
 _WORDS = Model("words", "first", SIZES["2M"], conversations=1_600, steps=2_400, copy_every=2, prefix_weight=0.3, choice_weight=3.0)
 _TALK = Model(
     "talk",
@@ -116,25 +118,23 @@ _TALK = Model(
     start="words",
 )
 _BASE = replace(_TALK, name="base", conversations=2_400, steps=6_000, composed=0.8, notes_weight=0.3, seed=1, start="talk")
-_JUDGE_WORDS = replace(_WORDS, name="judge-a-words", conversations=800, steps=1_200, frames=(0.0, 0.5), seed=11)
 _JUDGE = Model(
     "judge-a",
     "judge",
-    SIZES["2M"],
+    JUDGES[0],
     conversations=1_500,
-    steps=2_000,
-    copying=0,
+    steps=5_000,
     copy_every=4,
-    warmup=50,
+    warmup=100,
     peak_rate=1.5e-3,
     frames=(0.0, 0.5),
     noise=0.3,
-    prefix_weight=0.1,
+    prefix_weight=0.3,
     seed=11,
     wordings=(0, 1, 2, 3),
-    start="judge-a-words",
-    short_first=0.5,
+    short_first=0.4,
     notes_weight=0.3,
+    links_weight=0.3,
 )
 MODELS: Mapping[str, Model] = {  # in the order in which they are made: what another starts from comes before it
     m.name: m
@@ -142,10 +142,8 @@ MODELS: Mapping[str, Model] = {  # in the order in which they are made: what ano
         _WORDS,
         _TALK,
         _BASE,
-        _JUDGE_WORDS,
         _JUDGE,
-        replace(_JUDGE_WORDS, name="judge-b-words", size=JUDGE_B, frames=(0.5, 1.0), seed=12),
-        replace(_JUDGE, name="judge-b", size=JUDGE_B, frames=(0.5, 1.0), seed=12, wordings=(4, 5, 6, 7), start="judge-b-words"),
+        replace(_JUDGE, name="judge-b", size=JUDGES[1], frames=(0.5, 1.0), seed=12, wordings=(4, 5, 6, 7)),
     )
 }
 

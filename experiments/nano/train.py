@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from experiments.nano import circuit, notes, trees
+from experiments.nano import attention, circuit, supervision, trees
 from experiments.nano.recipe import SPECIAL, Model, Size
 from experiments.nano.trees import Forest, Tree
 
@@ -49,10 +49,16 @@ def make(size: Size, tokenizer: Any, seed: int) -> LlamaForCausalLM:
 
 
 def loss_of(
-    model: Any, batch: dict[str, Any], prefix_weight: float = 0.0, choice_weight: float = 1.0, head: Any = None, notes_weight: float = 0.0
+    model: Any,
+    batch: dict[str, Any],
+    prefix_weight: float = 0.0,
+    choice_weight: float = 1.0,
+    head: Any = None,
+    notes_weight: float = 0.0,
+    links_weight: float = 0.0,
 ) -> torch.Tensor:
     """Mean cross-entropy over targets, plus `prefix_weight` times that of the shared prompts' own tokens, plus `notes_weight` times the
-    `head`'s loss on notes.
+    `head`'s loss on notes, plus `links_weight` times that on links.
 
     `choice_weight` is the weight of the tokens with which a clause begins, and of those whose target is a distribution: there it is
     decided what is said, by card and directive; what follows is mostly known.
@@ -60,13 +66,14 @@ def loss_of(
     A prompt holds a conversation in which names and details come back: with loss on it a model learns to copy from its context far
     sooner. Logits are computed where they are needed only.
     """
-    noted = head is not None and notes_weight > 0.0 and len(batch["note_at"]) > 0
+    noted, linked = head is not None and notes_weight > 0.0 and len(batch["note_at"]) > 0, links_weight > 0.0 and len(batch["link_at"]) > 0
     out = model.model(
         input_ids=batch["input_ids"],
         position_ids=batch["position_ids"],
         attention_mask=batch["attention_mask"],
+        stems=batch["stems"],
         use_cache=False,
-        output_hidden_states=noted,
+        output_hidden_states=noted or linked,
     )
     hidden_BTH = out.last_hidden_state
     loss = _of_answers(model, hidden_BTH, batch, choice_weight)
@@ -74,7 +81,11 @@ def loss_of(
     if prefix_weight and bool(prefix_BT.any()):
         before = prefix_BT.roll(-1, dims=1)
         loss = loss + prefix_weight * F.cross_entropy(model.lm_head(hidden_BTH[before]), batch["input_ids"][prefix_BT])
-    return loss + notes_weight * head(out.hidden_states, batch) if noted else loss
+    if noted:
+        loss = loss + notes_weight * head(out.hidden_states, batch)
+    if linked:
+        loss = loss + links_weight * supervision.loss_of_links(model, out.hidden_states, batch)
+    return loss
 
 
 def _of_answers(model: Any, hidden_BTH: torch.Tensor, batch: dict[str, Any], choice_weight: float) -> torch.Tensor:
@@ -101,38 +112,12 @@ def _begins(batch: dict[str, Any]) -> torch.Tensor:
     return one | one.roll(1, dims=1)
 
 
-class NotesHead(torch.nn.Module):
-    """Tells the notes from what middle layers hold at their places; trained along, never shipped."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        count = len(notes.labels())
-        self.clause, self.turn = torch.nn.Linear(width, count), torch.nn.Linear(width, count)
-        for part in (self.clause, self.turn):
-            torch.nn.init.constant_(part.bias, -3.0)  # most labels do not hold
-        masks = torch.zeros(len(notes.GROUPS), count)
-        for i, group in enumerate(notes.GROUPS):
-            masks[i, list(notes.decided(group))] = 1.0
-        self.register_buffer("masks_GL", masks, persistent=False)
-
-    def forward(self, hidden_states: Any, batch: dict[str, Any]) -> torch.Tensor:
-        """Mean over notes of the summed binary cross-entropy over the labels that each decides."""
-        begins_E = batch["note_ids"] < 0
-        row_N, at_N, group_N = batch["note_row"][begins_E], batch["note_at"][begins_E], -1 - batch["note_ids"][begins_E]
-        of_E = begins_E.cumsum(0) - 1
-        truth_NL = torch.zeros(len(row_N), self.masks_GL.shape[1], device=row_N.device)
-        truth_NL[of_E[~begins_E], batch["note_ids"][~begins_E]] = 1.0
-        early, late = (F.rms_norm(hidden_states[layer][row_N, at_N], hidden_states[layer].shape[-1:]) for layer in (-3, -2))
-        logits_NL = torch.where((group_N == 0)[:, None], self.clause(early), self.turn(late))
-        losses_NL = F.binary_cross_entropy_with_logits(logits_NL, truth_NL, reduction="none") * self.masks_GL[group_N]
-        return losses_NL.sum() / len(row_N)
-
-
 class _TreeTrainer(Trainer):
-    prefix_weight, choice_weight, notes_weight = 0.0, 1.0, 0.0
+    recipe: Model
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
-        loss = loss_of(model, inputs, self.prefix_weight, self.choice_weight, getattr(model, "notes_head", None), self.notes_weight)
+        r = self.recipe
+        loss = loss_of(model, inputs, r.prefix_weight, r.choice_weight, getattr(model, "notes_head", None), r.notes_weight, r.links_weight)
         return (loss, {}) if return_outputs else loss
 
 
@@ -195,8 +180,9 @@ def train(
     `stop_after` stops after that many steps without saving a finished model (to look at a recipe's beginning).
     """
     model = LlamaForCausalLM.from_pretrained(str(start), dtype=torch.float32) if start else make(recipe.size, tokenizer, recipe.seed)
+    model.set_attn_implementation(attention.NAME)
     if recipe.notes_weight:
-        model.notes_head = NotesHead(recipe.size.width)
+        model.notes_head = supervision.NotesHead(recipe.size.width, recipe.size.layers)
     mark_ids = _mark_ids(tokenizer)
 
     def collate(items: list[list[Tree]]) -> dict[str, Any]:
@@ -211,7 +197,7 @@ def train(
         data_collator=collate,
         callbacks=callbacks,
     )
-    trainer.prefix_weight, trainer.choice_weight, trainer.notes_weight = recipe.prefix_weight, recipe.choice_weight, recipe.notes_weight
+    trainer.recipe = recipe
     trainer.remove_callback(PrinterCallback)
     done = trainer.train(resume_from_checkpoint=_last(folder / "checkpoints"))
     if recipe.notes_weight:

@@ -11,7 +11,7 @@ from experiments.nano import trees
 from experiments.nano.trees import Leaf
 
 torch = pytest.importorskip("torch")
-from experiments.nano import train  # noqa: E402
+from experiments.nano import attention, circuit, train  # noqa: E402
 from experiments.nano.recipe import Size  # noqa: E402
 
 
@@ -50,6 +50,20 @@ def test_a_tree_has_the_loss_of_its_answers_one_by_one(digits: bool) -> None:
     apart = loss(model, [trees.tree([leaf]) for leaf in made])
     assert together == pytest.approx(apart, abs=1e-5)
     assert len(trees.tree(made)) < sum(len(trees.tree([leaf])) for leaf in made) - 20
+
+
+def test_attention_over_trees_is_the_same_as_with_one_mask() -> None:
+    rng = np.random.default_rng(8)
+    items = [trees.tree(leaves(rng, 3)), trees.tree(leaves(rng, 2)), circuit.row(64, 0, 1, 80)]
+    model = train.make(Size(32, 2, 4, 64), Words(), seed=3)
+    found = []
+    for name in ("sdpa", attention.NAME):
+        model.set_attn_implementation(name)
+        value = train.loss_of(model, trees.batch(items), prefix_weight=0.5)
+        found.append((float(value), torch.autograd.grad(value, list(model.parameters()))))
+    (one, gradients), (two, others) = found
+    assert two == pytest.approx(one, abs=1e-6)
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(gradients, others, strict=True))
 
 
 def test_a_branch_does_not_see_its_neighbours() -> None:
