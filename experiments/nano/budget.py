@@ -79,14 +79,13 @@ def rates(size: Size, kind: str, batch: int, repeats: int) -> dict[str, float]:
     """Tokens per second in training (of trees), in prefill and in decoding of ROLLOUT rows; seconds per training step."""
     import torch
 
-    from experiments.nano import attention, train
+    from experiments.nano import muon, train
 
     torch.set_num_threads(1)
     model = train.make(size, _Words(), 0)
-    model.set_attn_implementation(attention.NAME)
     rng = np.random.default_rng(0)
     made = trees.batch([some_tree(kind, rng) for _ in range(batch)])
-    optimiser = torch.optim.AdamW(model.parameters())
+    optimiser = muon.optimiser(model, 2e-2, 4e-3, train.WEIGHT_DECAY, train.BETA2)
 
     def step() -> None:
         optimiser.zero_grad()
@@ -123,7 +122,7 @@ def sampling_rate(model: Model) -> float:
 
 def cost(model: Model, found: dict[str, float], sampled: float) -> float:
     """Hours that a model's corpus and training take on one core."""
-    return (model.conversations / sampled + (model.copying + model.steps) * found["step_seconds"]) / 3600
+    return (model.conversations / sampled + model.steps * found["step_seconds"]) / 3600
 
 
 def main(argv: list[str] | None = None) -> int:

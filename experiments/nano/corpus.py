@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.nano import choices, links, notes
+from experiments.nano import choices, notes
 from experiments.nano.recipe import BROKEN_RATE, CONTEXT_BROKEN, Model
 from mascot_env import directives, prompts, seeding
 from mascot_env.judge.protocol import Case
@@ -51,7 +51,6 @@ class Answer:
     score: float | None = None
     pieces: tuple[choices.Choice, ...] = ()
     notes: tuple[notes.Note, ...] = ()
-    links: tuple[links.Link, ...] = ()
 
 
 Site = tuple[Answer, ...]
@@ -226,10 +225,8 @@ def _case_site(model: Model, case: Case, scores: dict[str, float], rng: np.rando
         criterion = options[int(rng.integers(len(options)))]
         noisy = min(max(score + model.noise * float(rng.standard_normal()), 1.0), 5.0)
         asked = prompts.judge_messages(case, criterion, fence, prompts.BRIEF_JUDGE_BUDGET, brief=True)
-        found = () if answers else tuple(notes.notes(case, asked[-1].content))
-        noted, led = tuple(n for n in found if isinstance(n, notes.Note)), tuple(n for n in found if isinstance(n, links.Link))
-        led += tuple(notes.verdicts(case, asked[-1].content))
-        answers.append(Answer(asked, "", noisy, notes=noted, links=led))
+        noted = () if answers else tuple(notes.notes(case, asked[-1].content))
+        answers.append(Answer(asked, "", noisy, notes=noted))
     return tuple(answers)
 
 

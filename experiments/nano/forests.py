@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.nano import choices, corpus, links, notes, tokenizer, trees
+from experiments.nano import choices, corpus, notes, tokenizer, trees
 from experiments.nano.corpus import Site
 from experiments.nano.recipe import CHAT_TEMPLATE, MAX_TOKENS, SPECIAL, VOCABULARY, Folders, Model, digest
 from experiments.nano.trees import Forest, Leaf, Tree
@@ -55,8 +55,6 @@ def corpus_hash(model: Model, conversations: int = 24) -> str:
                 made.update(repr((answer.messages, answer.text, answer.score and round(answer.score, 6))).encode())
                 if model.notes_weight:
                     made.update("".join(f"{n.at} {n.group} {sorted(n.labels)}" for n in answer.notes).encode())
-                if model.links_weight:
-                    made.update(repr(answer.links).encode())
     return made.hexdigest()[:12]
 
 
@@ -86,16 +84,14 @@ def leaf(chat: ChatFormat, end: int, answer: corpus.Answer) -> Leaf:
     else:
         said = chat._encode(str(round(answer.score)))
         shares = {0: {chat._encode(str(d))[0]: share for d, share in enumerate(corpus.digits(answer.score), 1) if share}}
-    noted, led = _supervised(chat.tokenizer, answer, prompt)
-    return Leaf(prompt, [*said, end], shares, noted, led)
+    return Leaf(prompt, [*said, end], shares, _noted(chat.tokenizer, answer, prompt))
 
 
-def _supervised(words: Any, answer: corpus.Answer, prompt: Sequence[int]) -> tuple[Any, Any]:
-    """Notes and links of an answer, in tokens."""
-    if not (answer.notes or answer.links):
-        return (), ()
-    where = links.encoded(words, answer.messages[0 if answer.score is None else -1].content, prompt)
-    return notes.placed(answer.notes, where), links.placed(answer.links, where, prompt)
+def _noted(words: Any, answer: corpus.Answer, prompt: Sequence[int]) -> Sequence[tuple[int, int]]:
+    """The notes of an answer, in tokens."""
+    if not answer.notes:
+        return ()
+    return notes.placed(answer.notes, notes.encoded(words, answer.messages[0 if answer.score is None else -1].content, prompt))
 
 
 @functools.lru_cache(maxsize=4)

@@ -19,10 +19,9 @@ import dataclasses
 import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from experiments.nano.links import Encoded, Link
 from mascot_env import prompts
 from mascot_env.judge.protocol import Case
 from mascot_env.types import USER, Persona
@@ -72,37 +71,16 @@ def decided(group: str) -> tuple[int, ...]:
     return tuple(labels().index(x) for x in chosen)
 
 
-@dataclass
-class _Shown:
-    """A judge's prompt, and where things end in it."""
-
-    case: Case
-    text: str
-    cards: dict[str, int] = field(default_factory=dict)  # agent -> end of its card
-    sentences: dict[int, list[tuple[int, reading.Sentence]]] = field(default_factory=dict)  # turn -> its sentences
-
-
-def notes(case: Case, text: str) -> Iterator[Note | Link]:
-    """The notes and links of a case whose prompt ends with the message `text`."""
-    shown = _Shown(case, text)
+def notes(case: Case, text: str) -> Iterator[Note]:
+    """The notes of a case whose prompt ends with the message `text`."""
     places, judged, _ = prompts.judged_turns(case, prompts.BRIEF_JUDGE_BUDGET)
     for persona in case.domain.personas:
         for note in card(persona, text):
-            shown.cards[persona.agent] = note.at
             acts = {f"act {a}" for a in teams.profile(persona).acts}
             yield dataclasses.replace(note, labels=note.labels | acts & set(labels()))
-            yield Link("name", note.at, text.rfind("\n", 0, note.at) + 1 + len(persona.name))
             yield from _nevers(persona, text)
     for i in places:
-        yield from _turn(shown, i, i in judged)
-
-
-def verdicts(case: Case, text: str) -> Iterator[Link]:
-    """Where a digit looks: at the ends of the turns that it judges."""
-    _, judged, _ = prompts.judged_turns(case, prompts.BRIEF_JUDGE_BUDGET)
-    lines = (m for i in judged if (m := _line(text, i)))
-    for k, found in zip(range(3), lines, strict=False):
-        yield Link(f"turn {k}", None, found.end())
+        yield from _turn(case, text, i, i in judged)
 
 
 def _line(text: str, i: int) -> re.Match[str] | None:
@@ -110,22 +88,21 @@ def _line(text: str, i: int) -> re.Match[str] | None:
     return re.search(rf"^\[{i}\] ([^:\n]*): (.*)$", text, re.MULTILINE)
 
 
-def _turn(shown: _Shown, i: int, judged: bool) -> Iterator[Note | Link]:
-    """The notes of turn `i`."""
-    t, domain, found = shown.case.transcript, shown.case.domain, _line(shown.text, i)
+def _turn(case: Case, text: str, i: int, judged: bool) -> Iterator[Note]:
+    """The notes of turn `i` in a prompt's last message."""
+    t, domain, found = case.transcript, case.domain, _line(text, i)
     if found is None:
         return
     mine = t[i].agent == USER
     read = reading.parse_user(t[i].text, t.scenario) if mine else reading.parse(t[i].text, t.scenario, domain)
     ends = [found.start(2) + m.end() for m in _END.finditer(found.group(2))]
-    kind = " of a block" if shown.case.rubric.unit == "block" else ""
-    directive = re.search(rf"^\[directive for turn {i}\] .*$", shown.text, re.MULTILINE) if judged and not kind else None
+    kind = " of a block" if case.rubric.unit == "block" else ""
+    directive = re.search(rf"^\[directive for turn {i}\] .*$", text, re.MULTILINE) if judged and not kind else None
     if directive is not None:
         given = t[i].directive
         asked = {f"act {given.act}", f"tone {given.tone}"} if given is not None else set()
         yield Note(directive.end(), "clause", frozenset(asked & set(labels())))
     whole = list(zip(ends, read.sentences, strict=True)) if len(ends) == len(read.sentences) else []
-    shown.sentences[i] = whole
     for end, s in whole:
         yield Note(end, "clause", _clause(s, {} if mine else scene.meets(domain)))
     if mine or not ends:
@@ -134,11 +111,6 @@ def _turn(shown: _Shown, i: int, judged: bool) -> Iterator[Note | Link]:
     for end, s in whole:
         held = _earned(s, read, m, where, t[i].agent, domain)
         yield Note(end, f"sentence{kind}" if judged else "other sentence", held)
-        yield from _links(shown, i, end, s, directive.end() if directive else None, judged)
-        if judged:
-            yield Link("name", end, found.end(1))
-    for k, (end, _) in enumerate(whole[:4]):
-        yield Link(f"sentence {k}", ends[-1], end)
     group = f"turn{kind}" if judged else "other turn"
     yield Note(ends[-1], group, frozenset(f"mark {name}" for name in MARKS if getattr(m, name)))
 
@@ -162,27 +134,6 @@ def _earned(s: reading.Sentence, read: reading.Reading, m: truth.Marks, where: s
         "feeling": any(r.slot == "feeling" and r.own for r in s.refs),
     }
     return frozenset(f"mark {name}" for name, holds in held.items() if holds)
-
-
-def _links(shown: _Shown, i: int, end: int, s: reading.Sentence, directive: int | None, judged: bool) -> Iterator[Link]:
-    """Where to look from a sentence of turn `i`."""
-    t = shown.case.transcript
-    agent = t[i].agent
-    if judged and agent in shown.cards and (s.voice is not None or s.kind in ("act", "never")):
-        yield Link("card", end, shown.cards[agent])
-    if directive is not None and s.kind in ("act", "tone"):
-        yield Link("directive", end, directive)
-    if s.kind == "act":
-        user = max((j for j in shown.sentences if j < i and t[j].agent == USER), default=None)
-        need = scene.meets(shown.case.domain).get(s.label)
-        asks = [e for e, x in shown.sentences.get(-1 if user is None else user, ()) if x.kind == "ask" and x.label == need]
-        yield Link("need", end, asks[-1] if asks else None)
-        block = [j for j in shown.sentences if (user if user is not None else 0) < j < i]
-        same = [e for j in block for e, x in shown.sentences[j] if x.kind == "act" and x.label == s.label]
-        yield Link("act", end, same[-1] if same else None)
-    if s.kind in ("act", "generic", "agree", "off_topic"):
-        said = [e for j, line in shown.sentences.items() if j < i for e, x in line if scene.key(x) == scene.key(s)]
-        yield Link("words", end, said[-1] if said else None)
 
 
 def card(persona: Persona, shown: str) -> tuple[Note, ...]:
@@ -209,6 +160,26 @@ def _clause(s: reading.Sentence, meets: Mapping[str, str]) -> frozenset[str]:
     found |= {"detail" if r.own else "foreign detail" for r in details}
     found |= {f"need {meets[s.label]}"} if s.kind == "act" and s.label in meets else set()  # what it meets
     return frozenset(found & set(labels()))
+
+
+class Encoded(NamedTuple):
+    """A message in tokens: the place of its first one, and where each ends."""
+
+    first: int
+    ids: Sequence[int]
+    ends: Sequence[int]
+
+    def ending(self, char: int) -> int:
+        """The place of the token that holds the character before `char`."""
+        return self.first + next(i for i, end in enumerate(self.ends) if end >= char)
+
+
+def encoded(tokenizer: Any, text: str, within: Sequence[int]) -> Encoded:
+    """A text that stands somewhere `within` a prompt."""
+    found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True)
+    ids, ends = list(found["input_ids"]), [end for _, end in found["offset_mapping"]]
+    first = next(i for i in range(len(within)) if list(within[i : i + len(ids)]) == ids)
+    return Encoded(first, ids, ends)
 
 
 def placed(found: Sequence[Note], where: Encoded) -> list[tuple[int, int]]:

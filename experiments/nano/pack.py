@@ -14,8 +14,8 @@ LIMIT_MB = 12  # of one model
 HELD_OUT = 200  # conversations on held-out frames, for the loss
 CARD = """# nano/{name}
 
-A {parameters:.2f}M-parameter {kind} of the **language world** (`mascot_env.worlds`): a transformer of Llama's shape, made from nothing by
-`make nano`. It knows nothing of real people: what it says and how it scores holds in that artificial world only. It is not a
+A {parameters:.2f}M-parameter {kind} of the **language world** (`mascot_env.worlds`): a model of LFM2's shape (short convolutions and
+attention by turns), made from nothing by `make nano`. It knows nothing of real people: what it says and how it scores holds in that artificial world only. It is not a
 counsellor, and not a judge of anybody's words.
 
 | | |
@@ -38,13 +38,13 @@ DOES = {
 def pack(model: Model, folders: Folders, target: Path, held_out: int = HELD_OUT) -> dict[str, Any]:
     """Writes the model into `target`. Raises `ConfigError` where it is larger than the package allows."""
     import torch
-    from transformers import AutoTokenizer, LlamaForCausalLM
+    from transformers import AutoTokenizer, Lfm2ForCausalLM
 
     from experiments.nano import forests, prefix, train
 
     source = folders.model(model.name)
     words = AutoTokenizer.from_pretrained(str(source), local_files_only=True)
-    weights = LlamaForCausalLM.from_pretrained(str(source), dtype=torch.float32)
+    weights = Lfm2ForCausalLM.from_pretrained(str(source), dtype=torch.float32)
     held = forests.held_out_forest(model, folders, held_out, "valid")
     valid = train.evaluate(weights, held, words)
     weights.half().save_pretrained(str(target))

@@ -1,8 +1,7 @@
 """A short prefix of a model's training, repeated: its first updates, and what the finished weights make of the first trees.
 
-A run's first updates are on random sequences (`circuit`); a few updates on the first conversations follow here, in the corpus's own
-order, so that sampling, rendering, tokenising, the tree's loss and the optimiser are all in it. Kept in the card when a model is
-packed, repeated by tests.
+Conversations come in the corpus's own order, so that sampling, rendering, tokenising, the tree's loss and the optimiser are all in it.
+Kept in the card when a model is packed, repeated by tests.
 """
 
 from __future__ import annotations
@@ -18,22 +17,22 @@ from experiments.nano.recipe import SPECIAL, Model, chain
 from experiments.nano.trees import Forest
 from mascot_env.llm.chat import ChatFormat
 
-COPYING, UPDATES, CONVERSATIONS, TOLERANCE = 6, 6, 6, 1e-3
+UPDATES, CONVERSATIONS, TOLERANCE = 8, 6, 1e-3
 
 
 def losses(model: Model, folder: Path) -> dict[str, Any]:
     """`updates`: the losses of the first updates of the recipe's beginning (that of the first model of its chain);
     `shipped`: the loss of the weights in `folder` on the model's own first trees."""
     import torch
-    from transformers import LlamaForCausalLM
+    from transformers import Lfm2ForCausalLM
 
     words = tokenizer.load(folder)
     begins = chain(model)[0]
     with tempfile.TemporaryDirectory() as place:
-        short = replace(begins, copying=COPYING, steps=UPDATES)
+        short = replace(begins, steps=UPDATES)
         forest = _first_trees(begins, words, Path(place) / "begins.npz")
-        found = train.train(short, forest, words, Path(place) / "run", stop_after=COPYING + UPDATES, log_every=1)
-        weights = LlamaForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
+        found = train.train(short, forest, words, Path(place) / "run", stop_after=UPDATES, log_every=1)
+        weights = Lfm2ForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
         own = _first_trees(model, words, Path(place) / "own.npz")
         return {"updates": [loss for _, loss in found["losses"]], "shipped": train.evaluate(weights, own, words)}
 

@@ -26,7 +26,8 @@ MAX_TOKENS = 1536  # of a tree; longer ones are dropped and counted
 
 @dataclass(frozen=True)
 class Size:
-    """A Llama-shaped transformer: `width`, `layers`, `heads`, and `inner` units of the gated feed-forward part."""
+    """A model of LFM2's shape: `layers` are short convolutions and attention by turns; `width`, `heads`, and `inner` units of the gated
+    feed-forward parts."""
 
     width: int
     layers: int
@@ -41,9 +42,7 @@ class Model:
     kind: `first` (speakers after an opening, in sound replies: what others start from), `base` (speakers, user, Director) or `judge`
     conversations: how many are sampled for its corpus
     steps, batch: updates on trees, and trees in each
-    copying: updates before them on random sequences that repeat (`circuit`)
-    copy_every: a row of such sequences joins every so many updates on trees
-    peak_rate, warmup: of AdamW's cosine schedule
+    matrix_rate, peak_rate, warmup: of the cosine schedules of Muon (matrices) and of AdamW (the rest)
     frames: share of the training frames that it may see, from one end of a shuffled list (judges see disjoint halves)
     noise: standard deviation of the label noise (judges)
     choice_weight: weight of the tokens with which a clause begins, and of choices among clauses (`train.loss_of`)
@@ -53,7 +52,6 @@ class Model:
     start: the model whose weights it starts from
     composed: share of its conversations whose team is composed of roles and voices
     notes_weight: weight of the loss on notes (`notes`) beside that on answers
-    links_weight: weight of the loss on links (`links`) beside that on answers (judges)
     short_first: share of the updates, at the beginning, that take trees of the shorter half only
     """
 
@@ -63,10 +61,9 @@ class Model:
     conversations: int
     steps: int
     batch: int = 4
-    copying: int = 300
-    copy_every: int = 1
-    peak_rate: float = 2e-3
-    warmup: int = 200
+    matrix_rate: float = 2e-2
+    peak_rate: float = 4e-3
+    warmup: int = 50
     frames: tuple[float, float] = (0.0, 1.0)
     noise: float = 0.0
     prefix_weight: float = 1.0
@@ -76,7 +73,6 @@ class Model:
     start: str = ""
     short_first: float = 0.0
     notes_weight: float = 0.0
-    links_weight: float = 0.0
     composed: float = 0.55
 
     def smaller(self, share: float) -> Model:
@@ -85,7 +81,6 @@ class Model:
             self,
             conversations=max(int(self.conversations * share), 8),
             steps=max(int(self.steps * share), 4),
-            copying=min(self.copying, 2),
             warmup=2,
         )
 
@@ -96,37 +91,34 @@ class Model:
 
 
 SIZES: Mapping[str, Size] = {
-    "0.5M": Size(96, 2, 4, 256),
-    "2M": Size(192, 4, 6, 512),
-    "5M": Size(320, 4, 8, 832),
+    "0.6M": Size(96, 4, 4, 256),
+    "2.6M": Size(192, 6, 6, 384),
+    "5.2M": Size(288, 6, 6, 512),
 }
 
-JUDGES = Size(160, 6, 5, 448), Size(192, 5, 6, 512)  # deep rather than wide: a digit rests on what was read, compared and gathered in turn
-_WORDS = Model("words", "first", SIZES["2M"], conversations=1_600, steps=2_400, copy_every=2, prefix_weight=0.3, choice_weight=3.0)
-_TALK = Model(
-    "talk",
+JUDGES = Size(160, 8, 5, 320), Size(192, 6, 6, 384)
+_WORDS = Model("words", "first", SIZES["2.6M"], conversations=1_600, steps=1_800, prefix_weight=0.3, choice_weight=3.0)
+_BASE = Model(
     "base",
-    SIZES["2M"],
-    conversations=1_600,
-    steps=3_200,
-    copying=0,
-    copy_every=2,
-    peak_rate=1e-3,
-    warmup=50,
+    "base",
+    SIZES["2.6M"],
+    conversations=3_600,
+    steps=5_000,
+    matrix_rate=1.5e-2,
+    peak_rate=3e-3,
     prefix_weight=0.1,
     choice_weight=1.5,
+    composed=0.7,
+    notes_weight=0.3,
+    seed=1,
     start="words",
 )
-_BASE = replace(_TALK, name="base", conversations=2_400, steps=6_000, composed=0.8, notes_weight=0.3, seed=1, start="talk")
 _JUDGE = Model(
     "judge-a",
     "judge",
     JUDGES[0],
     conversations=1_500,
     steps=5_000,
-    copy_every=4,
-    warmup=100,
-    peak_rate=1.5e-3,
     frames=(0.0, 0.5),
     noise=0.3,
     prefix_weight=0.3,
@@ -134,13 +126,11 @@ _JUDGE = Model(
     wordings=(0, 1, 2, 3),
     short_first=0.4,
     notes_weight=0.3,
-    links_weight=0.3,
 )
 MODELS: Mapping[str, Model] = {  # in the order in which they are made: what another starts from comes before it
     m.name: m
     for m in (
         _WORDS,
-        _TALK,
         _BASE,
         _JUDGE,
         replace(_JUDGE, name="judge-b", size=JUDGES[1], frames=(0.5, 1.0), seed=12, wordings=(4, 5, 6, 7)),

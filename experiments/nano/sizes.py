@@ -2,7 +2,7 @@
 
     python -m experiments.nano.sizes                        # all three; hours, resumable
     python -m experiments.nano.sizes --steps 1000           # a shorter look
-    python -m experiments.nano.sizes --only 0.5M --json
+    python -m experiments.nano.sizes --only 0.6M --json
 
 Tokenizer and corpora are those of the base model's chain in the run folder, made if they are not there. The same number of updates on the same
 trees in the same order: sizes differ in what they cost, which stands beside what they reach.
@@ -67,7 +67,7 @@ def one(name: str, config: Config) -> dict[str, Any]:
         start, folder = folder, folders.model(model.name)
         build.claim(folder, recipe.recipe_hash(model))
         if not (folder / "training.json").exists():
-            with console.stage(f"{name}, {stage.name}: {model.steps:,} steps"), console.Bar("steps", model.copying + model.steps) as bar:
+            with console.stage(f"{name}, {stage.name}: {model.steps:,} steps"), console.Bar("steps", model.steps) as bar:
                 train.train(model, forest, words, folder, start, lambda step, loss: bar.update(step, f"loss {loss:.3f}"))
         trained = json.loads((folder / "training.json").read_text(encoding="utf-8"))
         hours += trained["seconds"] / 3600

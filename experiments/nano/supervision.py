@@ -1,4 +1,4 @@
-"""Losses on what middle layers hold and where their heads look: of `notes` and of `links`. Nothing of this is shipped."""
+"""The loss on what middle layers hold: of `notes`. Nothing of this is shipped."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from experiments.nano import links, notes
-
-NOWHERE = 0.2  # weight of a link that leads nowhere: they are many
+from experiments.nano import notes
 
 
 class NotesHead(torch.nn.Module):
@@ -43,42 +41,3 @@ class NotesHead(torch.nn.Module):
             losses_NL = F.binary_cross_entropy_with_logits(logits_NL, truth_NL[mine_N], reduction="none")
             total = total + (losses_NL * self.masks_GL[group_N[mine_N]]).sum()
         return total / max(len(row_N), 1)
-
-
-def loss_of_links(model: Any, hidden_states: Any, batch: dict[str, Any]) -> torch.Tensor:
-    """Mean over linked places of how surprising the right place is to the attention of the head that should look there.
-    Links that lead nowhere are many, and weigh NOWHERE."""
-    rotate = model.model.rotary_emb(hidden_states[0], batch["position_ids"])
-    half, total, weight = len(model.model.layers) // 2, hidden_states[0].new_zeros(()), hidden_states[0].new_zeros(())
-    for kind, (layer, head) in enumerate(links.HEADS.values()):
-        mine_E = batch["link_kind"] == kind
-        if not bool(mine_E.any()) or half + layer >= len(model.model.layers):  # small models have fewer layers
-            continue
-        at = batch["link_row"][mine_E], batch["link_at"][mine_E]
-        to_N = batch["link_to"][mine_E]
-        logits_NT = looks(model, half + layer, head, hidden_states[half + layer], rotate, batch["attention_mask"], *at)
-        weights_N = torch.where(to_N == 0, NOWHERE, 1.0)
-        losses_N = F.cross_entropy(logits_NT, to_N, reduction="none")
-        total, weight = total + (weights_N * losses_N).sum(), weight + weights_N.sum()
-    return total / weight.clamp(min=1.0)
-
-
-def looks(model: Any, layer: int, head: int, hidden_BTD: Any, rotate: Any, mask_B1TT: Any, row_N: Any, at_N: Any) -> torch.Tensor:
-    """(N, T) what a head's attention is the softmax of, from the places (row, at)."""
-    block = model.model.layers[layer]
-    normed_BTD, attention = block.input_layernorm(hidden_BTD), block.self_attn
-    size = attention.head_dim
-    head %= attention.q_proj.out_features // size  # small models have fewer
-    rows = slice(head * size, (head + 1) * size)
-    cos_BTS, sin_BTS = rotate
-    query_NS = F.linear(normed_BTD[row_N, at_N], attention.q_proj.weight[rows])
-    key_BTS = F.linear(normed_BTD, attention.k_proj.weight[rows])
-    query_NS = query_NS * cos_BTS[row_N, at_N] + _turned(query_NS) * sin_BTS[row_N, at_N]
-    key_BTS = key_BTS * cos_BTS + _turned(key_BTS) * sin_BTS
-    return torch.einsum("ns,nts->nt", query_NS, key_BTS[row_N]) * size**-0.5 + mask_B1TT[row_N, 0, at_N]
-
-
-def _turned(x: torch.Tensor) -> torch.Tensor:
-    """RoPE's quarter turn of pairs that stand half a head apart."""
-    half = x.shape[-1] // 2
-    return torch.cat([-x[..., half:], x[..., :half]], dim=-1)

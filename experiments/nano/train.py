@@ -15,37 +15,39 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import Lfm2Config, Lfm2ForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from experiments.nano import attention, circuit, supervision, trees
+from experiments.nano import convolution, muon, supervision, trees
 from experiments.nano.recipe import SPECIAL, Model, Size
 from experiments.nano.trees import Forest, Tree
 
 SAVE_EVERY = 250  # steps between checkpoints
+WEIGHT_DECAY, BETA2 = 0.05, 0.98
 MARKS = (".", "!", "?", ",")
 
 
-def make(size: Size, tokenizer: Any, seed: int) -> LlamaForCausalLM:
-    """An untrained model, with the circuit for copying in it."""
+def make(size: Size, tokenizer: Any, seed: int) -> Any:
+    """An untrained model that reads trees."""
     torch.manual_seed(seed)
-    config = LlamaConfig(
+    config = Lfm2Config(
         vocab_size=len(tokenizer),
         hidden_size=size.width,
         intermediate_size=size.inner,
         num_hidden_layers=size.layers,
+        layer_types=[("conv", "full_attention")[i % 2] for i in range(size.layers)],
         num_attention_heads=size.heads,
         num_key_value_heads=size.heads,
+        block_auto_adjust_ff_dim=False,
+        conv_L_cache=3,
         max_position_embeddings=1024,
         tie_word_embeddings=True,
-        rope_theta=10_000.0,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         attn_implementation="sdpa",
     )
-    model = LlamaForCausalLM(config)
-    circuit.install(model, seed)
-    return model
+    return convolution.reads_trees(Lfm2ForCausalLM(config))
 
 
 def loss_of(
@@ -55,10 +57,9 @@ def loss_of(
     choice_weight: float = 1.0,
     head: Any = None,
     notes_weight: float = 0.0,
-    links_weight: float = 0.0,
 ) -> torch.Tensor:
     """Mean cross-entropy over targets, plus `prefix_weight` times that of the shared prompts' own tokens, plus `notes_weight` times the
-    `head`'s loss on notes, plus `links_weight` times that on links.
+    `head`'s loss on notes.
 
     `choice_weight` is the weight of the tokens with which a clause begins, and of those whose target is a distribution: there it is
     decided what is said, by card and directive; what follows is mostly known.
@@ -66,14 +67,15 @@ def loss_of(
     A prompt holds a conversation in which names and details come back: with loss on it a model learns to copy from its context far
     sooner. Logits are computed where they are needed only.
     """
-    noted, linked = head is not None and notes_weight > 0.0 and len(batch["note_at"]) > 0, links_weight > 0.0 and len(batch["link_at"]) > 0
+    noted = head is not None and notes_weight > 0.0 and len(batch["note_at"]) > 0
     out = model.model(
         input_ids=batch["input_ids"],
         position_ids=batch["position_ids"],
         attention_mask=batch["attention_mask"],
         stems=batch["stems"],
+        before=batch["before"],
         use_cache=False,
-        output_hidden_states=noted or linked,
+        output_hidden_states=noted,
     )
     hidden_BTH = out.last_hidden_state
     loss = _of_answers(model, hidden_BTH, batch, choice_weight)
@@ -83,8 +85,6 @@ def loss_of(
         loss = loss + prefix_weight * F.cross_entropy(model.lm_head(hidden_BTH[before]), batch["input_ids"][prefix_BT])
     if noted:
         loss = loss + notes_weight * head(out.hidden_states, batch)
-    if linked:
-        loss = loss + links_weight * supervision.loss_of_links(model, out.hidden_states, batch)
     return loss
 
 
@@ -117,15 +117,15 @@ class _TreeTrainer(Trainer):
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
         r = self.recipe
-        loss = loss_of(model, inputs, r.prefix_weight, r.choice_weight, getattr(model, "notes_head", None), r.notes_weight, r.links_weight)
+        loss = loss_of(model, inputs, r.prefix_weight, r.choice_weight, getattr(model, "notes_head", None), r.notes_weight)
         return (loss, {}) if return_outputs else loss
 
 
 class _Lessons(torch.utils.data.Dataset):  # type: ignore[type-arg]
-    """What is trained on, in order; an item is a whole batch: first copying, then trees of like length in a shuffled order."""
+    """What is trained on, in order; an item is a whole batch of trees of like length, batches in a shuffled order."""
 
-    def __init__(self, recipe: Model, forest: Forest, vocabulary: int) -> None:
-        self.recipe, self.forest, self.vocabulary = recipe, forest, vocabulary
+    def __init__(self, recipe: Model, forest: Forest) -> None:
+        self.recipe, self.forest = recipe, forest
         self.batches: list[Any] = []
         batch, steps = recipe.batch, recipe.steps
         rng = np.random.default_rng(recipe.seed)
@@ -144,16 +144,10 @@ class _Lessons(torch.utils.data.Dataset):  # type: ignore[type-arg]
         return [i for i in shuffled if i < max(len(cut) // 2, 1)][:left]
 
     def __len__(self) -> int:
-        return self.recipe.copying + len(self.batches)
+        return len(self.batches)
 
     def __getitem__(self, index: int) -> list[Tree]:
-        r = self.recipe
-        if index < r.copying:
-            return [circuit.row(self.vocabulary, r.seed, index * r.batch + n) for n in range(r.batch)]
-        chosen = [self.forest[int(i)] for i in self.batches[index - r.copying]]
-        if r.copy_every and index % r.copy_every == 0:
-            chosen.append(circuit.row(self.vocabulary, r.seed, index * r.batch, max(map(len, chosen))))
-        return chosen
+        return [self.forest[int(i)] for i in self.batches[index]]
 
 
 class _Report(TrainerCallback):
@@ -179,8 +173,10 @@ def train(
 
     `stop_after` stops after that many steps without saving a finished model (to look at a recipe's beginning).
     """
-    model = LlamaForCausalLM.from_pretrained(str(start), dtype=torch.float32) if start else make(recipe.size, tokenizer, recipe.seed)
-    model.set_attn_implementation(attention.NAME)
+    if start:
+        model = convolution.reads_trees(Lfm2ForCausalLM.from_pretrained(str(start), dtype=torch.float32))
+    else:
+        model = make(recipe.size, tokenizer, recipe.seed)
     if recipe.notes_weight:
         model.notes_head = supervision.NotesHead(recipe.size.width, recipe.size.layers)
     mark_ids = _mark_ids(tokenizer)
@@ -188,7 +184,7 @@ def train(
     def collate(items: list[list[Tree]]) -> dict[str, Any]:
         return {**trees.batch(items[0], tokenizer.pad_token_id), "mark_ids": mark_ids}
 
-    data = _Lessons(recipe, forest, len(tokenizer))
+    data = _Lessons(recipe, forest)
     callbacks = [_Report(report), *_stopper(stop_after)]
     trainer = _TreeTrainer(
         model=model,
@@ -196,6 +192,7 @@ def train(
         train_dataset=data,
         data_collator=collate,
         callbacks=callbacks,
+        optimizers=(muon.optimiser(model, recipe.matrix_rate, recipe.peak_rate, WEIGHT_DECAY, BETA2), None),
     )
     trainer.recipe = recipe
     trainer.remove_callback(PrinterCallback)
@@ -219,15 +216,12 @@ def train(
 def _arguments(recipe: Model, folder: Path, log_every: int = 25) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(folder / "checkpoints"),
-        max_steps=recipe.copying + recipe.steps,
+        max_steps=recipe.steps,
         train_sampling_strategy="sequential",
         per_device_train_batch_size=1,  # an item is a whole batch
-        learning_rate=recipe.peak_rate,
         lr_scheduler_type="cosine_with_min_lr",
         lr_scheduler_kwargs={"min_lr_rate": 0.05},
         warmup_steps=recipe.warmup,
-        weight_decay=0.05,
-        adam_beta2=0.98,
         max_grad_norm=1.0,
         logging_steps=log_every,
         save_steps=SAVE_EVERY,
@@ -265,7 +259,7 @@ def _last(folder: Path) -> str | None:
 @torch.inference_mode()
 def evaluate(model: Any, forest: Forest, tokenizer: Any, batch: int = 16) -> float:
     """Mean loss over a forest's targets."""
-    model.eval()
+    convolution.reads_trees(model).eval()
     total, count = 0.0, 0
     for i in range(0, len(forest), batch):
         items = [forest[j] for j in range(i, min(i + batch, len(forest)))]

@@ -22,7 +22,7 @@ from mascot_env.errors import ConfigError
 
 IGNORED = -100
 PLACES, SOFT = ("ids", "positions", "branch", "labels"), ("soft_at", "soft_ids", "soft_p")  # arrays of a tree
-NOTES, LINKS = ("note_at", "note_ids"), ("link_at", "link_kind", "link_to")
+NOTES = ("note_at", "note_ids")
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,6 @@ class Leaf:
     answer: Sequence[int]
     soft: Mapping[int, Mapping[int, float]] = field(default_factory=dict)
     notes: Sequence[tuple[int, int]] = ()  # of the prompt (`notes.placed`); those of a tree's first leaf count
-    links: Sequence[tuple[int, int, int]] = ()  # of prompt and answer (`links.placed`): place, kind, place it leads to
 
 
 @dataclass(frozen=True)
@@ -53,9 +52,6 @@ class Tree:
     soft_p: NDArray[np.float32]
     note_at: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     note_ids: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
-    link_at: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
-    link_kind: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
-    link_to: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -79,15 +75,9 @@ def tree(leaves: Sequence[Leaf]) -> Tree:
     stem = shared([leaf.prompt for leaf in leaves])
     ids, positions, branch, labels = list(leaves[0].prompt[:stem]), list(range(stem)), [0] * stem, [IGNORED] * stem
     soft: list[tuple[int, int, float]] = []
-    led: list[tuple[int, int, int]] = []
     for number, leaf in enumerate(leaves, 1):
         rest = [*leaf.prompt[stem:], *leaf.answer]
-        begins, first = len(ids), len(ids) + len(leaf.prompt) - stem
-        led += (
-            tuple(p if p < stem else begins + p - stem for p in (at, to)) + (kind,)  # type: ignore[misc]
-            for at, kind, to in leaf.links
-            if at >= stem or number == 1
-        )
+        first = len(ids) + len(leaf.prompt) - stem
         ids += rest
         positions += range(stem, stem + len(rest))
         branch += [number] * len(rest)
@@ -102,7 +92,6 @@ def tree(leaves: Sequence[Leaf]) -> Tree:
         np.asarray(labels, np.int32),
         *soft_arrays(soft),
         *note_arrays([n for n in leaves[0].notes if n[0] < stem]),
-        *link_arrays(led),
     )
 
 
@@ -118,12 +107,6 @@ def note_arrays(found: Sequence[tuple[int, int]]) -> tuple[NDArray[np.int32], ND
     return np.asarray(at, np.int32), np.asarray(ids, np.int32)
 
 
-def link_arrays(found: Sequence[tuple[int, int, int]]) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
-    """`link_at`, `link_kind`, `link_to` of a tree, from (at, to, kind)."""
-    at, to, kind = zip(*found, strict=True) if found else ((), (), ())
-    return np.asarray(at, np.int32), np.asarray(kind, np.int32), np.asarray(to, np.int32)
-
-
 # ---------------------------------------------------------------------- on disk
 
 
@@ -133,9 +116,6 @@ class Forest:
     def __init__(self, path: Path) -> None:
         with np.load(path) as arrays:
             self._arrays = {name: arrays[name] for name in arrays.files}
-        for ends, names in (("note_ends", NOTES), ("link_ends", LINKS)):  # a file without them holds none
-            if ends not in self._arrays:
-                self._arrays |= {ends: np.zeros(len(self), np.int64), **dict.fromkeys(names, np.zeros(0, np.int32))}
 
     def __len__(self) -> int:
         return len(self._arrays["ends"])
@@ -144,7 +124,7 @@ class Forest:
         a = self._arrays
         bounds = (
             (names, (a[ends][index - 1] if index else 0), a[ends][index])
-            for names, ends in ((PLACES, "ends"), (SOFT, "soft_ends"), (NOTES, "note_ends"), (LINKS, "link_ends"))
+            for names, ends in ((PLACES, "ends"), (SOFT, "soft_ends"), (NOTES, "note_ends"))
         )
         return Tree(*(a[name][start:end] for names, start, end in bounds for name in names))
 
@@ -166,8 +146,7 @@ def save(path: Path, trees: Sequence[Tree]) -> None:
         ends=np.cumsum([len(t) for t in trees]),
         soft_ends=np.cumsum([len(t.soft_at) for t in trees]),
         note_ends=np.cumsum([len(t.note_at) for t in trees]),
-        link_ends=np.cumsum([len(t.link_at) for t in trees]),
-        **{name: np.concatenate([getattr(t, name) for t in trees]) for name in (*PLACES, *SOFT, *NOTES, *LINKS)},
+        **{name: np.concatenate([getattr(t, name) for t in trees]) for name in (*PLACES, *SOFT, *NOTES)},
     )
     partial.replace(path)
 
@@ -175,10 +154,18 @@ def save(path: Path, trees: Sequence[Tree]) -> None:
 # ---------------------------------------------------------------------- for the model
 
 
+def befores(tree: Tree) -> NDArray[np.int64]:
+    """(T,) the place before each on its own path: a branch goes on from the end of the prefix; -1 where a path begins."""
+    place = np.arange(len(tree)) - 1
+    stem = int((tree.branch == 0).sum())
+    starts = np.diff(tree.branch, prepend=-1) != 0
+    return np.where(starts, np.where(tree.branch > 0, stem - 1, -1), place).astype(np.int64)
+
+
 def batch(trees: Sequence[Tree], pad: int = 0) -> dict[str, Any]:
-    """Tensors of a batch: ids, positions, a (B, 1, T, T) additive mask, labels, which places are prefix (the first `stems` of each row),
-    and N places (row, place) whose target is a distribution, which the E entries of `soft_of` (which of the N), `soft_ids` and `soft_p`
-    describe."""
+    """Tensors of a batch: ids, positions, a (B, 1, T, T) additive mask, the place `before` each on its path (-1: it begins one), labels,
+    which places are prefix (the first `stems` of each row), and N places (row, place) whose target is a distribution, which the E entries
+    of `soft_of` (which of the N), `soft_ids` and `soft_p` describe."""
     import torch
 
     width = max(map(len, trees))
@@ -196,6 +183,7 @@ def batch(trees: Sequence[Tree], pad: int = 0) -> dict[str, Any]:
         "input_ids": padded("ids", pad),
         "position_ids": padded("positions", 0),
         "attention_mask": mask_B1TT,
+        "before": torch.from_numpy(np.stack([np.pad(befores(t), (0, width - len(t)), constant_values=-1) for t in trees])),
         "labels": padded("labels", IGNORED),
         "stems": [int((t.branch == 0).sum()) for t in trees],
         "prefix": (branch_BT == 0) & (torch.arange(width) > 0),
@@ -207,6 +195,4 @@ def batch(trees: Sequence[Tree], pad: int = 0) -> dict[str, Any]:
         "note_row": torch.from_numpy(np.concatenate([np.full(len(t.note_at), i) for i, t in enumerate(trees)]).astype(np.int64)),
         "note_at": torch.from_numpy(np.concatenate([t.note_at for t in trees]).astype(np.int64)),
         "note_ids": torch.from_numpy(np.concatenate([t.note_ids for t in trees]).astype(np.int64)),
-        "link_row": torch.from_numpy(np.concatenate([np.full(len(t.link_at), i) for i, t in enumerate(trees)]).astype(np.int64)),
-        **{name: torch.from_numpy(np.concatenate([getattr(t, name) for t in trees]).astype(np.int64)) for name in LINKS},
     }

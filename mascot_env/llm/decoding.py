@@ -57,7 +57,7 @@ class Forward:
         self.takes_positions = "position_ids" in parameters
         self.takes_keep = "logits_to_keep" in parameters
         self.device = next(base.parameters()).device
-        self.layers = prefixes.layers_of(base) if self.takes_positions else 0  # 0: the model brings a cache of its own kind
+        self.layers = prefixes.layers_of(base) if self.takes_positions else ()  # none: the model brings a cache of its own kind
         if store is not None:
             store.renew(model)
 
@@ -165,7 +165,8 @@ def _continued(forward: Forward, store: Prefixes, rows: Sequence[Row], prompts: 
     ids, mask, positions = left_pad([p[n:] for p, n in zip(prompts, known, strict=True)], forward.device)
     width = 0
     if any(known):
-        cache, before = store.cache(found, forward.layers, ids.shape[1] + room)
+        padding = [ids.shape[1] - len(p) + n for p, n in zip(prompts, known, strict=True)]
+        cache, before = store.cache(found, forward.layers, ids.shape[1] + room, padding)
         mask, width = torch.cat([before, mask], dim=1), before.shape[1]
         positions = positions + torch.tensor(known, device=forward.device)[:, None]
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from mascot_env.errors import DependencyError, LLMError
 
 FINGERPRINTED = ("*.safetensors", "*.json", "*.model", "*.jinja", "*.txt")
 UNLIMITED = 1_000_000  # tokenizers without a limit report some 1e30 tokens
+KERNELS = "transformers.integrations.hub_kernels"  # the logger of what is said about them
 BLOCK, BLOCKS = 4096, 256  # of a file larger than BLOCK * BLOCKS bytes that many evenly spaced blocks are read
 
 
@@ -22,6 +24,8 @@ def load(path: str, device: str | None, dtype: Any, *, offline: bool, allow_remo
     except ImportError as error:
         raise DependencyError("transformers", "hf") from error
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cpu":
+        logging.getLogger(KERNELS).addFilter(_of_use)
     dtype = dtype or ("float32" if device == "cpu" else "auto")
     common: dict[str, Any] = {"local_files_only": offline, "trust_remote_code": allow_remote_code}
     try:
@@ -32,6 +36,11 @@ def load(path: str, device: str | None, dtype: Any, *, offline: bool, allow_remo
         where = "it is looked up on this machine only; MASCOT_ONLINE=1 allows a download" if offline else "check the id"
         remedy = f"pass a folder of config.json, safetensors weights and a tokenizer, or an id ({where})"
         raise LLMError(f"cannot be loaded ({type(error).__name__}: {error})", field="hf", value=path, remedy=remedy) from error
+
+
+def _of_use(record: logging.LogRecord) -> bool:
+    """transformers recommends a CUDA kernel for short convolutions, which a CPU has no use for."""
+    return "falling back to its reference PyTorch implementation" not in record.getMessage()
 
 
 def version(path: str, model: Any) -> str:

@@ -1,10 +1,11 @@
 """What local models remember of prompts: keys and values of their beginnings, block by block, and caches with room to write into.
+Models of attention alone, and of attention and short convolutions (LFM2), which remember their last few inputs.
 
 Turns of one conversation, the criteria of one judgement and the candidates for one place begin alike. A prompt is cut into blocks of
 `BLOCK` tokens; a block's key is a hash of it and of all before it, so that a prompt finds the longest beginning that anybody has
 computed. Least recently used blocks go first. Changed weights empty the store.
 
-Imported by `decoding.py` only. Axes: L layers, B rows, H key-value heads, T positions, D numbers of a head.
+Imported by `decoding.py` only. Axes: B rows, H key-value heads, T positions, D numbers of a head, or of a place.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, LinearAttentionLayer
 
 BLOCK = 16
 
@@ -73,20 +75,68 @@ class Roomy(DynamicLayer):
         self._show(used)
 
 
-def layers_of(model: Any) -> int:
-    """How many cache layers a model has if all are plain ones; 0 where some slide, recur or are absent."""
+class Recent(LinearAttentionLayer):
+    """A short convolution's cache: the last inputs of each row, and, of the last pass, all (`read`), to keep what blocks end with.
+
+    Rows of a pass are padded on the left, by `padding`. A row's inputs from before (`recent`, the last kernel - 1) go between its padding
+    and its tokens, where the convolution looks for them.
+    """
+
+    def __init__(self, kernel: int, recent: Tensor | None = None, padding: Sequence[int] = ()) -> None:
+        super().__init__()
+        self.kernel, self.padding, self.read = kernel, padding, None
+        if recent is not None:
+            self.lazy_initialization(recent, conv_kernel_size=kernel)
+            self.conv_states[0] = F.pad(recent, (1, 0))
+            self.has_previous_state[0] = True
+
+    def update_conv_state(self, conv_states: Tensor, state_idx: int = 0, *args: Any, **kwargs: Any) -> Tensor:
+        past = self.kernel - 1
+        if not self.is_conv_states_initialized[0]:
+            self.lazy_initialization(conv_states, conv_kernel_size=self.kernel)
+        before = self.conv_states[0][..., -past:]
+        self.read = read = torch.cat([before, conv_states], dim=-1)
+        for row, columns in enumerate(self.padding):
+            read[row, :, columns : columns + past] = before[row]
+        self.conv_states[0], self.has_previous_state[0], self.padding = read[..., -self.kernel :].clone(), True, ()
+        return read
+
+    def before(self, row: int, columns: int) -> Tensor:
+        """(D, kernel - 1) the last inputs of a row that stand before the last so many `columns` of the last pass."""
+        assert self.read is not None
+        end = self.read.shape[-1] - columns
+        return self.read[row, :, end - self.kernel + 1 : end]
+
+
+def layers_of(model: Any) -> tuple[int, ...]:
+    """A model's cache layers: 0 for keys and values, the kernel's width for a short convolution. Empty where others are among them: some
+    slide, recur or are absent."""
     config = getattr(model, "config", None)
     if config is None:
-        return 0
+        return ()
     try:
         layers = DynamicCache(config=config).layers
     except (AttributeError, KeyError, TypeError):
-        return 0
-    return len(layers) if layers and all(type(layer) is DynamicLayer for layer in layers) else 0
+        return ()
+    kernel = getattr(config, "conv_L_cache", 0)  # LFM2's: its layers that are not attention keep that and nothing else
+    known = {DynamicLayer: 0, **({LinearAttentionLayer: kernel} if kernel > 1 else {})}
+    found = tuple(known.get(type(layer), -1) for layer in layers)
+    return found if 0 in found and -1 not in found else ()
 
 
-def empty(layers: int, capacity: int) -> Cache:
-    return Cache(layers=[Roomy(capacity) for _ in range(layers)])
+def empty(layers: Sequence[int], capacity: int) -> Cache:
+    return Cache(layers=[Recent(kernel) if kernel else Roomy(capacity) for kernel in layers])
+
+
+class Block(NamedTuple):
+    """What a model remembers of BLOCK tokens."""
+
+    held: Tensor  # (2A, H, BLOCK, D), keys and values of A attention layers
+    recent: Tensor | None  # (C, D, kernel - 1), the last inputs of C convolutions
+
+    @property
+    def nbytes(self) -> int:
+        return self.held.nbytes + (0 if self.recent is None else self.recent.nbytes)
 
 
 class Prefixes:
@@ -95,7 +145,7 @@ class Prefixes:
     def __init__(self, limit: int) -> None:
         self.limit, self.bytes = limit, 0
         self.asked = self.reused = 0  # tokens of prompts, and those of them that were found
-        self._blocks: OrderedDict[bytes, Tensor] = OrderedDict()  # key -> (2L, H, BLOCK, D)
+        self._blocks: OrderedDict[bytes, Block] = OrderedDict()
         self._weights: Any = None
 
     def renew(self, model: Any) -> None:
@@ -113,7 +163,7 @@ class Prefixes:
             out.append(key)
         return out
 
-    def found(self, keys: Sequence[bytes]) -> list[Tensor]:
+    def found(self, keys: Sequence[bytes]) -> list[Block]:
         """The blocks of the longest known beginning."""
         out = []
         for key in keys:
@@ -130,25 +180,39 @@ class Prefixes:
         if not fresh:
             return
         a, b = first_column + fresh[0] * BLOCK, first_column + len(keys) * BLOCK
-        held = torch.stack([part[row, :, a:b] for layer in cache.layers for part in (layer.keys, layer.values)])
+        attention = [layer for layer in cache.layers if isinstance(layer, Roomy)]
+        convolutions = [layer for layer in cache.layers if isinstance(layer, Recent)]
+        held = torch.stack([part[row, :, a:b] for layer in attention for part in (layer.keys, layer.values)])
+        columns = attention[0].get_seq_length()
         for i in fresh:
             at = (i - fresh[0]) * BLOCK
-            block = held[:, :, at : at + BLOCK].clone()
+            recent = None
+            if convolutions:
+                recent = torch.stack([layer.before(row, columns - (a + at + BLOCK)) for layer in convolutions])
+            block = Block(held[:, :, at : at + BLOCK].clone(), recent)
             self._blocks[keys[i]] = block
             self.bytes += block.nbytes
         while self.bytes > self.limit and self._blocks:
             self.bytes -= self._blocks.popitem(last=False)[1].nbytes
 
-    def cache(self, found: Sequence[Sequence[Tensor]], layers: int, further: int) -> tuple[Cache, Tensor]:
-        """A cache that begins with each row's blocks, flush right, with room for `further` columns; and the mask (B, T) of its columns."""
+    def cache(self, found: Sequence[Sequence[Block]], layers: Sequence[int], further: int, padding: Sequence[int]) -> tuple[Cache, Tensor]:
+        """A cache that begins with each row's blocks, flush right, with room for `further` columns, the first of which are `padding` of its
+        row; and the mask (B, T) of its columns."""
         width = max(map(len, found)) * BLOCK
         some = next(blocks[0] for blocks in found if blocks)
-        count, heads, _, size = some.shape
-        held = some.new_zeros(count, len(found), heads, width + further, size)
-        mask = torch.zeros(len(found), width, dtype=torch.long, device=some.device)
+        count, heads, _, size = some.held.shape
+        held = some.held.new_zeros(count, len(found), heads, width + further, size)
+        recent = None if some.recent is None else some.recent.new_zeros(len(found), *some.recent.shape)
+        mask = torch.zeros(len(found), width, dtype=torch.long, device=some.held.device)
         for row, blocks in enumerate(found):
             if blocks:
                 start = width - len(blocks) * BLOCK
-                held[:, row, :, start:width] = torch.cat(list(blocks), dim=2)
+                held[:, row, :, start:width] = torch.cat([block.held for block in blocks], dim=2)
                 mask[row, start:] = 1
-        return Cache(layers=[Roomy(width + further, (held[2 * n], held[2 * n + 1]), width) for n in range(layers)]), mask
+                if recent is not None and blocks[-1].recent is not None:
+                    recent[row] = blocks[-1].recent
+        made: list[Any] = []
+        pairs, convolved = iter(zip(held[::2], held[1::2], strict=True)), iter(() if recent is None else recent.unbind(1))
+        for kernel in layers:
+            made.append(Recent(kernel, next(convolved), padding) if kernel else Roomy(width + further, next(pairs), width))
+        return Cache(layers=made), mask

@@ -50,7 +50,7 @@ def test_resolve_loads_once(folder: Path) -> None:
     assert one.name.startswith(f"hf:{folder}#") and repr(one) == f"LocalLLM({one.name!r})"
 
 
-@pytest.mark.parametrize("kind", ["qwen3", "llama", "gpt2"])
+@pytest.mark.parametrize("kind", ["qwen3", "llama", "gpt2", "lfm2"])
 def test_greedy_batch_equals_single(kind: str) -> None:
     llm = LocalLLM(tiny.model(kind), tiny.tokenizer())
     requests = ask(*TEXTS, temperature=0.0)
@@ -61,11 +61,22 @@ def test_greedy_batch_equals_single(kind: str) -> None:
         assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
 
 
-def test_greedy_equals_transformers(llm: LocalLLM) -> None:
+@pytest.mark.parametrize("kind", ["qwen3", "lfm2"])
+def test_greedy_equals_transformers(kind: str) -> None:
+    llm = LocalLLM(tiny.model(kind), tiny.tokenizer())
     for request in ask(*TEXTS[:3], temperature=0.0):
         prompt = torch.tensor([llm._chat.prompt_ids(request)])
         expected = llm.model.generate(prompt, max_new_tokens=16, do_sample=False, pad_token_id=0)[0, prompt.shape[1] :].tolist()
         assert list(llm.generate([request])[0].token_ids) == expected
+
+
+def test_no_cuda_kernel_is_recommended_to_a_cpu(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from transformers.utils import logging
+
+    llm = LocalLLM(tiny.save(tmp_path / "lfm2", kind="lfm2"), device="cpu")
+    logging.warning_once.cache_clear()  # another test may have brought it up already
+    assert llm.generate(ask(*TEXTS[:2], temperature=0.0))[0].token_ids
+    assert "causal_conv1d" not in caplog.text
 
 
 def test_samples_depend_on_the_key_and_not_on_the_batch(llm: LocalLLM) -> None:
@@ -360,7 +371,7 @@ def _story(count: int, start: int = 0) -> list[Request]:
     ]
 
 
-@pytest.mark.parametrize("kind", ["llama", "qwen3"])
+@pytest.mark.parametrize("kind", ["llama", "qwen3", "lfm2"])
 def test_what_is_known_of_earlier_prompts_changes_no_answer(kind: str, tmp_path: Path) -> None:
     folder = tiny.save(tmp_path / kind, kind=kind, seed=0)
     fresh, remembering = LocalLLM(folder, prefix_cache=0), LocalLLM(folder)

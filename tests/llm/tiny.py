@@ -32,6 +32,7 @@ def tokenizer(template: str | None = TEMPLATE) -> Any:
 
 def model(kind: str = "qwen3", seed: int = 0) -> Any:
     import torch
+    import transformers
     from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
     torch.manual_seed(seed)  # initialisation only; torch offers no generator for it
@@ -40,6 +41,9 @@ def model(kind: str = "qwen3", seed: int = 0) -> Any:
     if kind == "gpt2":
         small = {"vocab_size": 259, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512, "initializer_range": 0.3}
         return GPT2LMHeadModel(GPT2Config(**small, **ends)).eval()
+    if kind == "lfm2":
+        shape: dict[str, Any] = {"layer_types": ["conv", "full_attention", "conv", "conv"], "block_auto_adjust_ff_dim": False, "num_key_value_heads": 2}
+        return transformers.Lfm2ForCausalLM(transformers.Lfm2Config(**{**size, "num_hidden_layers": 4}, **shape, initializer_range=0.3, **ends)).eval()
     config, cls = (Qwen3Config, Qwen3ForCausalLM) if kind == "qwen3" else (LlamaConfig, LlamaForCausalLM)
     extra = {"num_key_value_heads": 2, "max_position_embeddings": 512, "initializer_range": 0.3, "tie_word_embeddings": False}
     if kind == "qwen3":

@@ -21,7 +21,7 @@ from mascot_env.llm.requests import Message, Request  # noqa: E402
 from mascot_env.worlds import content  # noqa: E402
 
 BASE, JUDGE = (
-    dataclasses.replace(MODELS[n], size=Size(32, 2, 4, 64), conversations=6, steps=6, copying=3, batch=2, warmup=2, start="")
+    dataclasses.replace(MODELS[n], size=Size(32, 2, 4, 64), conversations=6, steps=6, batch=2, warmup=2, start="")
     for n in ("base", "judge-a")
 )
 
@@ -79,7 +79,7 @@ def test_training_goes_on_after_a_stop_and_ends_alike(model: recipe.Model, folde
     whole = train.train(model, forest, words, folders.root / f"{model.name}-whole")
     train.train(model, forest, words, folders.root / f"{model.name}-stopped", stop_after=5)
     resumed = train.train(model, forest, words, folders.root / f"{model.name}-stopped")
-    assert resumed["steps"] == whole["steps"] == model.copying + model.steps
+    assert resumed["steps"] == whole["steps"] == model.steps
     one, two = (LocalLLM(folders.root / f"{model.name}-{n}") for n in ("whole", "stopped"))
     for (name, a), (_, b) in zip(one.model.state_dict().items(), two.model.state_dict().items(), strict=True):
         assert np.allclose(a.numpy(), b.numpy(), atol=1e-6), name
@@ -105,7 +105,7 @@ def test_models_made_side_by_side_say_which_of_them_failed(tmp_path: Path, capfd
 
 
 def test_hashes_follow_what_they_stand_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert recipe.recipe_hash(BASE) != recipe.recipe_hash(dataclasses.replace(BASE, copying=7))
+    assert recipe.recipe_hash(BASE) != recipe.recipe_hash(dataclasses.replace(BASE, warmup=7))
     before = forests.corpus_hash(BASE, 1)
     assert before != forests.corpus_hash(JUDGE, 1)
     monkeypatch.setattr(corpus, "BROKEN_RATE", 1.0)
@@ -115,7 +115,7 @@ def test_hashes_follow_what_they_stand_for(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_packed_model_is_verified_and_a_changed_one_is_not(folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
-    from transformers import LlamaForCausalLM
+    from transformers import Lfm2ForCausalLM
 
     monkeypatch.setattr(forests, "MAX_TOKENS", 8000)
     monkeypatch.setattr(prefix, "CONVERSATIONS", 1)
@@ -130,9 +130,9 @@ def test_a_packed_model_is_verified_and_a_changed_one_is_not(folders: Folders, t
     assert card is not None and all(verify.quickly(BASE, card, packed).values())
     assert "knows nothing of real people" in (packed / BASE.name / "README.md").read_text(encoding="utf-8")
     assert LocalLLM(packed / BASE.name).generate([Request((Message("user", "Hello"),), max_tokens=3)])[0].token_ids
-    weights = LlamaForCausalLM.from_pretrained(str(packed / BASE.name))
+    weights = Lfm2ForCausalLM.from_pretrained(str(packed / BASE.name))
     with torch.no_grad():
-        weights.model.norm.weight.mul_(3.0)
+        weights.model.embedding_norm.weight.mul_(3.0)
     weights.save_pretrained(str(packed / BASE.name))
     again = verify.quickly(dataclasses.replace(BASE, peak_rate=5e-3), card, packed)
     assert again == {

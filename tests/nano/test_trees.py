@@ -11,7 +11,7 @@ from experiments.nano import trees
 from experiments.nano.trees import Leaf
 
 torch = pytest.importorskip("torch")
-from experiments.nano import attention, circuit, train  # noqa: E402
+from experiments.nano import attention, train  # noqa: E402
 from experiments.nano.recipe import Size  # noqa: E402
 
 
@@ -54,7 +54,7 @@ def test_a_tree_has_the_loss_of_its_answers_one_by_one(digits: bool) -> None:
 
 def test_attention_over_trees_is_the_same_as_with_one_mask() -> None:
     rng = np.random.default_rng(8)
-    items = [trees.tree(leaves(rng, 3)), trees.tree(leaves(rng, 2)), circuit.row(64, 0, 1, 80)]
+    items = [trees.tree(leaves(rng, 3)), trees.tree(leaves(rng, 2)), trees.tree(leaves(rng, 5))]
     model = train.make(Size(32, 2, 4, 64), Words(), seed=3)
     found = []
     for name in ("sdpa", attention.NAME):
@@ -74,11 +74,34 @@ def test_a_branch_does_not_see_its_neighbours() -> None:
 
     def last_hidden(items):
         b = trees.batch([trees.tree(items)])
+        names = ("input_ids", "position_ids", "attention_mask", "before")
         with torch.no_grad():
-            h = model.model(input_ids=b["input_ids"], position_ids=b["position_ids"], attention_mask=b["attention_mask"]).last_hidden_state
+            h = model.model(**{name: b[name] for name in names}).last_hidden_state
         return h[0, : len(one.prompt) + len(one.answer)]
 
     assert torch.allclose(last_hidden([one, two]), last_hidden([one, other]), atol=1e-6)
+
+
+def test_a_tree_is_read_as_the_plain_model_reads_each_of_its_paths() -> None:
+    from transformers import Lfm2ForCausalLM
+
+    model = train.make(Size(32, 4, 4, 64), Words(), seed=3).eval()
+    plain = Lfm2ForCausalLM(model.config).eval()
+    plain.load_state_dict(model.state_dict())
+    plain.set_attn_implementation("eager")
+    made = leaves(np.random.default_rng(11), 4)
+    t = trees.tree(made)
+    batch = trees.batch([trees.tree(leaves(np.random.default_rng(12), 5)), t])
+    names = ("input_ids", "position_ids", "attention_mask", "before", "stems")
+    with torch.no_grad():
+        rows = model.model(**{name: batch[name] for name in names}).last_hidden_state[1]
+        for number, leaf in enumerate(made, 1):
+            path = np.flatnonzero((t.branch == 0) | (t.branch == number))
+            ids = torch.tensor([[*leaf.prompt, *leaf.answer]])
+            assert torch.allclose(rows[path], plain.model(ids).last_hidden_state[0], atol=1e-5)
+            assert torch.allclose(model.model(ids).last_hidden_state[0], plain.model(ids).last_hidden_state[0], atol=1e-5)
+    assert trees.befores(t)[:13].tolist() == list(range(-1, 12))
+    assert (trees.befores(t)[np.flatnonzero(np.diff(t.branch) > 0) + 1] == 11).all()
 
 
 def test_the_prefix_may_carry_loss_and_counts_once() -> None:
