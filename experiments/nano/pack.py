@@ -15,8 +15,8 @@ HELD_OUT = 200  # conversations on held-out frames, for the loss
 CARD = """# nano/{name}
 
 A {parameters:.2f}M-parameter {kind} of the **language world** (`mascot_env.worlds`): a model of LFM2's shape (short convolutions and
-attention by turns), made from nothing by `make nano`. It knows nothing of real people: what it says and how it scores holds in that artificial world only. It is not a
-counsellor, and not a judge of anybody's words.
+attention by turns), made from nothing by `make nano`. It knows nothing of real people: what it says and how it scores holds in that
+artificial world only. It is not a counsellor, and not a judge of anybody's words.
 
 | | |
 |---|---|
