@@ -122,7 +122,7 @@ def sampling_rate(model: Model) -> float:
 
 def cost(model: Model, found: dict[str, float], sampled: float) -> float:
     """Hours that a model's corpus and training take on one core."""
-    return (model.conversations / sampled + model.steps * found["step_seconds"]) / 3600
+    return (model.conversations / sampled + (model.copying + model.steps) * found["step_seconds"]) / 3600
 
 
 def main(argv: list[str] | None = None) -> int:

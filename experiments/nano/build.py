@@ -123,8 +123,8 @@ def one(model: Model, folders: Folders, words: Any, config: Config) -> dict[str,
         torch.set_num_threads(1)
         started = time.monotonic()
         with (
-            console.stage(f"{model.name}: training, {model.steps:,} steps"),
-            console.Bar("steps", model.steps) as bar,
+            console.stage(f"{model.name}: training, {model.copying + model.steps:,} steps"),
+            console.Bar("steps", model.copying + model.steps) as bar,
         ):
             start = folders.model(model.start) if model.start else None
             train.train(model, forest, words, folder, start, lambda step, loss: bar.update(step, f"loss {loss:.3f}"))

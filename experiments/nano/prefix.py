@@ -1,7 +1,8 @@
 """A short prefix of a model's training, repeated: its first updates, and what the finished weights make of the first trees.
 
-Conversations come in the corpus's own order, so that sampling, rendering, tokenising, the tree's loss and the optimiser are all in it.
-Kept in the card when a model is packed, repeated by tests.
+A run's first updates are on random sequences (`circuit`); a few on the first conversations follow here, in the corpus's own order, so
+that sampling, rendering, tokenising, the tree's loss and the optimisers are all in it. Kept in the card when a model is packed, repeated
+by tests.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from experiments.nano.recipe import SPECIAL, Model, chain
 from experiments.nano.trees import Forest
 from mascot_env.llm.chat import ChatFormat
 
-UPDATES, CONVERSATIONS, TOLERANCE = 8, 6, 1e-3
+COPYING, UPDATES, CONVERSATIONS, TOLERANCE = 6, 6, 6, 1e-3
 
 
 def losses(model: Model, folder: Path) -> dict[str, Any]:
@@ -29,9 +30,9 @@ def losses(model: Model, folder: Path) -> dict[str, Any]:
     words = tokenizer.load(folder)
     begins = chain(model)[0]
     with tempfile.TemporaryDirectory() as place:
-        short = replace(begins, steps=UPDATES)
+        short = replace(begins, copying=COPYING, steps=UPDATES)
         forest = _first_trees(begins, words, Path(place) / "begins.npz")
-        found = train.train(short, forest, words, Path(place) / "run", stop_after=UPDATES, log_every=1)
+        found = train.train(short, forest, words, Path(place) / "run", stop_after=COPYING + UPDATES, log_every=1)
         weights = Lfm2ForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
         own = _first_trees(model, words, Path(place) / "own.npz")
         return {"updates": [loss for _, loss in found["losses"]], "shipped": train.evaluate(weights, own, words)}

@@ -42,7 +42,9 @@ class Model:
     kind: `first` (speakers after an opening, in sound replies: what others start from), `base` (speakers, user, Director) or `judge`
     conversations: how many are sampled for its corpus
     steps, batch: updates on trees, and trees in each
-    matrix_rate, peak_rate, warmup: of the cosine schedules of Muon (matrices) and of AdamW (the rest)
+    copying: updates before them on random sequences that repeat (`circuit`)
+    copy_every: a row of such sequences joins every so many updates on trees
+    matrix_rate, peak_rate, warmup: of the cosine schedules of Muon (feed-forward matrices) and of AdamW (the rest)
     frames: share of the training frames that it may see, from one end of a shuffled list (judges see disjoint halves)
     noise: standard deviation of the label noise (judges)
     choice_weight: weight of the tokens with which a clause begins, and of choices among clauses (`train.loss_of`)
@@ -61,8 +63,10 @@ class Model:
     conversations: int
     steps: int
     batch: int = 4
-    matrix_rate: float = 2e-2
-    peak_rate: float = 4e-3
+    copying: int = 40
+    copy_every: int = 2
+    matrix_rate: float = 1e-2
+    peak_rate: float = 2e-3
     warmup: int = 50
     frames: tuple[float, float] = (0.0, 1.0)
     noise: float = 0.0
@@ -81,6 +85,7 @@ class Model:
             self,
             conversations=max(int(self.conversations * share), 8),
             steps=max(int(self.steps * share), 4),
+            copying=min(self.copying, 2),
             warmup=2,
         )
 
@@ -91,12 +96,12 @@ class Model:
 
 
 SIZES: Mapping[str, Size] = {
-    "0.6M": Size(96, 4, 4, 256),
-    "2.6M": Size(192, 6, 6, 384),
+    "0.6M": Size(96, 4, 2, 256),
+    "2.6M": Size(192, 6, 4, 384),
     "5.2M": Size(288, 6, 6, 512),
 }
 
-JUDGES = Size(160, 8, 5, 320), Size(192, 6, 6, 384)
+JUDGES = Size(160, 8, 4, 320), Size(192, 8, 4, 256)  # deep: a digit rests on what was read, compared and gathered in turn
 _WORDS = Model("words", "first", SIZES["2.6M"], conversations=1_600, steps=1_800, prefix_weight=0.3, choice_weight=3.0)
 _BASE = Model(
     "base",
@@ -104,8 +109,9 @@ _BASE = Model(
     SIZES["2.6M"],
     conversations=3_600,
     steps=5_000,
-    matrix_rate=1.5e-2,
-    peak_rate=3e-3,
+    copying=0,
+    matrix_rate=5e-3,
+    peak_rate=1e-3,
     prefix_weight=0.1,
     choice_weight=1.5,
     composed=0.7,
@@ -119,6 +125,7 @@ _JUDGE = Model(
     JUDGES[0],
     conversations=1_500,
     steps=5_000,
+    copy_every=4,
     frames=(0.0, 0.5),
     noise=0.3,
     prefix_weight=0.3,

@@ -67,7 +67,10 @@ def one(name: str, config: Config) -> dict[str, Any]:
         start, folder = folder, folders.model(model.name)
         build.claim(folder, recipe.recipe_hash(model))
         if not (folder / "training.json").exists():
-            with console.stage(f"{name}, {stage.name}: {model.steps:,} steps"), console.Bar("steps", model.steps) as bar:
+            with (
+                console.stage(f"{name}, {stage.name}: {model.copying + model.steps:,} steps"),
+                console.Bar("steps", model.copying + model.steps) as bar,
+            ):
                 train.train(model, forest, words, folder, start, lambda step, loss: bar.update(step, f"loss {loss:.3f}"))
         trained = json.loads((folder / "training.json").read_text(encoding="utf-8"))
         hours += trained["seconds"] / 3600

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 
 from experiments.nano import notes
 
+AFTER = {"clause": 2, "sentence": 4, "turn": 6}  # layers: the first, second and third attention
+
 
 class NotesHead(torch.nn.Module):
     """Tells the notes from what middle layers hold at their places; trained along, never shipped."""
@@ -19,8 +21,7 @@ class NotesHead(torch.nn.Module):
         self.parts = torch.nn.ModuleDict({name: torch.nn.Linear(width, count) for name in ("clause", "sentence", "turn")})
         for part in self.parts.values():
             torch.nn.init.constant_(part.bias, -3.0)  # most labels do not hold
-        first = layers // 2
-        self.layers = {"clause": first, "sentence": min(first + 1, layers), "turn": min(first + 2, layers)}
+        self.layers = {name: min(after, layers) for name, after in AFTER.items()}
         masks = torch.zeros(len(notes.GROUPS), count)
         for i, group in enumerate(notes.GROUPS):
             masks[i, list(notes.decided(group))] = 1.0

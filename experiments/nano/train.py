@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from transformers import Lfm2Config, Lfm2ForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from experiments.nano import convolution, muon, supervision, trees
+from experiments.nano import circuit, convolution, muon, supervision, trees
 from experiments.nano.recipe import SPECIAL, Model, Size
 from experiments.nano.trees import Forest, Tree
 
@@ -27,7 +27,7 @@ MARKS = (".", "!", "?", ",")
 
 
 def make(size: Size, tokenizer: Any, seed: int) -> Any:
-    """An untrained model that reads trees."""
+    """An untrained model that reads trees, with the circuit for copying in it."""
     torch.manual_seed(seed)
     config = Lfm2Config(
         vocab_size=len(tokenizer),
@@ -41,13 +41,15 @@ def make(size: Size, tokenizer: Any, seed: int) -> Any:
         conv_L_cache=3,
         max_position_embeddings=1024,
         tie_word_embeddings=True,
-        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+        rope_parameters={"rope_type": "default", "rope_theta": 100_000.0},
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         attn_implementation="sdpa",
     )
-    return convolution.reads_trees(Lfm2ForCausalLM(config))
+    model = convolution.reads_trees(Lfm2ForCausalLM(config))
+    circuit.install(model, seed)
+    return model
 
 
 def loss_of(
@@ -122,10 +124,10 @@ class _TreeTrainer(Trainer):
 
 
 class _Lessons(torch.utils.data.Dataset):  # type: ignore[type-arg]
-    """What is trained on, in order; an item is a whole batch of trees of like length, batches in a shuffled order."""
+    """What is trained on, in order; an item is a whole batch: first copying, then trees of like length in a shuffled order."""
 
-    def __init__(self, recipe: Model, forest: Forest) -> None:
-        self.recipe, self.forest = recipe, forest
+    def __init__(self, recipe: Model, forest: Forest, vocabulary: int) -> None:
+        self.recipe, self.forest, self.vocabulary = recipe, forest, vocabulary
         self.batches: list[Any] = []
         batch, steps = recipe.batch, recipe.steps
         rng = np.random.default_rng(recipe.seed)
@@ -144,10 +146,16 @@ class _Lessons(torch.utils.data.Dataset):  # type: ignore[type-arg]
         return [i for i in shuffled if i < max(len(cut) // 2, 1)][:left]
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return self.recipe.copying + len(self.batches)
 
     def __getitem__(self, index: int) -> list[Tree]:
-        return [self.forest[int(i)] for i in self.batches[index]]
+        r = self.recipe
+        if index < r.copying:
+            return [circuit.row(self.vocabulary, r.seed, index * r.batch + n) for n in range(r.batch)]
+        chosen = [self.forest[int(i)] for i in self.batches[index - r.copying]]
+        if r.copy_every and index % r.copy_every == 0:
+            chosen.append(circuit.row(self.vocabulary, r.seed, index * r.batch, max(map(len, chosen))))
+        return chosen
 
 
 class _Report(TrainerCallback):
@@ -184,7 +192,7 @@ def train(
     def collate(items: list[list[Tree]]) -> dict[str, Any]:
         return {**trees.batch(items[0], tokenizer.pad_token_id), "mark_ids": mark_ids}
 
-    data = _Lessons(recipe, forest)
+    data = _Lessons(recipe, forest, len(tokenizer))
     callbacks = [_Report(report), *_stopper(stop_after)]
     trainer = _TreeTrainer(
         model=model,
@@ -216,7 +224,7 @@ def train(
 def _arguments(recipe: Model, folder: Path, log_every: int = 25) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(folder / "checkpoints"),
-        max_steps=recipe.steps,
+        max_steps=recipe.copying + recipe.steps,
         train_sampling_strategy="sequential",
         per_device_train_batch_size=1,  # an item is a whole batch
         lr_scheduler_type="cosine_with_min_lr",

@@ -61,7 +61,9 @@ def test_a_head_learns_the_notes_and_is_not_shipped(untrained: Path, tmp_path: P
     monkeypatch.setattr(forests, "MAX_TOKENS", 8000)  # so small a vocabulary makes long sequences
     words = tokenizer.load(untrained / "judge-a")
     chat, end = ChatFormat(words, {}), words.convert_tokens_to_ids("<|end|>")
-    judge = dataclasses.replace(MODELS["judge-a"], size=Size(32, 4, 4, 64), steps=16, batch=2, warmup=2, peak_rate=1e-2, start="")
+    judge = dataclasses.replace(
+        MODELS["judge-a"], size=Size(32, 4, 4, 64), steps=16, copying=0, batch=2, warmup=2, peak_rate=1e-2, start=""
+    )
     trees.save(tmp_path / "f.npz", [forests.plant(chat, end, s) for s in list(corpus.sites(judge, corpus.draw(judge, 1)))[:3]])
     forest = trees.Forest(tmp_path / "f.npz")
     ids = forest[0].ids
@@ -83,8 +85,8 @@ def test_short_trees_come_first_where_a_recipe_says_so() -> None:
         def __len__(self) -> int:
             return 64
 
-    recipe = dataclasses.replace(MODELS["judge-a"], steps=20, batch=4, short_first=0.5)
-    lessons = train._Lessons(recipe, Some())  # type: ignore[arg-type]
+    recipe = dataclasses.replace(MODELS["judge-a"], steps=20, copying=0, batch=4, short_first=0.5)
+    lessons = train._Lessons(recipe, Some(), 300)  # type: ignore[arg-type]
     longest = [int(Some.lengths[b].max()) for b in lessons.batches]
     half = float(np.median(Some.lengths)) + 60  # batches are cut from lengths with some noise
     assert len(longest) == 20 and max(longest[:10]) <= half < max(longest[10:])

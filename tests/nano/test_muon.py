@@ -39,12 +39,21 @@ def test_matrices_of_one_shape_are_as_each_alone() -> None:
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(together, alone, strict=True))
 
 
+class _Layer(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention, self.feed_forward = torch.nn.Linear(8, 8), torch.nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(self.feed_forward(self.attention(x)))
+
+
 def _model() -> torch.nn.Module:
     torch.manual_seed(2)
     model = torch.nn.Module()
     model.embed = torch.nn.Embedding(10, 8)
     model.model = torch.nn.Module()
-    model.model.layers = torch.nn.ModuleList([torch.nn.Linear(8, 8) for _ in range(2)])
+    model.model.layers = torch.nn.ModuleList([_Layer() for _ in range(2)])
     return model
 
 
@@ -52,7 +61,7 @@ def _updates(model: torch.nn.Module, optimiser: muon.Pair, schedule: torch.optim
     for n in range(count):
         x = model.embed(torch.tensor([n % 10]))
         for layer in model.model.layers:
-            x = torch.tanh(layer(x))
+            x = layer(x)
         optimiser.zero_grad()
         (x.sum() - 1.0).square().backward()
         optimiser.step()

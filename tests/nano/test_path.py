@@ -21,7 +21,7 @@ from mascot_env.llm.requests import Message, Request  # noqa: E402
 from mascot_env.worlds import content  # noqa: E402
 
 BASE, JUDGE = (
-    dataclasses.replace(MODELS[n], size=Size(32, 2, 4, 64), conversations=6, steps=6, batch=2, warmup=2, start="")
+    dataclasses.replace(MODELS[n], size=Size(32, 2, 4, 64), conversations=6, steps=6, copying=3, batch=2, warmup=2, start="")
     for n in ("base", "judge-a")
 )
 
@@ -79,7 +79,7 @@ def test_training_goes_on_after_a_stop_and_ends_alike(model: recipe.Model, folde
     whole = train.train(model, forest, words, folders.root / f"{model.name}-whole")
     train.train(model, forest, words, folders.root / f"{model.name}-stopped", stop_after=5)
     resumed = train.train(model, forest, words, folders.root / f"{model.name}-stopped")
-    assert resumed["steps"] == whole["steps"] == model.steps
+    assert resumed["steps"] == whole["steps"] == model.copying + model.steps
     one, two = (LocalLLM(folders.root / f"{model.name}-{n}") for n in ("whole", "stopped"))
     for (name, a), (_, b) in zip(one.model.state_dict().items(), two.model.state_dict().items(), strict=True):
         assert np.allclose(a.numpy(), b.numpy(), atol=1e-6), name
