@@ -2,9 +2,8 @@
 
 torch has it (`torch.optim.Muon`), in bfloat16, which this kind of
 CPU has to emulate: 3.7 s a step on a model of 2M parameters. Here it is in float32, matrices of one shape together: 0.2 s.
-Only feed-forward matrices are given to it, where clauses are learnt by heart: attention and convolutions start as a circuit
-(`circuit`), which steps of equal strength in all directions undo, and the first feed-forward part stands in its midst. Embeddings and
-norms stay with AdamW as well.
+Embeddings, norms and convolutions are not such matrices and stay with AdamW. So do, in models that start with a circuit for copying
+(`circuit`), attention and the first feed-forward part: steps of equal strength in all directions undo it.
 """
 
 from __future__ import annotations
@@ -92,9 +91,11 @@ class Pair(Optimizer):
         self._gather()
 
 
-def optimiser(model: Any, matrix_rate: float, rate: float, weight_decay: float, beta2: float) -> Pair:
-    """Muon at `matrix_rate` for the matrices of all feed-forward parts but the first, AdamW at `rate` for everything else that is trained."""
-    layers = {id(p) for layer in model.model.layers[1:] for p in layer.feed_forward.parameters() if p.dim() == 2}
+def optimiser(model: Any, matrix_rate: float, rate: float, weight_decay: float, beta2: float, spared: bool = True) -> Pair:
+    """Muon at `matrix_rate` for the matrices of the layers, AdamW at `rate` for everything else that is trained. With `spared`, Muon has the
+    feed-forward parts only, but for the first."""
+    parts = [layer.feed_forward for layer in model.model.layers[1:]] if spared else [model.model.layers]
+    layers = {id(p) for part in parts for p in part.parameters() if p.dim() == 2}
     named = [p for p in model.parameters() if p.requires_grad]
     rest = [p for p in named if id(p) not in layers]
     decayed = [{"params": [p for p in rest if p.dim() > 1], "weight_decay": weight_decay}, {"params": [p for p in rest if p.dim() < 2]}]

@@ -42,9 +42,10 @@ class Model:
     kind: `first` (speakers after an opening, in sound replies: what others start from), `base` (speakers, user, Director) or `judge`
     conversations: how many are sampled for its corpus
     steps, batch: updates on trees, and trees in each
+    copies: whether it starts with the circuit for copying, on which Muon is not used
     copying: updates before them on random sequences that repeat (`circuit`)
     copy_every: a row of such sequences joins every so many updates on trees
-    matrix_rate, peak_rate, warmup: of the cosine schedules of Muon (feed-forward matrices) and of AdamW (the rest)
+    matrix_rate, peak_rate, warmup: of the cosine schedules of Muon (feed-forward matrices; without `copies` all) and of AdamW (the rest)
     frames: share of the training frames that it may see, from one end of a shuffled list (judges see disjoint halves)
     noise: standard deviation of the label noise (judges)
     choice_weight: weight of the tokens with which a clause begins, and of choices among clauses (`train.loss_of`)
@@ -63,6 +64,7 @@ class Model:
     conversations: int
     steps: int
     batch: int = 4
+    copies: bool = True
     copying: int = 40
     copy_every: int = 2
     matrix_rate: float = 1e-2
@@ -123,9 +125,13 @@ _JUDGE = Model(
     "judge-a",
     "judge",
     JUDGES[0],
-    conversations=1_500,
+    conversations=2_500,
     steps=5_000,
-    copy_every=4,
+    copies=False,
+    copying=0,
+    copy_every=0,
+    matrix_rate=2e-2,
+    peak_rate=4e-3,
     frames=(0.0, 0.5),
     noise=0.3,
     prefix_weight=0.3,

@@ -26,8 +26,8 @@ WEIGHT_DECAY, BETA2 = 0.05, 0.98
 MARKS = (".", "!", "?", ",")
 
 
-def make(size: Size, tokenizer: Any, seed: int) -> Any:
-    """An untrained model that reads trees, with the circuit for copying in it."""
+def make(size: Size, tokenizer: Any, seed: int, copies: bool = True) -> Any:
+    """An untrained model that reads trees, with the circuit for copying in it where `copies`."""
     torch.manual_seed(seed)
     config = Lfm2Config(
         vocab_size=len(tokenizer),
@@ -48,7 +48,8 @@ def make(size: Size, tokenizer: Any, seed: int) -> Any:
         attn_implementation="sdpa",
     )
     model = convolution.reads_trees(Lfm2ForCausalLM(config))
-    circuit.install(model, seed)
+    if copies:
+        circuit.install(model, seed)
     return model
 
 
@@ -184,7 +185,7 @@ def train(
     if start:
         model = convolution.reads_trees(Lfm2ForCausalLM.from_pretrained(str(start), dtype=torch.float32))
     else:
-        model = make(recipe.size, tokenizer, recipe.seed)
+        model = make(recipe.size, tokenizer, recipe.seed, recipe.copies)
     if recipe.notes_weight:
         model.notes_head = supervision.NotesHead(recipe.size.width, recipe.size.layers)
     mark_ids = _mark_ids(tokenizer)
@@ -200,7 +201,7 @@ def train(
         train_dataset=data,
         data_collator=collate,
         callbacks=callbacks,
-        optimizers=(muon.optimiser(model, recipe.matrix_rate, recipe.peak_rate, WEIGHT_DECAY, BETA2), None),
+        optimizers=(muon.optimiser(model, recipe.matrix_rate, recipe.peak_rate, WEIGHT_DECAY, BETA2, recipe.copies), None),
     )
     trainer.recipe = recipe
     trainer.remove_callback(PrinterCallback)
