@@ -7,6 +7,7 @@ Checkpoints every few minutes and goes on from the last one. One core, float32; 
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from pathlib import Path
@@ -267,8 +268,8 @@ def _last(folder: Path) -> str | None:
 
 @torch.inference_mode()
 def evaluate(model: Any, forest: Forest, tokenizer: Any, batch: int = 16) -> float:
-    """Mean loss over a forest's targets."""
-    convolution.reads_trees(model).eval()
+    """Mean loss over a forest's targets. The model is left as it is."""
+    model = convolution.reads_trees(copy.deepcopy(model)).eval()
     total, count = 0.0, 0
     for i in range(0, len(forest), batch):
         items = [forest[j] for j in range(i, min(i + batch, len(forest)))]

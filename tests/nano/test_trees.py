@@ -11,7 +11,7 @@ from experiments.nano import trees
 from experiments.nano.trees import Leaf
 
 torch = pytest.importorskip("torch")
-from experiments.nano import attention, train  # noqa: E402
+from experiments.nano import attention, circuit, train  # noqa: E402
 from experiments.nano.recipe import Size  # noqa: E402
 
 
@@ -54,7 +54,7 @@ def test_a_tree_has_the_loss_of_its_answers_one_by_one(digits: bool) -> None:
 
 def test_attention_over_trees_is_the_same_as_with_one_mask() -> None:
     rng = np.random.default_rng(8)
-    items = [trees.tree(leaves(rng, 3)), trees.tree(leaves(rng, 2)), trees.tree(leaves(rng, 5))]
+    items = [trees.tree(leaves(rng, 3)), trees.tree(leaves(rng, 2)), circuit.row(64, 0, 1, 80)]
     model = train.make(Size(32, 2, 4, 64), Words(), seed=3)
     found = []
     for name in ("sdpa", attention.NAME):
@@ -102,6 +102,47 @@ def test_a_tree_is_read_as_the_plain_model_reads_each_of_its_paths() -> None:
             assert torch.allclose(model.model(ids).last_hidden_state[0], plain.model(ids).last_hidden_state[0], atol=1e-5)
     assert trees.befores(t)[:13].tolist() == list(range(-1, 12))
     assert (trees.befores(t)[np.flatnonzero(np.diff(t.branch) > 0) + 1] == 11).all()
+
+
+def test_a_row_without_a_prefix_is_read_sequence_by_sequence() -> None:
+    model = train.make(Size(32, 4, 4, 64), Words(), seed=3).eval()
+    row = circuit.row(64, 0, 1, 240)
+    batch = trees.batch([row, circuit.row(64, 0, 2, 80)])
+    names = ("input_ids", "position_ids", "attention_mask", "before", "stems")
+    with torch.no_grad():
+        together = model.model(**{name: batch[name] for name in names}).last_hidden_state[0]
+        for number in range(1, int(row.branch.max()) + 1):
+            path = np.flatnonzero(row.branch == number)
+            alone = model.model(torch.from_numpy(row.ids[path]).long()[None]).last_hidden_state[0]
+            assert torch.allclose(together[path], alone, atol=1e-5)
+
+
+def test_a_model_that_reads_trees_writes_as_before() -> None:
+    from transformers import Lfm2ForCausalLM
+
+    model = train.make(Size(32, 4, 4, 64), Words(), seed=3).eval()
+    plain = Lfm2ForCausalLM(model.config).eval()
+    plain.load_state_dict(model.state_dict())
+    plain.set_attn_implementation("sdpa")
+    ids = torch.randint(5, 64, (2, 14), generator=torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        for m in (model, plain):
+            cache = m(ids[:, :9], use_cache=True).past_key_values
+            found = [m(ids[:, n : n + 1], past_key_values=cache, use_cache=True).logits for n in range(9, 14)]
+            written = torch.cat(found, dim=1)
+            assert torch.allclose(written, plain(ids).logits[:, 9:], atol=1e-5)
+
+
+def test_a_measured_model_is_left_as_it_was(tmp_path: Path) -> None:
+    from transformers import Lfm2ForCausalLM
+
+    model = Lfm2ForCausalLM(train.make(Size(32, 2, 4, 64), Words(), seed=3).config)
+    model.set_attn_implementation("sdpa")
+    trees.save(tmp_path / "f.npz", [trees.tree(leaves(np.random.default_rng(2)))])
+    before = [type(m) for m in model.modules()]
+    assert train.evaluate(model.train(), trees.Forest(tmp_path / "f.npz"), Words()) > 0
+    assert [type(m) for m in model.modules()] == before
+    assert model.training and model.config._attn_implementation == "sdpa"
 
 
 def test_the_prefix_may_carry_loss_and_counts_once() -> None:
