@@ -75,17 +75,18 @@ def some_tree(kind: str, rng: np.random.Generator) -> trees.Tree:
     return trees.tree([Leaf([*stem, i, *some(CONDITION[kind])], some(ANSWER[kind])) for i in range(BRANCHES[kind])])
 
 
-def rates(size: Size, kind: str, batch: int, repeats: int) -> dict[str, float]:
-    """Tokens per second in training (of trees), in prefill and in decoding of ROLLOUT rows; seconds per training step."""
+def rates(size: Size, recipe: Model, repeats: int) -> dict[str, float]:
+    """Tokens per second in training (of trees, by a model's recipe), in prefill and in decoding of ROLLOUT rows; seconds per training step."""
     import torch
 
     from experiments.nano import muon, train
 
     torch.set_num_threads(1)
-    model = train.make(size, _Words(), 0)
+    kind, batch = recipe.kind, recipe.batch
+    model = train.make(size, _Words(), 0, recipe.copies)
     rng = np.random.default_rng(0)
     made = trees.batch([some_tree(kind, rng) for _ in range(batch)])
-    optimiser = muon.optimiser(model, 2e-2, 4e-3, train.WEIGHT_DECAY, train.BETA2)
+    optimiser = muon.optimiser(model, recipe.matrix_rate, recipe.peak_rate, train.WEIGHT_DECAY, train.BETA2, recipe.copies)
 
     def step() -> None:
         optimiser.zero_grad()
@@ -129,9 +130,9 @@ def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
     rows, figures = [], {}
     sampled = {kind: sampling_rate(next(m for m in MODELS.values() if m.kind == kind)) for kind in PROMPT}
-    for name, size, kind in [*((m.name, m.size, m.kind) for m in MODELS.values()), *((s, SIZES[s], "base") for s in SIZES)]:
+    for name, size in [*((m.name, m.size) for m in MODELS.values()), *SIZES.items()]:
         trained = [MODELS[name]] if name in MODELS else chain(MODELS["base"])
-        found = rates(size, kind, trained[-1].batch, config.repeats)
+        found = rates(size, trained[-1], config.repeats)
         hours = sum(cost(m, found, sampled[m.kind]) for m in trained)
         figures[name] = {**found, "hours": hours}
         speeds = (f"{found[f'{k}_tokens_per_second']:,.0f}" for k in ("train", "prefill", "decode"))

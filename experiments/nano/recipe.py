@@ -42,9 +42,8 @@ class Model:
     kind: `first` (speakers after an opening, in sound replies: what others start from), `base` (speakers, user, Director) or `judge`
     conversations: how many are sampled for its corpus
     steps, batch: updates on trees, and trees in each
-    copies: whether it starts with the circuit for copying, on which Muon is not used
     copying: updates before them on random sequences that repeat (`circuit`)
-    copy_every: a row of such sequences joins every so many updates on trees
+    copy_every: a row of such sequences joins every so many updates on trees; 0: never, and it does without the circuit for copying
     matrix_rate, peak_rate, warmup: of the cosine schedules of Muon (feed-forward matrices; without `copies` all) and of AdamW (the rest)
     frames: share of the training frames that it may see, from one end of a shuffled list (judges see disjoint halves)
     noise: standard deviation of the label noise (judges)
@@ -64,7 +63,6 @@ class Model:
     conversations: int
     steps: int
     batch: int = 4
-    copies: bool = True
     copying: int = 40
     copy_every: int = 2
     matrix_rate: float = 1e-2
@@ -92,6 +90,11 @@ class Model:
         )
 
     @property
+    def copies(self) -> bool:
+        """Whether it learns to copy: starts with the circuit, which copying keeps up and on which Muon is not used."""
+        return self.copy_every > 0
+
+    @property
     def shipped(self) -> bool:
         """Whether it is packed; the others are what shipped ones start from."""
         return self.name in SHIPPED
@@ -100,7 +103,7 @@ class Model:
 SIZES: Mapping[str, Size] = {
     "0.6M": Size(96, 4, 2, 256),
     "2.6M": Size(192, 6, 4, 384),
-    "5.2M": Size(288, 6, 6, 512),
+    "4.9M": Size(288, 6, 6, 448),
 }
 
 JUDGES = Size(160, 8, 4, 320), Size(192, 8, 4, 256)  # deep: a digit rests on what was read, compared and gathered in turn
@@ -127,7 +130,6 @@ _JUDGE = Model(
     JUDGES[0],
     conversations=2_500,
     steps=5_000,
-    copies=False,
     copying=0,
     copy_every=0,
     matrix_rate=2e-2,

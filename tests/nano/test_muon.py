@@ -86,3 +86,24 @@ def test_a_schedule_and_a_checkpoint_reach_both_optimisers() -> None:
         assert [round(g["lr"] / g["initial_lr"], 6) for g in optimiser.param_groups] == [round(1 / 8, 6)] * 3
         made.append(model.state_dict())
     assert all(torch.equal(a, b) for a, b in zip(made[0].values(), made[1].values(), strict=True))
+
+
+def test_muon_is_kept_off_the_circuit_for_copying() -> None:
+    from experiments.nano import train
+    from experiments.nano.recipe import MODELS, Size
+
+    class Words:
+        pad_token_id, eos_token_id = 0, 1
+
+        def __len__(self) -> int:
+            return 64
+
+    for name, copies in (("base", True), ("judge-a", False)):
+        assert MODELS[name].copies is copies
+        model = train.make(Size(32, 4, 4, 64), Words(), 0, copies)
+        optimiser = muon.optimiser(model, 0.02, 0.004, 0.05, 0.98, copies)
+        names = {id(p): n for n, p in model.named_parameters()}
+        given = [{names[id(p)] for group in part.param_groups for p in group["params"]} for part in optimiser.parts]
+        assert given[0].isdisjoint(given[1]) and given[0] | given[1] == set(names.values())
+        matrices = {n for n, p in model.named_parameters() if p.dim() == 2 and "layers" in n}
+        assert given[0] == ({n for n in matrices if "feed_forward" in n and "layers.0." not in n} if copies else matrices)
