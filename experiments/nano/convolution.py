@@ -1,8 +1,8 @@
 """Short convolutions over trees: a place mixes with the two before it on its own path, whichever branch stands beside it in the row.
 
 The models are of LFM2's shape (transformers' `Lfm2ForCausalLM`): layers are gated short convolutions and attention by turns. So every
-place knows what stands before it when the first attention looks for the same words elsewhere, and copying from the prompt is learnt
-early. Axes: B trees, T positions, D numbers of a place.
+place can know what stands before it when the first attention looks for the same words elsewhere; that it does is written down
+(`circuit`). Axes: B trees, T positions, D numbers of a place.
 """
 
 from __future__ import annotations
