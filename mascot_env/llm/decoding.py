@@ -131,6 +131,12 @@ class Prefilled:
 def prefill(forward: Forward, rows: Sequence[Row], room: int = 0) -> Prefilled:
     """The prompts through the model, with room for `room` further tokens in the cache. What somebody has computed before is not
     computed again, nor what several prompts begin with: turns of a conversation, criteria of a judgement, candidates for a place."""
+    begun = _prefilled(forward, rows, room)
+    prefixes.let_go(begun.cache)
+    return begun
+
+
+def _prefilled(forward: Forward, rows: Sequence[Row], room: int) -> Prefilled:
     if forward.store is None or not forward.layers:
         ids, mask, positions = left_pad([row.prompt for row in rows], forward.device)
         cache = prefixes.empty(forward.layers, ids.shape[1] + room) if forward.layers else None

@@ -76,7 +76,8 @@ class Roomy(DynamicLayer):
 
 
 class Recent(LinearAttentionLayer):
-    """A short convolution's cache: the last inputs of each row, and, of the last pass, all (`read`), to keep what blocks end with.
+    """A short convolution's cache: the last inputs of each row, and, of a pass over prompts, all (`read`), to keep what blocks end with,
+    until it is let go.
 
     Rows of a pass are padded on the left, by `padding`. A row's inputs from before (`recent`, the last kernel - 1) go between its padding
     and its tokens, where the convolution looks for them.
@@ -106,6 +107,13 @@ class Recent(LinearAttentionLayer):
         assert self.read is not None
         end = self.read.shape[-1] - columns
         return self.read[row, :, end - self.kernel + 1 : end]
+
+
+def let_go(cache: Any) -> None:
+    """Drops what only `Prefixes.keep` needs of a pass over prompts: as much as a layer's keys."""
+    for layer in getattr(cache, "layers", ()):
+        if isinstance(layer, Recent):
+            layer.read = None
 
 
 def layers_of(model: Any) -> tuple[int, ...]:

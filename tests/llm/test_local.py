@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
@@ -420,3 +421,21 @@ def test_rows_that_leave_are_replaced_from_behind() -> None:
         more = torch.randn(len(chosen), 2, 6, 4)  # past its room
         keys, values = layer.update(more, more * 2)
         assert torch.equal(keys, torch.cat([plain[chosen], more], dim=2)) and torch.equal(values, keys * 2)
+
+
+@pytest.mark.parametrize("prefix_cache", [0, 2**24])
+def test_a_convolution_does_not_hold_on_to_a_whole_prompt(prefix_cache: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mascot_env.llm import decoding
+    from mascot_env.llm.prefixes import Recent
+
+    seen: list[Recent] = []
+    real = decoding.prefill
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        begun = real(*args, **kwargs)
+        seen.extend(layer for layer in begun.cache.layers if isinstance(layer, Recent))
+        return begun
+
+    monkeypatch.setattr(decoding, "prefill", watched)
+    assert LocalLLM(tiny.model("lfm2"), tiny.tokenizer(), prefix_cache=prefix_cache).generate(_story(4))[0].token_ids
+    assert seen and all(layer.read is None and layer.conv_states[0].shape[-1] == layer.kernel for layer in seen)
