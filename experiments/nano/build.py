@@ -91,8 +91,9 @@ def side_by_side(names: Sequence[str], config: Config) -> None:
         command = [sys.executable, "-m", "experiments.nano.build", *options]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
             for line in child.stdout or ():
-                if line.strip():
-                    print(f"{name}: {line.rstrip()}", flush=True)
+                if line.strip():  # one write a line, its end included: `print` writes twice, and another child's line may come between
+                    sys.stdout.write(f"{name}: {line.rstrip()}\n")
+                    sys.stdout.flush()
         return child.returncode
 
     with ThreadPoolExecutor(config.jobs) as pool:
