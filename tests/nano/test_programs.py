@@ -40,7 +40,8 @@ def test_throughput_compares_the_same_requests(untrained: Path, capsys: pytest.C
 
 def test_a_size_is_trained_and_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     small = {
-        n: dataclasses.replace(MODELS[n], size=Size(32, 2, 4, 64), conversations=4, copying=2, batch=2, warmup=1) for n in ("words", "base")
+        m.name: dataclasses.replace(m, size=Size(32, 2, 4, 64), conversations=4, copying=2, batch=2, warmup=1)
+        for m in recipe.chain(MODELS["base"])
     }
     monkeypatch.setattr(sizes, "MODELS", {**MODELS, **small})
     monkeypatch.setattr(recipe, "MODELS", {**MODELS, **small})
