@@ -135,9 +135,9 @@ def one(model: Model, folders: Folders, words: Any, config: Config) -> dict[str,
 
 def tokenizer_in(folders: Folders) -> Any:
     """The tokenizer of all models, made if it is not there; one that other corpora made is refused."""
-    base = recipe.MODELS[recipe.WORDED]
-    claim(folders.tokenizer, forests.tokenizer_hash(base))
-    return forests.make_tokenizer(base, folders)
+    worded = recipe.MODELS[recipe.WORDED]
+    claim(folders.tokenizer, forests.tokenizer_hash(worded))
+    return forests.make_tokenizer(worded, folders)
 
 
 def made_by(model: Model) -> str:

@@ -63,16 +63,16 @@ def forest_hash(model: Model) -> str:
     return digest(corpus_hash(model), model.conversations, VOCABULARY, MAX_TOKENS)
 
 
-def tokenizer_hash(base: Model) -> str:
+def tokenizer_hash(worded: Model) -> str:
     """Changes with anything that changes what the tokenizer is made from."""
-    return digest(VOCABULARY, SPECIAL, CHAT_TEMPLATE, TOKENIZER_CONVERSATIONS, corpus_hash(base), judges_words())
+    return digest(VOCABULARY, SPECIAL, CHAT_TEMPLATE, TOKENIZER_CONVERSATIONS, corpus_hash(worded), judges_words())
 
 
-def make_tokenizer(base: Model, folders: Folders) -> Any:
-    """The tokenizer of all models: from conversations as the base model reads them, and what only judges say."""
+def make_tokenizer(worded: Model, folders: Folders) -> Any:
+    """The tokenizer of all models: from conversations as this one reads them, and what only judges say."""
     if (folders.tokenizer / "tokenizer.json").exists():
         return tokenizer.load(folders.tokenizer)
-    return tokenizer.train(itertools.chain(texts(base, TOKENIZER_CONVERSATIONS), judges_words() * JUDGES_SHARE), folders.tokenizer)
+    return tokenizer.train(itertools.chain(texts(worded, TOKENIZER_CONVERSATIONS), judges_words() * JUDGES_SHARE), folders.tokenizer)
 
 
 def leaf(chat: ChatFormat, end: int, answer: corpus.Answer) -> Leaf:

@@ -125,7 +125,7 @@ _TALK = Model(
     seed=1,
     start="words",
 )
-# After one pass the loss still fell: as much again and more, on new conversations, and base teams in half of them.
+# After `talk` choices are as far off on the trees it was trained on as on held-out ones: it underfits. So it goes on, on new conversations.
 _BASE = replace(_TALK, name="base", conversations=6_500, steps=9_000, composed=0.5, seed=2, start="talk")
 _JUDGE = Model(
     "judge-a",
