@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 from pathlib import Path
 
@@ -97,10 +98,18 @@ def test_a_folder_of_another_recipe_is_refused(tmp_path: Path) -> None:
         build.claim(tmp_path / "old", recipe.recipe_hash(BASE))
 
 
-def test_models_made_side_by_side_say_which_of_them_failed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_models_made_side_by_side_say_which_of_them_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Writes(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    written: list[str] = []
+    monkeypatch.setattr("sys.stdout", Writes())
     with pytest.raises(ConfigError, match="could not be made"):
         build.side_by_side(["nobody", "nothing"], build.Config(out=str(tmp_path)))
-    lines = capfd.readouterr().out.splitlines()
+    assert written and all(text.endswith("\n") and text.count("\n") == 1 for text in written)  # whole: nothing comes between
+    lines = "".join(written).splitlines()
     assert {line.split(":")[0] for line in lines} == {"nobody", "nothing"} and any("no such model" in line for line in lines)
 
 
