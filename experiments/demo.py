@@ -290,16 +290,18 @@ def report(setting: directors.Setting, config: Config, out: Path, results: dict[
 
 
 def what_next(out: Path) -> None:
-    mascot = os.path.relpath(Path(sys.executable).parent / "mascot")
+    python = os.path.relpath(sys.executable)  # where mascot_env is installed; another one may not have it
+    mascot = os.path.join(os.path.dirname(python), "mascot")
     print(
         f"""
 Written to {out}/: episodes.jsonl (all transcripts), table.md, table.json, learning_curve.png, metrics.jsonl, director.safetensors.
 Next:
   {mascot} chat                    sit in as the user
   {mascot} play --domain meeting   watch the other domain
-  make demo DATA=PATH                    the same on real EmpatheticDialogues or QMSum
-  make bench-director                  the claim behind the table, five seeds
-  python -c "import mascot_env.envs.support_v0 as page; print(page.__doc__)"      the environment's documentation page"""
+  make demo DATA=PATH                      the same on real EmpatheticDialogues or QMSum
+  make bench-director                      the claim behind the table, five seeds
+  {python} -c "import mascot_env.envs.support_v0 as page; print(page.__doc__)"
+                                           the environment's documentation page"""
     )
 
 
