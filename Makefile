@@ -70,7 +70,7 @@ nano: setup  ## make the nano models from nothing: corpora, training, packing; r
 nano-report: setup  ## measure the nano models on held-out frames and write docs/results/nano.md
 	@$(PY) -m experiments.nano.report --out docs/results/nano.md
 
-nano-sizes: setup  ## the base recipe at 0.6M, 2.6M and 4.9M, for the size study (hours, resumable; not shipped)
+nano-sizes: setup  ## the base recipe at 0.5M, 2M and 5M, for the size study (hours, resumable; not shipped)
 	@$(PY) -m experiments.nano.sizes
 
 nano-verify: setup  ## rebuild the nano models and hold their figures against the cards (hours, resumable)

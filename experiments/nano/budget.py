@@ -3,7 +3,8 @@
     python -m experiments.nano.budget
     python -m experiments.nano.budget --json
 
-Random weights and random tokens of the lengths that the corpora have: rates do not depend on what the numbers are. One thread.
+Makes the tokenizer and samples some conversations of each kind, for what they cost and how long they are; then times models with random
+weights on random tokens of those lengths: rates do not depend on what the numbers are. One thread.
 """
 
 from __future__ import annotations
@@ -15,24 +16,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from experiments import console
-from experiments.nano import corpus, forests, tokenizer, trees
-from experiments.nano.recipe import MODELS, SIZES, SPECIAL, VOCABULARY, Model, Size, chain
+from experiments.nano import corpus, forests, trees
+from experiments.nano.recipe import MODELS, SIZES, SPECIAL, WORDED, Folders, Model, Size, chain
 from experiments.nano.trees import Leaf
 from mascot_env.llm.chat import ChatFormat
 
-# Averages of the corpora, in tokens: the shared prompt, what an answer adds to it as a condition, the answer; and answers of a tree.
-PROMPT = {"first": 194, "base": 265, "judge": 554}
-CONDITION = {"first": 9, "base": 7, "judge": 68}
-ANSWER = {"first": 44, "base": 36, "judge": 2}
-BRANCHES = {"first": 7, "base": 6, "judge": 5}
-SAMPLED = 12  # conversations, to measure how fast a process samples, renders and tokenises them
+SAMPLED = 24  # conversations of each kind
 ROLLOUT = 64
 
 
@@ -48,11 +44,29 @@ class Config:
     json: bool = False
 
 
-class _Words:
-    pad_token_id, eos_token_id = 0, len(SPECIAL) - 1
+@dataclass(frozen=True)
+class Sampled:
+    """What sampled conversations of one kind are like.
 
-    def __len__(self) -> int:
-        return VOCABULARY
+    speed: conversations per second that one process samples, renders and tokenises
+    prompt, condition, answer: mean lengths in tokens, of what the answers of a site share, of what each adds to the prompt, of answers
+    branches: answers of a site
+    """
+
+    speed: float
+    prompt: int
+    condition: int
+    answer: int
+    branches: int
+
+    def tree(self, rng: np.random.Generator, vocabulary: int) -> trees.Tree:
+        """Random tokens of these lengths."""
+
+        def some(n: int) -> list[int]:
+            return rng.integers(len(SPECIAL), vocabulary, n).tolist()
+
+        stem = some(self.prompt)
+        return trees.tree([Leaf([*stem, i, *some(self.condition)], some(self.answer)) for i in range(self.branches)])
 
 
 def best(work: Callable[[], Any], repeats: int) -> float:
@@ -66,26 +80,28 @@ def best(work: Callable[[], Any], repeats: int) -> float:
     return min(found)
 
 
-def some_tree(kind: str, rng: np.random.Generator) -> trees.Tree:
-    stem = rng.integers(5, VOCABULARY, PROMPT[kind]).tolist()
+def conversations(model: Model, words: Any) -> Sampled:
+    """SAMPLED conversations of a model's corpus."""
+    chat, end = ChatFormat(words, {}), words.convert_tokens_to_ids(SPECIAL[-1])
+    started = time.perf_counter()
+    made = [[forests.leaf(chat, end, a) for a in site] for i in range(SAMPLED) for site in corpus.sites(model, corpus.draw(model, i))]
+    speed = SAMPLED / (time.perf_counter() - started)
+    stems = [trees.shared([leaf.prompt for leaf in site]) for site in made]
+    adds = [len(leaf.prompt) - stem for site, stem in zip(made, stems, strict=True) for leaf in site]
+    answers = [len(leaf.answer) for site in made for leaf in site]
+    return Sampled(speed, *(round(float(np.mean(n))) for n in (stems, adds, answers, [len(site) for site in made])))
 
-    def some(n: int) -> list[int]:
-        return rng.integers(5, VOCABULARY, n).tolist()
 
-    return trees.tree([Leaf([*stem, i, *some(CONDITION[kind])], some(ANSWER[kind])) for i in range(BRANCHES[kind])])
-
-
-def rates(size: Size, recipe: Model, repeats: int) -> dict[str, float]:
+def rates(size: Size, recipe: Model, like: Sampled, words: Any, repeats: int) -> dict[str, float]:
     """Tokens per second in training (of trees, by a model's recipe), in prefill and in decoding of ROLLOUT rows; seconds per training step."""
     import torch
 
     from experiments.nano import muon, train
 
     torch.set_num_threads(1)
-    kind, batch = recipe.kind, recipe.batch
-    model = train.make(size, _Words(), 0, recipe.copies)
+    model = train.make(size, words, 0, recipe.copies)
     rng = np.random.default_rng(0)
-    made = trees.batch([some_tree(kind, rng) for _ in range(batch)])
+    made = trees.batch([like.tree(rng, len(words)) for _ in range(recipe.batch)])
     optimiser = muon.optimiser(model, recipe.matrix_rate, recipe.peak_rate, train.WEIGHT_DECAY, train.BETA2, recipe.copies)
 
     def step() -> None:
@@ -95,7 +111,7 @@ def rates(size: Size, recipe: Model, repeats: int) -> dict[str, float]:
 
     seconds = best(step, repeats)
     model.set_attn_implementation("sdpa")  # trees are for training only
-    ids = torch.randint(5, VOCABULARY, (ROLLOUT, PROMPT[kind] + CONDITION[kind]))
+    ids = torch.randint(len(SPECIAL), len(words), (ROLLOUT, like.prompt + like.condition))
     with torch.inference_mode():
         read = best(lambda: model(ids, logits_to_keep=1, use_cache=True), repeats)
         cache = model(ids, logits_to_keep=1, use_cache=True).past_key_values
@@ -109,18 +125,6 @@ def rates(size: Size, recipe: Model, repeats: int) -> dict[str, float]:
     }
 
 
-def sampling_rate(model: Model) -> float:
-    """Conversations per second that one process turns into trees, with a tokenizer of their own."""
-    with tempfile.TemporaryDirectory() as folder:
-        words = tokenizer.train(forests.texts(model, SAMPLED), Path(folder))
-        chat, end = ChatFormat(words, {}), words.convert_tokens_to_ids(SPECIAL[-1])
-        started = time.perf_counter()
-        for i in range(SAMPLED, 2 * SAMPLED):
-            for site in corpus.sites(model, corpus.draw(model, i)):
-                forests.plant(chat, end, site)
-        return SAMPLED / (time.perf_counter() - started)
-
-
 def cost(model: Model, found: dict[str, float], sampled: float) -> float:
     """Hours that a model's corpus and training take on one core."""
     return (model.conversations / sampled + (model.copying + model.steps) * found["step_seconds"]) / 3600
@@ -129,11 +133,13 @@ def cost(model: Model, found: dict[str, float], sampled: float) -> float:
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
     rows, figures = [], {}
-    sampled = {kind: sampling_rate(next(m for m in MODELS.values() if m.kind == kind)) for kind in PROMPT}
+    with tempfile.TemporaryDirectory() as folder, console.stage("tokenizer"):
+        words = forests.make_tokenizer(MODELS[WORDED], Folders(Path(folder)))
+    like = {kind: conversations(next(m for m in MODELS.values() if m.kind == kind), words) for kind in ("first", "base", "judge")}
     for name, size in [*((m.name, m.size) for m in MODELS.values()), *SIZES.items()]:
         trained = [MODELS[name]] if name in MODELS else chain(MODELS["base"])
-        found = rates(size, trained[-1], config.repeats)
-        hours = sum(cost(m, found, sampled[m.kind]) for m in trained)
+        found = rates(size, trained[-1], like[trained[-1].kind], words, config.repeats)
+        hours = sum(cost(m, found, like[m.kind].speed) for m in trained)
         figures[name] = {**found, "hours": hours}
         speeds = (f"{found[f'{k}_tokens_per_second']:,.0f}" for k in ("train", "prefill", "decode"))
         rows.append([name, f"{found['parameters'] / 1e6:.2f}M", *speeds, f"{hours:.2f}"])
@@ -143,15 +149,17 @@ def main(argv: list[str] | None = None) -> int:
     sizes = sum(figures[s]["hours"] for s in SIZES)
     beside = max(made["base"], made["judge-a"] + made["judge-b"])
     base, judge = figures["base"], figures["judge-a"]
-    reply = (PROMPT["base"] + CONDITION["base"]) / base["prefill_tokens_per_second"] + ANSWER["base"] / base["decode_tokens_per_second"]
-    verdict = (PROMPT["judge"] + BRANCHES["judge"] * CONDITION["judge"]) / judge["prefill_tokens_per_second"]
+    says, judged = like["base"], like["judge"]
+    reply = (says.prompt + says.condition) / base["prefill_tokens_per_second"] + says.answer / base["decode_tokens_per_second"]
+    verdict = (judged.prompt + judged.branches * judged.condition) / judge["prefill_tokens_per_second"]
     print(
         f"\nmake nano: {nano:.1f} hours on one core ({beside:.1f} with both judges beside the base model); three sizes of it: {sizes:.1f} hours."
     )
     print(
         f"A reply costs {1000 * reply:.0f} ms, five criteria of one turn {1000 * verdict:.0f} ms (shared prompt), in batches of {ROLLOUT}, one core."
     )
-    print(f"Sampling: {', '.join(f'{v:.0f} conversations/s for {k}' for k, v in sampled.items())}, one process.")
+    lengths = [[k, f"{v.speed:.0f}", *map(str, (v.prompt, v.condition, v.answer, v.branches))] for k, v in like.items()]
+    print(console.table(["corpus", "conversations/s", "tokens shared", "added", "of an answer", "answers"], lengths))
     found = {
         "nano_hours": nano,
         "nano_hours_side_by_side": beside,
@@ -159,7 +167,7 @@ def main(argv: list[str] | None = None) -> int:
         "reply_seconds": reply,
         "verdict_seconds": verdict,
     }
-    console.finish({"models": figures, "conversations_per_second": sampled, **found}, config.json)
+    console.finish({"models": figures, "corpora": {k: asdict(v) for k, v in like.items()}, **found}, config.json)
     return 0
 
 

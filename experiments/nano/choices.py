@@ -24,19 +24,15 @@ class Choice:
     others: tuple[str, ...] = ()
 
 
-def of(pieces: Sequence[Piece], first: bool = True) -> list[Choice]:
-    """The choices of what somebody says; `first`: it begins the text, so that no white space stands before it."""
-    out = []
-    for i, piece in enumerate(pieces):
-        joint = "" if first and i == 0 else piece.joint
-        out.append(Choice(joint + piece.text, tuple(joint + other for other in piece.others())))
-    return out
+def of(pieces: Sequence[Piece]) -> list[Choice]:
+    """The choices of what somebody says. What stands first has its space too: models begin a reply with one (`recipe.CHAT_TEMPLATE`)."""
+    return [Choice(p.joint + p.text, tuple(p.joint + other for other in p.others())) for p in pieces]
 
 
 def soft(pieces: Sequence[Choice], encode: Encode) -> dict[int, Mapping[int, float]]:
     """{place in the answer: {token: probability}} for every place where the lists leave more than one token open.
 
-    Pieces are encoded one by one, which is how the whole is encoded as well: they meet where one word ends and another begins.
+    Pieces are encoded one by one, and so is the answer that is trained on.
     """
     out: dict[int, Mapping[int, float]] = {}
     place = 0

@@ -32,6 +32,7 @@ SPEAKER_SITES, DIRECTIVES = 4, 7  # of a conversation; of a site
 USER_SITES, USER_REPLIES = 1, 3
 DIRECTOR_SITES, DECISIONS, DIRECTOR_SKILL = 1, 2, 0.6
 TURN_SITES, BLOCK_SITES = 3, 2  # judged, of a conversation
+SELDOM = dict.fromkeys(("other_voice", "echo", "settled", "wrong_fact", "never", "flatter", "off_topic", "agree"), 3.0)  # of faults
 PLANS, EXAMPLES, UNGROUNDED = 0.08, 0.08, 0.05  # shares of the speaker sites in these forms
 
 Messages = tuple[Message, ...]
@@ -145,8 +146,8 @@ def _speaker_site(drawn: Drawn, index: int, broken: float | None = None) -> Site
     answers = []
     for directive in asked:
         moment = speech.moment(transcript, domain, persona, directive, rng, memory=memory)
-        pieces = [choices.Choice(plan_of(moment)), choices.Choice(" Say:")] if plan else []
-        pieces += choices.of(speech.reply(moment, rate if grounded else 0.8).pieces, first=not plan)
+        pieces = [choices.Choice(f" {plan_of(moment)}"), choices.Choice(" Say:")] if plan else []
+        pieces += choices.of(speech.reply(moment, rate if grounded else 0.8).pieces)
         prompt = prompts.speaker_messages(
             view(transcript, domain, persona.agent, directive),
             prompts.BRIEF_BUDGET,
@@ -156,7 +157,7 @@ def _speaker_site(drawn: Drawn, index: int, broken: float | None = None) -> Site
             examples=examples,
         )
         noted = () if answers or not grounded else notes.card(persona, prompt[0].content)
-        answers.append(Answer(prompt, "".join(p.text for p in pieces), pieces=tuple(pieces), notes=noted))
+        answers.append(Answer(prompt, "".join(p.text for p in pieces)[1:], pieces=tuple(pieces), notes=noted))
     return tuple(answers)
 
 
@@ -190,7 +191,7 @@ def _user_site(drawn: Drawn, index: int) -> Site:
     transcript = _upto(drawn.played.transcript, index)
     messages = prompts.user_messages(view(transcript, domain, USER), prompts.BRIEF_BUDGET, brief=True)
     replies = [tuple(choices.of(people.pieces(transcript, domain, rng))) for _ in range(USER_REPLIES)]
-    return tuple(Answer(messages, "".join(c.text for c in pieces), pieces=pieces) for pieces in replies)
+    return tuple(Answer(messages, "".join(c.text for c in pieces)[1:], pieces=pieces) for pieces in replies)
 
 
 def _director_site(drawn: Drawn, index: int) -> Site:
@@ -207,13 +208,18 @@ def _director_site(drawn: Drawn, index: int) -> Site:
 def _judged(model: Model, drawn: Drawn) -> Iterator[Site]:
     t, domain, rng = drawn.played.transcript, drawn.played.domain, drawn.rng
     spoken = [i for i, turn in enumerate(t) if turn.agent not in (DIRECTOR, USER)]
-    for i in rng.permutation(spoken)[:TURN_SITES]:
-        i = int(i)
+    for i in _some(spoken, [SELDOM.get(drawn.played.replies[i].fault or "", 1.0) for i in spoken], rng):
         yield _case_site(model, Case(_upto(t, i + 1), domain.speaker_rubric, domain, i, i + 1), truth.turn(t, domain, i), rng)
     blocks = [(u, e) for u, e in t.blocks() if any(t[i].agent in domain.agents for i in range(u + 1, e))]
     for b in rng.permutation(len(blocks))[:BLOCK_SITES]:
         user, end = blocks[int(b)]
         yield _case_site(model, Case(_upto(t, end), domain.group_rubric, domain, user + 1, end), truth.block(t, domain, user + 1, end), rng)
+
+
+def _some(places: Sequence[int], weights: Sequence[float], rng: np.random.Generator) -> list[int]:
+    """TURN_SITES places, the heavier ones more often."""
+    count = min(TURN_SITES, len(places))
+    return [int(i) for i in rng.choice(places, size=count, replace=False, p=np.array(weights) / sum(weights))] if count else []
 
 
 def _case_site(model: Model, case: Case, scores: dict[str, float], rng: np.random.Generator) -> Site:

@@ -6,17 +6,17 @@ import concurrent.futures
 import contextlib
 import functools
 import hashlib
-import itertools
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.nano import choices, corpus, notes, tokenizer, trees
+from experiments.nano import choices, corpus, notes, phrases, tokenizer, trees
 from experiments.nano.corpus import Site
-from experiments.nano.recipe import CHAT_TEMPLATE, MAX_TOKENS, SPECIAL, VOCABULARY, Folders, Model, digest
+from experiments.nano.recipe import CHAT_TEMPLATE, MAX_TOKENS, OFTEN, SPECIAL, VOCABULARY, Folders, Model, digest
 from experiments.nano.trees import Forest, Leaf, Tree
 from mascot_env import prompts
 from mascot_env.llm.chat import ChatFormat
@@ -24,25 +24,26 @@ from mascot_env.llm.requests import Request
 from mascot_env.worlds import content
 
 CHUNK = 250  # conversations
-TOKENIZER_CONVERSATIONS = 900
+TOKENIZER_CONVERSATIONS, JUDGED_CONVERSATIONS = 900, 50
 JUDGES_SHARE = 50  # how often a judge's words are counted beside them
 Report = Callable[[int, int], None]
 
 
 def texts(model: Model, conversations: int) -> Iterator[str]:
-    """All words of some conversations' prompts and answers, for the tokenizer, as often as the models will read them."""
+    """All words of some conversations' prompts and answers, for the tokenizer, as often as the models will read them. Each begins with a
+    space, as in the template."""
     for index in range(conversations):
         for site in corpus.sites(model, corpus.draw(model, index)):
-            yield from (m.content for m in site[0].messages)
+            yield from (f" {m.content}" for m in site[0].messages)
             for answer in site:
                 yield "\n".join(answer.messages[-1].content.split("\n")[-4:])  # the directive, and what stands before it
-                yield answer.text
+                yield f" {answer.text}"
 
 
 def judges_words() -> list[str]:
     """What only judges read: rules, criteria in all wordings, and the marks by their names."""
     rubrics = [line for options in content.wordings().values() for c in options for line in (c.name, c.question, *c.anchors.values())]
-    return [prompts.BRIEF_RULES, *rubrics, ", ".join(notes.FLAGS).replace("_", " ")]
+    return [f" {line}" for line in (prompts.BRIEF_RULES, *rubrics, ", ".join(notes.FLAGS).replace("_", " "))]
 
 
 @functools.cache
@@ -60,19 +61,22 @@ def corpus_hash(model: Model, conversations: int = 24) -> str:
 
 def forest_hash(model: Model) -> str:
     """Changes with what a forest holds; how it is trained on does not matter."""
-    return digest(corpus_hash(model), model.conversations, VOCABULARY, MAX_TOKENS)
+    return digest(corpus_hash(model), model.conversations, VOCABULARY, OFTEN, phrases.candidates(), MAX_TOKENS)
 
 
 def tokenizer_hash(worded: Model) -> str:
     """Changes with anything that changes what the tokenizer is made from."""
-    return digest(VOCABULARY, SPECIAL, CHAT_TEMPLATE, TOKENIZER_CONVERSATIONS, corpus_hash(worded), judges_words())
+    words = TOKENIZER_CONVERSATIONS, JUDGED_CONVERSATIONS, corpus_hash(worded), judges_words(), phrases.candidates(), OFTEN
+    return digest(VOCABULARY, SPECIAL, CHAT_TEMPLATE, *words)
 
 
 def make_tokenizer(worded: Model, folders: Folders) -> Any:
     """The tokenizer of all models: from conversations as this one reads them, and what only judges say."""
     if (folders.tokenizer / "tokenizer.json").exists():
         return tokenizer.load(folders.tokenizer)
-    return tokenizer.train(itertools.chain(texts(worded, TOKENIZER_CONVERSATIONS), judges_words() * JUDGES_SHARE), folders.tokenizer)
+    judged = replace(worded, kind="judge", wordings=(0,))
+    read = [*texts(worded, TOKENIZER_CONVERSATIONS), *texts(judged, JUDGED_CONVERSATIONS), *(judges_words() * JUDGES_SHARE)]
+    return tokenizer.train(read, folders.tokenizer, VOCABULARY, phrases.candidates())
 
 
 def leaf(chat: ChatFormat, end: int, answer: corpus.Answer) -> Leaf:
@@ -80,7 +84,8 @@ def leaf(chat: ChatFormat, end: int, answer: corpus.Answer) -> Leaf:
     prompt = chat.prompt_ids(Request(answer.messages))
     shares: Mapping[int, Mapping[int, float]]
     if answer.score is None:
-        said, shares = chat._encode(answer.text), choices.soft(answer.pieces, _encoder(chat))
+        pieces = answer.pieces or (choices.Choice(f" {answer.text}"),)
+        said, shares = [t for p in pieces for t in _encoder(chat)(p.text)], choices.soft(pieces, _encoder(chat))
     else:
         said = chat._encode(str(round(answer.score)))
         shares = {0: {chat._encode(str(d))[0]: share for d, share in enumerate(corpus.digits(answer.score), 1) if share}}

@@ -175,9 +175,9 @@ class Encoded(NamedTuple):
 
 
 def encoded(tokenizer: Any, text: str, within: Sequence[int]) -> Encoded:
-    """A text that stands somewhere `within` a prompt."""
-    found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True)
-    ids, ends = list(found["input_ids"]), [end for _, end in found["offset_mapping"]]
+    """A text that stands somewhere `within` a prompt, after the space of the template."""
+    found = tokenizer(f" {text}", add_special_tokens=False, return_offsets_mapping=True, split_special_tokens=True)
+    ids, ends = list(found["input_ids"]), [end - 1 for _, end in found["offset_mapping"]]
     first = next(i for i in range(len(within)) if list(within[i : i + len(ids)]) == ids)
     return Encoded(first, ids, ends)
 

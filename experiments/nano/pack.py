@@ -70,7 +70,7 @@ def pack(model: Model, folders: Folders, target: Path, held_out: int = HELD_OUT)
         "width": model.size.width,
         "layers": model.size.layers,
         "heads": model.size.heads,
-        "vocabulary": recipe.VOCABULARY,
+        "vocabulary": len(words),
         "megabytes": megabytes,
         "train_loss": sum(x for _, x in figures["losses"][-10:]) / len(figures["losses"][-10:]),
         "valid_loss": valid,

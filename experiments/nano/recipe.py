@@ -15,10 +15,11 @@ from typing import Any
 
 BROKEN_RATE = 0.45  # of the base model's corpus: persona collapse and sycophancy that training can take away
 CONTEXT_BROKEN = (0.0, 0.25, 0.45, 0.7)  # of the conversations that contexts and judged material are taken from
-VOCABULARY = 2048  # pieces that all are trained often: held-out words are made of them, and copied piece by piece
+VOCABULARY = 3072  # pieces of words that all are trained often: held-out words are made of them, and copied piece by piece
+OFTEN = 2  # how often the tokenizer's texts must hold a phrase (`phrases`) that becomes a token
 SPECIAL = ("<|pad|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 CHAT_TEMPLATE = (
-    "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    "{% for m in messages %}<|{{ m['role'] }}|> {{ m['content'] }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 SHIPPED = ("base", "judge-a", "judge-b")
 WORDED = "talk"  # the model whose corpus the tokenizer is made from
@@ -48,7 +49,7 @@ class Model:
     matrix_rate, peak_rate, warmup: of the cosine schedules of Muon (feed-forward matrices; without `copies` all) and of AdamW (the rest)
     frames: share of the training frames that it may see, from one end of a shuffled list (judges see disjoint halves)
     noise: standard deviation of the label noise (judges)
-    choice_weight: weight of the tokens with which a clause begins, and of choices among clauses (`train.loss_of`)
+    choice_weight: weight of choices among clauses (`train.loss_of`)
     prefix_weight: weight of the loss on the prompts' own tokens beside that on answers
     seed: of corpus, initialisation and order
     wordings: of the criteria that it is asked with (judges)
@@ -101,18 +102,19 @@ class Model:
         return self.name in SHIPPED
 
 
-SIZES: Mapping[str, Size] = {
-    "0.6M": Size(96, 4, 2, 256),
-    "2.6M": Size(192, 6, 4, 384),
-    "4.9M": Size(288, 6, 6, 448),
+SIZES: Mapping[str, Size] = {  # of the size study; with the embeddings of all tokens
+    "0.5M": Size(48, 4, 2, 128),
+    "2M": Size(128, 6, 4, 256),
+    "5M": Size(224, 6, 4, 384),
 }
 
+SPEAKER = Size(192, 6, 4, 384)
 JUDGES = Size(160, 8, 4, 320), Size(192, 8, 4, 256)  # deep: a digit rests on what was read, compared and gathered in turn
-_WORDS = Model("words", "first", SIZES["2.6M"], conversations=1_600, steps=1_800, prefix_weight=0.3, choice_weight=3.0)
+_WORDS = Model("words", "first", SPEAKER, conversations=1_600, steps=1_800, prefix_weight=0.3, choice_weight=3.0)
 _TALK = Model(
     "talk",
     "base",
-    SIZES["2.6M"],
+    SPEAKER,
     conversations=3_600,
     steps=5_000,
     copying=0,
@@ -131,8 +133,8 @@ _JUDGE = Model(
     "judge-a",
     "judge",
     JUDGES[0],
-    conversations=2_500,
-    steps=5_000,
+    conversations=6_000,
+    steps=12_000,
     copying=0,
     copy_every=0,
     matrix_rate=2e-2,
@@ -142,7 +144,7 @@ _JUDGE = Model(
     prefix_weight=0.3,
     seed=11,
     wordings=(0, 1, 2, 3),
-    short_first=0.4,
+    short_first=0.3,
     notes_weight=0.3,
 )
 MODELS: Mapping[str, Model] = {  # in the order in which they are made: what another starts from comes before it
@@ -177,7 +179,7 @@ def recipe_hash(model: Model) -> str:
     """Changes with every number of a model's recipe, and of the one it starts from. What the world's code and words make of it stands in
     `forests.corpus_hash`."""
     begins = [recipe_hash(MODELS[model.start])] if model.start else []
-    return digest(chosen(model), *begins, VOCABULARY, SPECIAL, CHAT_TEMPLATE, MAX_TOKENS, BROKEN_RATE, CONTEXT_BROKEN)
+    return digest(chosen(model), *begins, VOCABULARY, OFTEN, SPECIAL, CHAT_TEMPLATE, MAX_TOKENS, BROKEN_RATE, CONTEXT_BROKEN)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
     python -m experiments.nano.sizes                        # all three; hours, resumable
     python -m experiments.nano.sizes --steps 1000           # a shorter look
-    python -m experiments.nano.sizes --only 0.6M --json
+    python -m experiments.nano.sizes --only 0.5M --json
 
 Tokenizer and corpora are those of the base model's chain in the run folder, made if they are not there. The same number of updates on the same
 trees in the same order: sizes differ in what they cost, which stands beside what they reach.

@@ -1,20 +1,58 @@
-"""The one tokenizer of the nano models: byte-level BPE, trained on prompts and replies of the world. Any Unicode goes through it."""
+"""The one tokenizer of the nano models: byte-level BPE beside whole phrases (`phrases`), made from prompts and replies of the world. Any
+Unicode goes through it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.nano.recipe import CHAT_TEMPLATE, SPECIAL, VOCABULARY
+from experiments.nano import phrases as fixed
+from experiments.nano.recipe import CHAT_TEMPLATE, OFTEN, SPECIAL, VOCABULARY
+
+# Words, numbers and marks, each with the space before it: GPT-2's pattern (Radford et al. 2019)
+WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 
-def train(texts: Iterable[str], folder: Path, vocabulary: int = VOCABULARY) -> Any:
-    """Trains on texts and saves `tokenizer.json` with the chat template, so that `AutoTokenizer` reads the folder."""
+def train(texts: Iterable[str], folder: Path, vocabulary: int = VOCABULARY, phrases: Sequence[str] = ()) -> Any:
+    """Trains on texts and saves `tokenizer.json` with the chat template, so that `AutoTokenizer` reads the folder. Of `phrases`, those
+    that the texts hold often enough become tokens of their own, beside `vocabulary` pieces of what else they say."""
+    taken, rest = _taken(texts, phrases)
+    made = _named(_joined(_pieces(rest, vocabulary), [p for p in phrases if taken[p] >= OFTEN]))
+    folder.mkdir(parents=True, exist_ok=True)
+    made.save_pretrained(str(folder))
+    return made
+
+
+def _taken(texts: Iterable[str], phrases: Sequence[str]) -> tuple[Counter[str], list[str]]:
+    """How often the texts hold each phrase as a token, where all of them are tokens, and what they say besides."""
+    from tokenizers import Regex, pre_tokenizers
+
+    if not phrases:
+        return Counter(), list(texts)
+    cut, known = pre_tokenizers.Split(Regex(_pattern(phrases)), "isolated"), set(phrases)
+    found: Counter[str] = Counter()
+    rest = []
+    for text in texts:
+        parts: list[str] = [""]
+        for part, _ in cut.pre_tokenize_str(text):
+            if part in known:
+                found[part] += 1
+                parts.append("")
+            else:
+                parts[-1] += part
+        rest += [part for part in parts if part.strip()]
+    return found, rest
+
+
+def _pieces(texts: Iterable[str], vocabulary: int) -> Any:
+    """Byte-level BPE."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
 
-    bpe = Tokenizer(models.BPE(unk_token=None))
+    bpe = Tokenizer(models.BPE(unk_token=None, ignore_merges=True))
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
@@ -25,14 +63,69 @@ def train(texts: Iterable[str], folder: Path, vocabulary: int = VOCABULARY) -> A
         show_progress=False,
     )
     bpe.train_from_iterator(texts, trainer)
+    return bpe
+
+
+def _joined(pieces: Any, phrases: Sequence[str]) -> Any:
+    """With phrases as entries of the vocabulary that no merges lead to: what is cut out whole and stands in the vocabulary is a token."""
+    from tokenizers import Regex, Tokenizer, pre_tokenizers
+
+    letters = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    parts = json.loads(pieces.to_str())
+    for phrase in phrases:
+        parts["model"]["vocab"].setdefault(letters.pre_tokenize_str(phrase)[0][0], len(parts["model"]["vocab"]))
+    joined = Tokenizer.from_str(json.dumps(parts))
+    joined.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(_pattern(phrases)), "isolated"), letters])
+    return joined
+
+
+def _named(pieces: Any) -> Any:
+    from transformers import PreTrainedTokenizerFast
+
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=bpe, pad_token=SPECIAL[0], eos_token=SPECIAL[-1], model_max_length=1024, clean_up_tokenization_spaces=False
+        tokenizer_object=pieces, pad_token=SPECIAL[0], eos_token=SPECIAL[-1], model_max_length=1024, clean_up_tokenization_spaces=False
     )
     fast.chat_template = CHAT_TEMPLATE
     fast.add_special_tokens({"additional_special_tokens": list(SPECIAL[1:-1])})
-    folder.mkdir(parents=True, exist_ok=True)
-    fast.save_pretrained(str(folder))
     return fast
+
+
+# ---------------------------------------------------------------------- where texts are cut
+
+
+def _pattern(phrases: Sequence[str]) -> str:
+    """A regular expression (Oniguruma's) that matches the longest phrase, or a word. A name is a token without the space before it."""
+    if not phrases:
+        return WORDS
+    names = set(fixed.names()) & set(phrases)
+    before = [rf" (?={_longest(names)})"] if names else []
+    return "|".join([_longest(phrases), *before, WORDS])
+
+
+def _longest(phrases: Iterable[str]) -> str:
+    """A regular expression that matches the longest of the phrases that ends where a word does: letters that several begin with are read
+    once, so that thousands of phrases cost little more than one."""
+    root: dict[str, Any] = {}
+    for phrase in phrases:
+        node = root
+        for letter in phrase:
+            node = node.setdefault(letter, {})
+        node[""] = phrase
+    return _node(root)
+
+
+def _node(node: dict[str, Any]) -> str:
+    read = ""
+    while len(node) == 1 and "" not in node:  # one letter can follow
+        ((letter, node),) = node.items()
+        read += _escaped(letter)
+    ends = [r"(?![\p{L}\p{N}])" if node[""][-1].isalnum() else ""] if "" in node else []
+    branches = [_escaped(letter) + _node(below) for letter, below in node.items() if letter]
+    return read + (f"(?:{'|'.join(branches + ends)})" if branches else ends[0])
+
+
+def _escaped(letter: str) -> str:
+    return letter if letter.isalnum() or letter in " ,'" else f"\\x{{{ord(letter):X}}}"
 
 
 def load(folder: Path) -> Any:

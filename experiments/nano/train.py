@@ -19,12 +19,11 @@ import torch.nn.functional as F
 from transformers import Lfm2Config, Lfm2ForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from experiments.nano import circuit, convolution, muon, supervision, trees
-from experiments.nano.recipe import SPECIAL, Model, Size
+from experiments.nano.recipe import Model, Size
 from experiments.nano.trees import Forest, Tree
 
 SAVE_EVERY = 250  # steps between checkpoints
 WEIGHT_DECAY, BETA2 = 0.05, 0.98
-MARKS = (".", "!", "?", ",")
 
 
 def make(size: Size, tokenizer: Any, seed: int, copies: bool = True) -> Any:
@@ -65,8 +64,7 @@ def loss_of(
     """Mean cross-entropy over targets, plus `prefix_weight` times that of the shared prompts' own tokens, plus `notes_weight` times the
     `head`'s loss on notes.
 
-    `choice_weight` is the weight of the tokens with which a clause begins, and of those whose target is a distribution: there it is
-    decided what is said, by card and directive; what follows is mostly known.
+    `choice_weight` is the weight of the targets that are distributions: there it is decided what is said, by card and directive.
 
     A prompt holds a conversation in which names and details come back: with loss on it a model learns to copy from its context far
     sooner. Logits are computed where they are needed only.
@@ -99,21 +97,13 @@ def _of_answers(model: Any, hidden_BTH: torch.Tensor, batch: dict[str, Any], cho
     before_BT = hard_BT.roll(-1, dims=1)  # the place before a target says what it should be; no target stands first
     words, count = hidden_BTH.new_zeros(()), hidden_BTH.new_zeros(())
     if bool(hard_BT.any()):
-        losses = F.cross_entropy(model.lm_head(hidden_BTH[before_BT]), labels_BT[hard_BT], reduction="none")
-        weights = torch.where(_begins(batch)[hard_BT], choice_weight, 1.0) if choice_weight != 1.0 else torch.ones_like(losses)
-        words, count = (losses * weights).sum(), weights.sum()
+        words = F.cross_entropy(model.lm_head(hidden_BTH[before_BT]), labels_BT[hard_BT], reduction="sum")
+        count = count + hard_BT.sum()
     if len(batch["soft_at"]):
         logprobs_NV = model.lm_head(hidden_BTH[batch["soft_row"], batch["soft_at"] - 1]).log_softmax(-1)
         words = words - choice_weight * (batch["soft_p"] * logprobs_NV[batch["soft_of"], batch["soft_ids"]]).sum()
         count = count + choice_weight * len(logprobs_NV)
     return words / count
-
-
-def _begins(batch: dict[str, Any]) -> torch.Tensor:
-    """(B, T) places of the first two tokens of a clause: after a mark that ends one, or where an answer begins."""
-    marks_BT = torch.isin(batch["input_ids"], batch["mark_ids"])
-    one = marks_BT.roll(1, dims=1)
-    return one | one.roll(1, dims=1)
 
 
 class _TreeTrainer(Trainer):
@@ -189,10 +179,9 @@ def train(
         model = make(recipe.size, tokenizer, recipe.seed, recipe.copies)
     if recipe.notes_weight:
         model.notes_head = supervision.NotesHead(recipe.size.width, recipe.size.layers)
-    mark_ids = _mark_ids(tokenizer)
 
     def collate(items: list[list[Tree]]) -> dict[str, Any]:
-        return {**trees.batch(items[0], tokenizer.pad_token_id), "mark_ids": mark_ids}
+        return trees.batch(items[0], tokenizer.pad_token_id)
 
     data = _Lessons(recipe, forest, len(tokenizer))
     callbacks = [_Report(report), *_stopper(stop_after)]
@@ -245,11 +234,6 @@ def _arguments(recipe: Model, folder: Path, log_every: int = 25) -> TrainingArgu
         use_cpu=not torch.cuda.is_available(),
         average_tokens_across_devices=False,
     )
-
-
-def _mark_ids(tokenizer: Any) -> torch.Tensor:
-    """The tokens after which a clause begins."""
-    return torch.tensor([tokenizer.convert_tokens_to_ids(mark) for mark in (*MARKS, SPECIAL[3])])
 
 
 def _stopper(steps: int | None) -> list[TrainerCallback]:

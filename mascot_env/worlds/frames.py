@@ -4,11 +4,13 @@ A world scenario is an ordinary `Scenario`. `facts` hold what the *team* may say
 user will say, one sentence each; the first `SHOWN` facts of a support scenario stand in the opening already.
 
 With `disguise`, content words of the frame are exchanged for others, the same throughout the conversation. The result is
-grammatical nonsense; it is for training corpora, where it makes copying what was said the only way to get details right.
+grammatical nonsense; it is for training corpora, where it makes copying what was said the only way to get details right. What a wrong
+fact takes from another frame is disguised as well (facts that begin with `ELSEWHERE`): else nonsense would tell what is the user's own.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 from collections.abc import Mapping, Sequence
@@ -27,6 +29,8 @@ NUMBERS = ("two", "three", "four", "five", "six", "seven", "eight", "nine")
 FLIPPED = {"your": "my", "you": "me", "yourself": "myself", "yours": "mine"}
 _YOURS = re.compile(r"\b(?:yourself|yours|your|you)\b")
 DISGUISED = (0.3, 1.0)  # share of content words that a disguise exchanges, drawn once a frame
+ELSEWHERE = "elsewhere: "
+PLURAL = {"deed": "deeds", "fact": "facts", "remark": "remarks"}  # slots of which a frame has several fillers
 _WORDS = re.compile(r"\{\w+\}|\b[a-z]{4,}\b")
 
 
@@ -42,9 +46,23 @@ def scenario(frame_id: str, key: seeding.Key, novel: bool = False, disguise: boo
     """One scenario of a frame. `novel` words it with held-out phrasings."""
     frame = content().by_id[frame_id]
     rng = seeding.generator("world-scenario", frame_id, *key)
-    if isinstance(frame, Frame):
-        return _support(_disguised(frame, rng) if disguise else frame, rng, key, novel)
-    return _meeting(_disguised(frame, rng) if disguise else frame, rng, key, novel)
+    if disguise:
+        frame = _disguised(frame, rng)
+    made = _support(frame, rng, key, novel) if isinstance(frame, Frame) else _meeting(frame, rng, key, novel)
+    return dataclasses.replace(made, facts={**made.facts, **_elsewhere(made, frame_id, key)}) if disguise else made
+
+
+def _elsewhere(made: Scenario, frame_id: str, key: seeding.Key) -> dict[str, tuple[str, ...]]:
+    """Details of another training frame, disguised by itself: `ELSEWHERE` and the slot -> fillers."""
+    rng = seeding.generator("world-elsewhere", frame_id, *key)
+    others = [f for f in frames_of(made.domain, "train") if f.id != frame_id]
+    other, names = _disguised(others[int(rng.integers(len(others)))], rng), _names(rng)
+    out = {}
+    for slot in made.facts:
+        told = getattr(other, PLURAL.get(slot, slot), None)
+        if told is not None:
+            out[ELSEWHERE + slot] = tuple(spoken_by(p, "team", names) for p in ((told,) if isinstance(told, str) else told))
+    return out
 
 
 def _names(rng: np.random.Generator, count: int = 1) -> dict[str, str]:

@@ -220,16 +220,19 @@ def _user_patterns() -> Node:
 
 @dataclass(frozen=True, slots=True)
 class _Own:
-    """A conversation's own fillers and its team's names."""
+    """A conversation's own fillers and its team's names; and fillers from elsewhere that no frame of the world knows (disguised ones)."""
 
     fillers: Mapping[str, tuple[tuple[str, ...], ...]]
     team: tuple[tuple[str, ...], ...]
+    foreign: Mapping[str, tuple[tuple[str, ...], ...]]
 
 
 @functools.lru_cache(maxsize=512)
 def _own(scenario: Scenario, team: tuple[str, ...]) -> _Own:
     fillers = {slot: tuple(tuple(tokens(v)) for v in values) for slot, values in scenario.facts.items()}
-    return _Own(fillers, tuple(tuple(tokens(name)) for name in team))
+    elsewhere = {slot for slot in fillers if slot.startswith(frames.ELSEWHERE)}
+    foreign = {slot.removeprefix(frames.ELSEWHERE): fillers.pop(slot) for slot in elsewhere}
+    return _Own(fillers, tuple(tuple(tokens(name)) for name in team), foreign)
 
 
 @functools.lru_cache(maxsize=512)
@@ -237,7 +240,7 @@ def _own_of_user(scenario: Scenario) -> _Own:
     """The same fillers as the user says them."""
     team = _own(scenario, ())
     fillers = {slot: tuple(tuple(frames.FLIPPED.get(w, w) for w in f) for f in values) for slot, values in team.fillers.items()}
-    return _Own(fillers, ())
+    return _Own(fillers, (), {})
 
 
 Match = tuple[int, tuple[str, str, str], tuple[Ref, ...]]
@@ -266,6 +269,9 @@ def _fill(slot: str, words: Sequence[str], i: int, own: _Own) -> Iterator[tuple[
     for filler in own.fillers.get(slot, ()):
         if tuple(words[i : i + len(filler)]) == filler:
             yield i + len(filler), (Ref(slot, " ".join(filler), True),)
+    for filler in own.foreign.get(slot, ()):
+        if tuple(words[i : i + len(filler)]) == filler:
+            yield i + len(filler), (Ref(slot, " ".join(filler), False),)
     if slot not in _fillers():
         return
     seen = {len(f) for f in own.fillers.get(slot, ()) if tuple(words[i : i + len(f)]) == f}

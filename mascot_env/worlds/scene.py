@@ -135,13 +135,13 @@ def shown(transcript: Transcript, end: int | None = None) -> dict[str, tuple[str
     """slot -> the fillers that the user has told by turn `end`: what a reply may refer to. A meeting's excerpt is known from the start."""
     scenario = transcript.scenario
     if scenario.excerpt:
-        return {k: v for k, v in scenario.facts.items() if k != "present"}
+        return {k: v for k, v in scenario.facts.items() if k != "present" and not k.startswith(frames.ELSEWHERE)}
     spoken = " ".join(transcript[i].text for i in range(len(transcript) if end is None else end) if transcript[i].agent == USER)
     heard = f" {squeezed(spoken)} "
     out: dict[str, tuple[str, ...]] = {}
     for slot, fillers in scenario.facts.items():
         told = tuple(f for f in fillers if f" {_as_user(f)} " in heard)
-        if told:
+        if told and not slot.startswith(frames.ELSEWHERE):
             out[slot] = told
     return out
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mascot_env.types import Directive, Domain, Persona, Transcript, Turn
-from mascot_env.worlds import reading, teams, wording
+from mascot_env.worlds import frames, reading, teams, wording
 from mascot_env.worlds import scene as scenes
 from mascot_env.worlds.content import content, frames_of, known
 from mascot_env.worlds.scene import Scene
@@ -369,10 +369,11 @@ def _foreign(m: Moment, slot: str) -> str | None:
     if slot in ("owner", "speaker"):
         present = [p for p in scenario.facts.get("present", ()) if p not in scenario.facts.get(slot, ())]
         return m.one(present) if present else None
-    frames = frames_of(m.domain.id, "train")
-    frame = frames[int(m.rng.integers(len(frames)))]
-    plural = {"deed": "deeds", "fact": "facts", "remark": "remarks"}.get(slot)
-    part = m.one(getattr(frame, plural)) if plural else getattr(frame, slot)
+    if elsewhere := scenario.facts.get(frames.ELSEWHERE + slot):
+        return m.one(elsewhere)
+    others = frames_of(m.domain.id, "train")
+    told = getattr(others[int(m.rng.integers(len(others)))], frames.PLURAL.get(slot, slot))
+    part = told if isinstance(told, str) else m.one(told)
     names = {"name": m.one(user.first_names), "day": "Friday", "n": "three"}
     return wording.spoken_by(part, "team", names)
 

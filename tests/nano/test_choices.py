@@ -40,7 +40,7 @@ def test_every_piece_is_among_what_it_was_drawn_from_and_the_pieces_are_the_repl
     for index in range(12):
         for site in corpus.sites(base, corpus.draw(base, index)):
             for answer in site:
-                assert "".join(c.text for c in answer.pieces) in (answer.text, "")
+                assert "".join(c.text for c in answer.pieces) in (f" {answer.text}", "")
                 for choice in answer.pieces:
                     ends = tuple(o.rstrip(".?!") for o in choice.others)
                     assert not choice.others or choice.text.rstrip(".?!") in ends
@@ -60,10 +60,10 @@ def test_shares_are_those_of_many_samples() -> None:
         replies.append(
             speech.healthy(speech.moment(drawn.played.transcript, drawn.played.domain, persona, directive, rng, memory=corpus.memory))
         )
-    sampled = Counter(words(joined(r.pieces))[0] for r in replies)
+    sampled = Counter(words(f" {joined(r.pieces)}")[0] for r in replies)
     said: Counter[int] = Counter()
     for r in replies[:600]:
-        shares = choices.soft(choices.of(r.pieces), words).get(0, {words(r.text)[0]: 1.0})
+        shares = choices.soft(choices.of(r.pieces), words).get(0, {words(f" {r.text}")[0]: 1.0})
         said.update({t: round(1e6 * p) for t, p in shares.items()})
     for token in sampled:
         assert sampled[token] / 3000 == pytest.approx(said[token] / 6e8, abs=0.04)

@@ -63,7 +63,7 @@ def test_a_tree_is_made_of_the_very_prompts_that_players_ask_with(folders: Folde
     site = next(iter(corpus.sites(BASE, corpus.draw(BASE, 1))))
     leaf = forests.leaf(chat, end, site[0])
     assert list(leaf.prompt) == chat.prompt_ids(Request(site[0].messages))
-    assert words.decode(leaf.answer[:-1]) == site[0].text and leaf.answer[-1] == end
+    assert words.decode(leaf.answer[:-1]) == f" {site[0].text}" and leaf.answer[-1] == end
     assert "Directive: " in words.decode(leaf.prompt) and words.decode(leaf.prompt).endswith("<|end|><|assistant|>")
 
 

@@ -178,16 +178,16 @@ def test_a_forest_comes_back_from_disk(tmp_path: Path) -> None:
             assert np.array_equal(getattr(a, name), getattr(b, name)), name
 
 
-def test_what_begins_a_clause_weighs_more() -> None:
+def test_a_choice_weighs_more() -> None:
     model = train.make(Size(32, 2, 4, 64), Words(), seed=3)
     model.eval()
-    mark, answer = 9, [12, 13, 14, 9, 15, 16, 17, 1]
-    made = trees.tree([Leaf([20, 21, 22, mark], answer)])
-    batch = {**trees.batch([made]), "mark_ids": torch.tensor([mark])}
+    answer = [12, 13, 14, 1]
+    batch = trees.batch([trees.tree([Leaf([20, 21, 22, 9], answer, {1: {13: 0.25, 15: 0.75}})])])
     with torch.no_grad():
         logprobs = model(input_ids=batch["input_ids"]).logits[0].log_softmax(-1)
         each = torch.stack([-logprobs[3 + n, token] for n, token in enumerate(answer)])
-        weights = torch.tensor([5.0, 5.0, 1.0, 1.0, 5.0, 5.0, 1.0, 1.0])  # two after the prompt's mark, two after the answer's own
+        each[1] = -(0.25 * logprobs[4, 13] + 0.75 * logprobs[4, 15])
+        weights = torch.tensor([1.0, 5.0, 1.0, 1.0])
         assert float(train.loss_of(model, batch, 0.0, 5.0)) == pytest.approx(float((each * weights).sum() / weights.sum()), abs=1e-5)
         assert float(train.loss_of(model, batch)) == pytest.approx(float(each.mean()), abs=1e-5)
 

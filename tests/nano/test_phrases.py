@@ -1,0 +1,72 @@
+"""The tokenizer's phrases: whole where they stand, nowhere else, and nothing of what is held out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the nano models are made with torch")
+
+from hypothesis import given  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+
+from experiments.nano import corpus, forests, phrases, tokenizer  # noqa: E402
+from experiments.nano.recipe import MODELS  # noqa: E402
+from mascot_env.llm.chat import ChatFormat  # noqa: E402
+from mascot_env.llm.requests import Message, Request  # noqa: E402
+from mascot_env.worlds import content  # noqa: E402
+
+TALK, TEXTS = MODELS["talk"], 60
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    tokenizer.train(forests.texts(TALK, TEXTS), folder, 1200, phrases.candidates())
+    return tokenizer.load(folder)
+
+
+def test_a_clause_is_a_word_and_what_varies_is_not(words: Any) -> None:
+    sites = [site for i in range(30) for site in corpus.sites(TALK, corpus.draw(TALK, i))]
+    known = set(phrases.candidates())
+    fixed = [p.text for site in sites for a in site for p in a.pieces if p.text in known]
+    assert (
+        len(fixed) > 300 and np.mean([len(words(text)["input_ids"]) == 1 for text in fixed]) > 0.75
+    )  # of few texts; others stand in them once only
+    for text in (" Footbridge", "Footbridge"):  # a name is the same token with and without a space
+        assert words.tokenize(text)[-1] == "Footbridge"
+    assert "Footbridge" not in words.tokenize("Footbridges are long.")
+
+
+def test_a_phrase_ends_where_a_word_does(tmp_path: Path) -> None:
+    made = tokenizer.train([" I am here. I am here, and I amble."] * 9, tmp_path, 400, [" I am", " I am here."])
+    assert [t for t in made.tokenize(" I am here. I am, and I amble.") if "am" in t][:2] == ["ĠIĠamĠhere.", "ĠIĠam"]
+    assert made.decode(made(" I amble.")["input_ids"]) == " I amble." and "ĠIĠam" not in made.tokenize(" I amble.")
+
+
+def test_held_out_phrasings_are_read_word_by_word() -> None:
+    known = set(phrases.candidates())
+    openers = [o for v in content.content().voices.values() for o in v.openers]
+    held = [o for o in openers if content.held_out(o)]
+    assert held and not any(f" {o}" in known for o in held)
+    assert all(f" {o}" in known for o in openers if not content.held_out(o) and len(o.split()) > 1)
+
+
+def test_no_topic_of_a_held_out_frame_is_a_token() -> None:
+    known = set(phrases.candidates())
+    frames = [f for d in ("support", "meeting") for split in ("valid", "test") for f in content.frames_of(d, split)]
+    assert frames and not any(f" {f.topic}" in known for f in frames)
+
+
+@given(st.text())
+def test_any_text_comes_back(words: Any, text: str) -> None:
+    assert words.decode(words(text, split_special_tokens=True)["input_ids"]) == text
+
+
+def test_the_template_puts_a_space_before_what_is_said(words: Any) -> None:
+    chat = ChatFormat(words, {})
+    asked = chat.prompt_ids(Request((Message("system", "Loom."), Message("user", "Hello."))))
+    assert words.decode(asked) == "<|system|> Loom.<|end|><|user|> Hello.<|end|><|assistant|>"
