@@ -21,7 +21,7 @@ from mascot_env.judge.protocol import Case
 from mascot_env.llm import LLM
 from mascot_env.prompts import BRIEF_JUDGE_BUDGET, judged_turns
 from mascot_env.types import DIRECTOR, USER, Domain, Score, Transcript
-from mascot_env.worlds import content, frames, play, teams, truth
+from mascot_env.worlds import content, frames, play, speech, teams, truth
 
 FORMS = 5
 DELTA, QUIET = 0.5, 0.18
@@ -49,20 +49,14 @@ class Item:
 
 
 def items(count: int, seed: int, split: str = "test") -> tuple[list[Item], list[Item]]:
-    """(turns, blocks): `count` of each at least, from conversations on frames of a split."""
+    """(turns, blocks): `count` of each, from conversations on frames of a split."""
     turns: list[Item] = []
     blocks: list[Item] = []
     index = 0
     while len(turns) < count or len(blocks) < count:
-        rng = seeding.generator("judge-report", seed, index, split)
-        domain_id = "meeting" if rng.random() < 0.3 else "support"
-        chosen = content.frames_of(domain_id, split)
-        scenario = frames.scenario(chosen[int(rng.integers(len(chosen)))].id, (seed, index))
-        domain = teams.composed(domain_id, (seed, index), True) if rng.random() < 0.4 else teams.base(domain_id)
-        p = play.conversation(domain, scenario, (seed, index), broken=BROKEN, memory=memory)
+        rng, domain, p = _conversation("judge-report", seed, index, split)
         t = p.transcript
-        spoken = [i for i, turn in enumerate(t) if turn.agent not in (DIRECTOR, USER)]
-        for i in rng.permutation(spoken)[:2]:
+        for i in rng.permutation(_spoken(t))[:2]:
             turns.append(turn_item(t, domain, int(i), p.replies[int(i)].fault))
         ready = [(u, e) for u, e in t.blocks() if any(t[j].agent in domain.agents for j in range(u + 1, e))]
         for b in rng.permutation(len(ready))[:2]:
@@ -71,6 +65,42 @@ def items(count: int, seed: int, split: str = "test") -> tuple[list[Item], list[
             blocks.append(Item(case, truth.block(t, domain, user + 1, end)))
         index += 1
     return turns[:count], blocks[:count]
+
+
+def defects(count: int, seed: int, split: str = "test") -> list[Item]:
+    """Places of such conversations, each with a healthy reply and with every fault that it gives an occasion for, until each fault has
+    `count` replies."""
+    out: list[Item] = []
+    left = dict.fromkeys(DEFECT_CRITERION, count)
+    index = 0
+    while any(left.values()):
+        rng, domain, p = _conversation("judge-report-defects", seed, index, split)
+        t = p.transcript
+        i = int(rng.choice(_spoken(t)))
+        persona = next(one for one in domain.personas if one.agent == t[i].agent)
+        moment = speech.moment(_upto(t, i), domain, persona, t[i].directive, rng, memory=memory)
+        made = {None: speech.healthy(moment), **{fault: speech.break_(moment, fault) for fault, n in left.items() if n}}
+        for fault, reply in made.items():
+            if reply is not None:
+                said = _upto(t, i).append(dataclasses.replace(t[i], text=reply.text))
+                out.append(turn_item(said, domain, i, fault))
+                left |= {fault: left[fault] - 1} if fault else {}
+        index += 1
+    return out
+
+
+def _conversation(salt: str, seed: int, index: int, split: str) -> tuple[np.random.Generator, Domain, play.Played]:
+    """Played by the grammar, by a base team or by one that training never saw."""
+    rng = seeding.generator(salt, seed, index, split)
+    domain_id = "meeting" if rng.random() < 0.3 else "support"
+    chosen = content.frames_of(domain_id, split)
+    scenario = frames.scenario(chosen[int(rng.integers(len(chosen)))].id, (seed, index))
+    domain = teams.composed(domain_id, (seed, index), True) if rng.random() < 0.4 else teams.base(domain_id)
+    return rng, domain, play.conversation(domain, scenario, (seed, index), broken=BROKEN, memory=memory)
+
+
+def _spoken(t: Transcript) -> list[int]:
+    return [i for i, turn in enumerate(t) if turn.agent not in (DIRECTOR, USER)]
 
 
 def turn_item(t: Transcript, domain: Domain, index: int, fault: str | None) -> Item:

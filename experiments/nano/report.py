@@ -88,6 +88,7 @@ def speaker(config: Config) -> tuple[dict[str, Figure], list[Any]]:
 
 def judges(config: Config) -> dict[str, Any]:
     turns, blocks = judge_report.items(config.cases, config.seed)
+    broken = judge_report.defects(max(config.cases // 5, 1), config.seed)
     found: dict[str, Any] = {}
     raw: dict[str, dict[str, Any]] = {}
     for name in ("judge-a", "judge-b"):
@@ -95,19 +96,25 @@ def judges(config: Config) -> dict[str, Any]:
         if llm is None:
             continue
         wordings = MODELS[name].wordings
-        with console.stage(f"{name}: {len(turns)} turns, {len(blocks)} blocks"):
+        with console.stage(
+            f"{name}: {len(turns)} turns, {len(blocks)} blocks, {len(broken)} healthy and broken replies at the same places"
+        ):
             asked = judge_report.judge(llm, wordings)
             by_turn, by_block = judge_report.scores(asked, turns), judge_report.scores(asked, blocks)
             raw[name] = {"turns": by_turn, "blocks": by_block}
             few = turns[: max(len(turns) // 3, 1)]
             found[name] = {
-                **_measured(by_turn, by_block, turns, blocks),
+                "spearman": _agreement(by_turn, by_block, turns, blocks),
+                "auc": judge_report.auc_of_defects(judge_report.scores(asked, broken), broken),
                 "identification": judge_report.identification(asked, few),
                 "noise": judge_report.noise(llm, wordings, few),
                 "equal pairs": judge_report.equal_pairs(by_turn, turns, config.seed),
             }
     if found:
-        found["best"] = _measured(judge_report.best(turns), judge_report.best(blocks), turns, blocks)
+        found["best"] = {
+            "spearman": _agreement(judge_report.best(turns), judge_report.best(blocks), turns, blocks),
+            "auc": judge_report.auc_of_defects(judge_report.best(broken), broken),
+        }
     if len(raw) == 2:
         a, b = raw.values()
         found["error correlation"] = {
@@ -117,12 +124,9 @@ def judges(config: Config) -> dict[str, Any]:
     return found
 
 
-def _measured(by_turn: Mapping[str, Any], by_block: Mapping[str, Any], turns: Sequence[Item], blocks: Sequence[Item]) -> dict[str, Any]:
-    """How scores agree with the truth, and how they tell broken turns."""
-    return {
-        "spearman": {**judge_report.agreement(by_turn, turns), **_prefixed("block ", judge_report.agreement(by_block, blocks))},
-        "auc": judge_report.auc_of_defects(by_turn, turns),
-    }
+def _agreement(by_turn: Mapping[str, Any], by_block: Mapping[str, Any], turns: Sequence[Item], blocks: Sequence[Item]) -> dict[str, Figure]:
+    """Spearman with the truth, of all nine criteria."""
+    return {**judge_report.agreement(by_turn, turns), **_prefixed("block ", judge_report.agreement(by_block, blocks))}
 
 
 def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
