@@ -50,6 +50,7 @@ class Model:
     frames: share of the training frames that it may see, from one end of a shuffled list (judges see disjoint halves)
     noise: standard deviation of the label noise (judges)
     choice_weight: weight of choices among clauses (`train.loss_of`)
+    phrase_weight: weight of phrases that are given by what came before: the second half of a clause after what stands in its slot
     prefix_weight: weight of the loss on the prompts' own tokens beside that on answers
     seed: of corpus, initialisation and order
     wordings: of the criteria that it is asked with (judges)
@@ -78,6 +79,7 @@ class Model:
     wordings: tuple[int, ...] = ()
     start: str = ""
     short_first: float = 0.0
+    phrase_weight: float = 1.0
     notes_weight: float = 0.0
     composed: float = 0.55
 
@@ -122,6 +124,7 @@ _TALK = Model(
     peak_rate=1e-3,
     prefix_weight=0.1,
     choice_weight=1.5,
+    phrase_weight=2.0,
     composed=0.7,
     notes_weight=0.3,
     seed=1,

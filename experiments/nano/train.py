@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from transformers import Lfm2Config, Lfm2ForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from experiments.nano import circuit, convolution, muon, supervision, trees
-from experiments.nano.recipe import Model, Size
+from experiments.nano.recipe import VOCABULARY, Model, Size
 from experiments.nano.trees import Forest, Tree
 
 SAVE_EVERY = 250  # steps between checkpoints
@@ -58,6 +58,7 @@ def loss_of(
     batch: dict[str, Any],
     prefix_weight: float = 0.0,
     choice_weight: float = 1.0,
+    phrase_weight: float = 1.0,
     head: Any = None,
     notes_weight: float = 0.0,
 ) -> torch.Tensor:
@@ -65,6 +66,7 @@ def loss_of(
     `head`'s loss on notes.
 
     `choice_weight` is the weight of the targets that are distributions: there it is decided what is said, by card and directive.
+    `phrase_weight` is that of other targets that are phrases: few among the words of details, and what most replies fail on.
 
     A prompt holds a conversation in which names and details come back: with loss on it a model learns to copy from its context far
     sooner. Logits are computed where they are needed only.
@@ -80,7 +82,7 @@ def loss_of(
         output_hidden_states=noted,
     )
     hidden_BTH = out.last_hidden_state
-    loss = _of_answers(model, hidden_BTH, batch, choice_weight)
+    loss = _of_answers(model, hidden_BTH, batch, choice_weight, phrase_weight)
     prefix_BT = batch["prefix"]
     if prefix_weight and bool(prefix_BT.any()):
         before = prefix_BT.roll(-1, dims=1)
@@ -90,15 +92,17 @@ def loss_of(
     return loss
 
 
-def _of_answers(model: Any, hidden_BTH: torch.Tensor, batch: dict[str, Any], choice_weight: float) -> torch.Tensor:
+def _of_answers(model: Any, hidden_BTH: torch.Tensor, batch: dict[str, Any], choice_weight: float, phrase_weight: float) -> torch.Tensor:
     """Weighted mean cross-entropy over the targets of answers: tokens, and distributions over tokens."""
     labels_BT = batch["labels"]
     hard_BT = labels_BT != trees.IGNORED
     before_BT = hard_BT.roll(-1, dims=1)  # the place before a target says what it should be; no target stands first
     words, count = hidden_BTH.new_zeros(()), hidden_BTH.new_zeros(())
     if bool(hard_BT.any()):
-        words = F.cross_entropy(model.lm_head(hidden_BTH[before_BT]), labels_BT[hard_BT], reduction="sum")
-        count = count + hard_BT.sum()
+        given_N = labels_BT[hard_BT]
+        losses_N = F.cross_entropy(model.lm_head(hidden_BTH[before_BT]), given_N, reduction="none")
+        weights_N = torch.where(given_N < VOCABULARY, 1.0, phrase_weight)
+        words, count = (losses_N * weights_N).sum(), weights_N.sum()
     if len(batch["soft_at"]):
         logprobs_NV = model.lm_head(hidden_BTH[batch["soft_row"], batch["soft_at"] - 1]).log_softmax(-1)
         words = words - choice_weight * (batch["soft_p"] * logprobs_NV[batch["soft_of"], batch["soft_ids"]]).sum()
@@ -111,7 +115,7 @@ class _TreeTrainer(Trainer):
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
         r = self.recipe
-        loss = loss_of(model, inputs, r.prefix_weight, r.choice_weight, getattr(model, "notes_head", None), r.notes_weight)
+        loss = loss_of(model, inputs, r.prefix_weight, r.choice_weight, r.phrase_weight, getattr(model, "notes_head", None), r.notes_weight)
         return (loss, {}) if return_outputs else loss
 
 

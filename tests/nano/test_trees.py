@@ -11,7 +11,7 @@ from experiments.nano import trees
 from experiments.nano.trees import Leaf
 
 torch = pytest.importorskip("torch")
-from experiments.nano import attention, circuit, train  # noqa: E402
+from experiments.nano import attention, circuit, recipe, train  # noqa: E402
 from experiments.nano.recipe import Size  # noqa: E402
 
 
@@ -202,3 +202,19 @@ def test_a_distribution_is_the_mean_of_its_samples() -> None:
     each = [loss(model, [t]) for t in first]
     assert soft.targets == 5
     assert 5 * loss(model, [soft]) == pytest.approx(0.75 * each[0] + 0.25 * each[1] + sum(loss(model, [t]) for t in others), abs=1e-4)
+
+
+def test_a_given_phrase_weighs_more_than_a_word() -> None:
+    class Many(Words):
+        def __len__(self) -> int:
+            return recipe.VOCABULARY + 8
+
+    model = train.make(Size(32, 2, 4, 64), Many(), seed=3)
+    model.eval()
+    answer = [12, recipe.VOCABULARY + 3, 13, 1]
+    batch = trees.batch([trees.tree([Leaf([20, 21, 22, 9], answer)])])
+    with torch.no_grad():
+        logprobs = model(input_ids=batch["input_ids"]).logits[0].log_softmax(-1)
+        each = torch.stack([-logprobs[3 + n, token] for n, token in enumerate(answer)])
+        weights = torch.tensor([1.0, 4.0, 1.0, 1.0])
+        assert float(train.loss_of(model, batch, 0.0, 9.0, 4.0)) == pytest.approx(float((each * weights).sum() / weights.sum()), abs=1e-5)
