@@ -61,7 +61,7 @@ bench: setup  ## overhead of the environment, as ratios within one run (1 minute
 bench-director: setup  ## the claim behind the demo: 5 training seeds, paired intervals (6 minutes)
 	@$(PY) -m experiments.bench_director
 
-nano-budget: setup  ## what the nano models will cost on this machine (1 minute)
+nano-budget: setup  ## what the nano models will cost on this machine (2 minutes)
 	@$(PY) -m experiments.nano.budget
 
 nano: setup  ## make the nano models from nothing: corpora, training, packing; resumable (`make nano-budget` says how long)

@@ -3,8 +3,8 @@
     python -m experiments.nano.budget
     python -m experiments.nano.budget --json
 
-Makes the tokenizer and samples some conversations of each kind, for what they cost and how long they are; then times models with random
-weights on random tokens of those lengths: rates do not depend on what the numbers are. One thread.
+Makes the tokenizer and some trees of each kind of corpus, then times updates as the recipes make them (copying and notes included) and
+what models with random weights read and write: rates do not depend on what the numbers are. One thread.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,10 @@ import numpy as np
 from experiments import console
 from experiments.nano import corpus, forests, trees
 from experiments.nano.recipe import MODELS, SIZES, SPECIAL, WORDED, Folders, Model, Size, chain
-from experiments.nano.trees import Leaf
 from mascot_env.llm.chat import ChatFormat
 
 SAMPLED = 24  # conversations of each kind
+UPDATES = 12  # that are timed together
 ROLLOUT = 64
 
 
@@ -48,25 +48,75 @@ class Config:
 class Sampled:
     """What sampled conversations of one kind are like.
 
+    forest: their trees
     speed: conversations per second that one process samples, renders and tokenises
     prompt, condition, answer: mean lengths in tokens, of what the answers of a site share, of what each adds to the prompt, of answers
     branches: answers of a site
     """
 
+    forest: trees.Forest
     speed: float
     prompt: int
     condition: int
     answer: int
     branches: int
 
-    def tree(self, rng: np.random.Generator, vocabulary: int) -> trees.Tree:
-        """Random tokens of these lengths."""
 
-        def some(n: int) -> list[int]:
-            return rng.integers(len(SPECIAL), vocabulary, n).tolist()
+def conversations(model: Model, words: Any, folder: Path) -> Sampled:
+    """SAMPLED conversations of a model's corpus."""
+    chat, end = ChatFormat(words, {}), words.convert_tokens_to_ids(SPECIAL[-1])
+    started = time.perf_counter()
+    made = [[forests.leaf(chat, end, a) for a in site] for i in range(SAMPLED) for site in corpus.sites(model, corpus.draw(model, i))]
+    trees.save(folder / f"{model.kind}.npz", [trees.tree(site) for site in made])
+    speed = SAMPLED / (time.perf_counter() - started)
+    stems = [trees.shared([leaf.prompt for leaf in site]) for site in made]
+    adds = [len(leaf.prompt) - stem for site, stem in zip(made, stems, strict=True) for leaf in site]
+    answers = [len(leaf.answer) for site in made for leaf in site]
+    lengths = (round(float(np.mean(n))) for n in (stems, adds, answers, [len(site) for site in made]))
+    return Sampled(trees.Forest(folder / f"{model.kind}.npz"), speed, *lengths)
 
-        stem = some(self.prompt)
-        return trees.tree([Leaf([*stem, i, *some(self.condition)], some(self.answer)) for i in range(self.branches)])
+
+def rates(size: Size, recipe: Model, like: Sampled, words: Any, repeats: int) -> dict[str, float]:
+    """Tokens per second in training (of trees, by a model's recipe), in prefill and in decoding of ROLLOUT rows; seconds per training step."""
+    import torch
+
+    from experiments.nano import train
+
+    torch.set_num_threads(1)
+    model = train.make(size, words, 0, recipe.copies)
+    seconds, tokens = _updates(model, replace(recipe, size=size), like, words, repeats)
+    model.set_attn_implementation("sdpa")  # trees are for training only
+    ids = torch.randint(len(SPECIAL), len(words), (ROLLOUT, like.prompt + like.condition))
+    with torch.inference_mode():
+        read = best(lambda: model(ids, logits_to_keep=1, use_cache=True), repeats)
+        cache = model(ids, logits_to_keep=1, use_cache=True).past_key_values
+        wrote = best(lambda: model(ids[:, :1], past_key_values=cache, logits_to_keep=1, use_cache=True), repeats)
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "step_seconds": seconds,
+        "train_tokens_per_second": tokens / seconds,
+        "prefill_tokens_per_second": ids.numel() / read,
+        "decode_tokens_per_second": ROLLOUT / wrote,
+    }
+
+
+def _updates(model: Any, recipe: Model, like: Sampled, words: Any, repeats: int) -> tuple[float, float]:
+    """(seconds, tokens) of one update, over some as the recipe makes them."""
+    from experiments.nano import muon, supervision, train
+
+    head = supervision.NotesHead(recipe.size.width, recipe.size.layers) if recipe.notes_weight else None
+    lessons = train.lessons(replace(recipe, copying=0, steps=UPDATES, short_first=0.0), like.forest, len(words))
+    batches = [trees.batch(lessons[i], words.pad_token_id) for i in range(UPDATES)]
+    optimiser = muon.optimiser(model, recipe.matrix_rate, recipe.peak_rate, train.WEIGHT_DECAY, train.BETA2, recipe.copies)
+
+    def some() -> None:
+        for batch in batches:
+            optimiser.zero_grad()
+            weights = recipe.prefix_weight, recipe.choice_weight, recipe.phrase_weight
+            train.loss_of(model, batch, *weights, head, recipe.notes_weight).backward()
+            optimiser.step()
+
+    return best(some, repeats) / UPDATES, sum(b["input_ids"].numel() for b in batches) / UPDATES
 
 
 def best(work: Callable[[], Any], repeats: int) -> float:
@@ -80,51 +130,6 @@ def best(work: Callable[[], Any], repeats: int) -> float:
     return min(found)
 
 
-def conversations(model: Model, words: Any) -> Sampled:
-    """SAMPLED conversations of a model's corpus."""
-    chat, end = ChatFormat(words, {}), words.convert_tokens_to_ids(SPECIAL[-1])
-    started = time.perf_counter()
-    made = [[forests.leaf(chat, end, a) for a in site] for i in range(SAMPLED) for site in corpus.sites(model, corpus.draw(model, i))]
-    speed = SAMPLED / (time.perf_counter() - started)
-    stems = [trees.shared([leaf.prompt for leaf in site]) for site in made]
-    adds = [len(leaf.prompt) - stem for site, stem in zip(made, stems, strict=True) for leaf in site]
-    answers = [len(leaf.answer) for site in made for leaf in site]
-    return Sampled(speed, *(round(float(np.mean(n))) for n in (stems, adds, answers, [len(site) for site in made])))
-
-
-def rates(size: Size, recipe: Model, like: Sampled, words: Any, repeats: int) -> dict[str, float]:
-    """Tokens per second in training (of trees, by a model's recipe), in prefill and in decoding of ROLLOUT rows; seconds per training step."""
-    import torch
-
-    from experiments.nano import muon, train
-
-    torch.set_num_threads(1)
-    model = train.make(size, words, 0, recipe.copies)
-    rng = np.random.default_rng(0)
-    made = trees.batch([like.tree(rng, len(words)) for _ in range(recipe.batch)])
-    optimiser = muon.optimiser(model, recipe.matrix_rate, recipe.peak_rate, train.WEIGHT_DECAY, train.BETA2, recipe.copies)
-
-    def step() -> None:
-        optimiser.zero_grad()
-        train.loss_of(model, made, 1.0).backward()
-        optimiser.step()
-
-    seconds = best(step, repeats)
-    model.set_attn_implementation("sdpa")  # trees are for training only
-    ids = torch.randint(len(SPECIAL), len(words), (ROLLOUT, like.prompt + like.condition))
-    with torch.inference_mode():
-        read = best(lambda: model(ids, logits_to_keep=1, use_cache=True), repeats)
-        cache = model(ids, logits_to_keep=1, use_cache=True).past_key_values
-        wrote = best(lambda: model(ids[:, :1], past_key_values=cache, logits_to_keep=1, use_cache=True), repeats)
-    return {
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "step_seconds": seconds,
-        "train_tokens_per_second": made["input_ids"].numel() / seconds,
-        "prefill_tokens_per_second": ids.numel() / read,
-        "decode_tokens_per_second": ROLLOUT / wrote,
-    }
-
-
 def cost(model: Model, found: dict[str, float], sampled: float) -> float:
     """Hours that a model's corpus and training take on one core."""
     return (model.conversations / sampled + (model.copying + model.steps) * found["step_seconds"]) / 3600
@@ -133,9 +138,10 @@ def cost(model: Model, found: dict[str, float], sampled: float) -> float:
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
     rows, figures = [], {}
-    with tempfile.TemporaryDirectory() as folder, console.stage("tokenizer"):
-        words = forests.make_tokenizer(MODELS[WORDED], Folders(Path(folder)))
-    like = {kind: conversations(next(m for m in MODELS.values() if m.kind == kind), words) for kind in ("first", "base", "judge")}
+    with tempfile.TemporaryDirectory() as place, console.stage("tokenizer and some trees"):
+        words = forests.make_tokenizer(MODELS[WORDED], Folders(Path(place)))
+        one = {m.kind: m for m in MODELS.values()}  # of each kind
+        like = {kind: conversations(m, words, Path(place)) for kind, m in one.items()}
     for name, size in [*((m.name, m.size) for m in MODELS.values()), *SIZES.items()]:
         trained = [MODELS[name]] if name in MODELS else chain(MODELS["base"])
         found = rates(size, trained[-1], like[trained[-1].kind], words, config.repeats)
@@ -167,7 +173,10 @@ def main(argv: list[str] | None = None) -> int:
         "reply_seconds": reply,
         "verdict_seconds": verdict,
     }
-    console.finish({"models": figures, "corpora": {k: asdict(v) for k, v in like.items()}, **found}, config.json)
+    console.finish(
+        {"models": figures, "corpora": {k: {n: x for n, x in vars(v).items() if n != "forest"} for k, v in like.items()}, **found},
+        config.json,
+    )
     return 0
 
 

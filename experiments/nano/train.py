@@ -154,6 +154,11 @@ class _Lessons(torch.utils.data.Dataset):  # type: ignore[type-arg]
         return chosen
 
 
+def lessons(recipe: Model, forest: Forest, vocabulary: int) -> Any:
+    """The batches of a training, in order."""
+    return _Lessons(recipe, forest, vocabulary)
+
+
 class _Report(TrainerCallback):
     def __init__(self, report: Any) -> None:
         self.report = report
@@ -187,7 +192,7 @@ def train(
     def collate(items: list[list[Tree]]) -> dict[str, Any]:
         return trees.batch(items[0], tokenizer.pad_token_id)
 
-    data = _Lessons(recipe, forest, len(tokenizer))
+    data = lessons(recipe, forest, len(tokenizer))
     callbacks = [_Report(report), *_stopper(stop_after)]
     trainer = _TreeTrainer(
         model=model,
