@@ -7,7 +7,11 @@ circuit, written down rather than found:
 
     layer 0    the convolution notes beside each token the one before it
     layer 1    half of the heads look for a note that equals the present token, on the slow pairs of RoPE, which distance hardly turns
+    layer 1    one head more looks for the last phrase (`phrases`), on pairs of RoPE that turn within some tens of tokens
     attention  values come out as they went in (W_O W_V is a multiple of the identity: "mimetic", Trockman and Kolter 2023)
+
+The last phrase is what the end of a clause must fit, across words that have nothing to do with it. A model does not find that by itself:
+after 240 updates on nothing but clauses (`drill`) their ends are no more likely than in any other clause.
 
 Everything is trainable from the first step on, and nothing of it is a word. On random tokens the loss of a repeated token starts at 6.2
 and is about 1 after 60 updates of 4 x 480 tokens; from the usual start it is still above 7.5 after 100. Left alone, conversations undo it
@@ -27,20 +31,27 @@ from experiments.nano.trees import IGNORED, Tree
 
 SPREAD = 0.07  # standard deviation of an embedding's entries: with tied embeddings, a logit can then reach 14
 COMMON = 0.5  # what all embeddings have in common, relative to their spread; the convolution's gates hang on it
+PHRASE = 0.5  # what tells phrases from words, relative to that spread
 NOTE = 0.06  # how loud a note is beside the token itself
 MATCH = 2.2  # gain of queries and keys of layer 1: of a note with the present token
 VALUE = 0.36  # W_O W_V of attention, as a multiple of the identity
+RECENT = (0.02, 0.3)  # radians a position: pairs of RoPE that carry how long ago a phrase was
 SLOW = 0.02  # radians a position: pairs of RoPE that turn less carry the match
 LENGTHS, SHOWN, PIECE = (80, 80, 120, 160, 240), (0.2, 0.4), (3, 10)  # of copying: a sequence, the share of it that is new, a piece again
 
 
 @torch.no_grad()
-def install(model: Any, seed: int) -> None:
-    """Writes the circuit into an untrained LFM2 whose layers are convolutions and attention by turns, in place. Head size must be even."""
+def install(model: Any, seed: int, phrases: int | None = None) -> None:
+    """Writes the circuit into an untrained LFM2 whose layers are convolutions and attention by turns, in place. Head size must be even;
+    tokens from `phrases` on are phrases."""
     generator = torch.Generator().manual_seed(seed)
     width, heads, layers = model.config.hidden_size, model.config.num_attention_heads, model.model.layers
-    common = torch.nn.functional.normalize(torch.randn(width, generator=generator), dim=0)
-    model.model.embed_tokens.weight.normal_(0, SPREAD, generator=generator).add_(common * SPREAD * COMMON * math.sqrt(width))
+    common, phrase = torch.linalg.qr(torch.randn(width, 2, generator=generator))[0].T
+    embeddings_VD = model.model.embed_tokens.weight
+    embeddings_VD.normal_(0, SPREAD, generator=generator).add_(common * SPREAD * COMMON * math.sqrt(width))
+    if phrases is not None:
+        is_phrase_V1 = torch.where(torch.arange(len(embeddings_VD)) < phrases, -1.0, 1.0)[:, None]
+        embeddings_VD.add_(is_phrase_V1 * phrase * SPREAD * PHRASE * math.sqrt(width))
     for layer in layers:
         for out in (layer.feed_forward.w2, layer.conv.out_proj if hasattr(layer, "conv") else layer.self_attn.out_proj):
             out.weight.mul_((2 * len(layers)) ** -0.5)
@@ -50,6 +61,9 @@ def install(model: Any, seed: int) -> None:
     count = max(heads // 2, 1) * size  # channels of the circuit
     _note_before(layers[0].conv, common, reads[:count], notes[:count])
     _match(layers[1].self_attn, (theta <= SLOW).repeat(2), reads[:count], notes[:count])
+    if phrases is not None and heads > 1:
+        recent_S = ((theta >= RECENT[0]) & (theta <= RECENT[1])).repeat(2).float()
+        _last_phrase(layers[1].self_attn, recent_S, slice(count, count + size), common, phrase)
     for layer in layers[1::2]:
         layer.self_attn.v_proj.weight.copy_(values * VALUE**0.5)
         layer.self_attn.out_proj.weight.copy_(values.T * VALUE**0.5)
@@ -74,6 +88,12 @@ def _match(attention: Any, slow_S: torch.Tensor, reads_ND: torch.Tensor, notes_N
     attention.q_proj.weight[:count], attention.k_proj.weight[:count] = reads_ND * slow_N1, notes_ND * slow_N1
     attention.q_layernorm.weight.fill_(MATCH)
     attention.k_layernorm.weight.fill_(MATCH)
+
+
+def _last_phrase(attention: Any, recent_S: torch.Tensor, head: slice, common: torch.Tensor, phrase: torch.Tensor) -> None:
+    """One head asks the same everywhere; phrases answer with it, words with its opposite; how far away they are turns it."""
+    attention.q_proj.weight[head] = torch.outer(recent_S, common)
+    attention.k_proj.weight[head] = torch.outer(recent_S, phrase)
 
 
 def row(vocabulary: int, seed: int, index: int, length: int = 480, first: int = 5) -> Tree:

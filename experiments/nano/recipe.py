@@ -46,6 +46,7 @@ class Model:
     steps, batch: updates on trees, and trees in each
     copying: updates before them on random sequences that repeat (`circuit`)
     copy_every: a row of such sequences joins every so many updates on trees; 0: never, and it does without the circuit for copying
+    drill_every: a row of clauses that are to be ended as they were begun (`drill`) joins every so many updates; 0: never
     matrix_rate, peak_rate, warmup: of the cosine schedules of Muon (feed-forward matrices; without `copies` all) and of AdamW (the rest)
     frames: share of the training frames that it may see, from one end of a shuffled list (judges see disjoint halves)
     noise: standard deviation of the label noise (judges)
@@ -68,6 +69,7 @@ class Model:
     batch: int = 4
     copying: int = 40
     copy_every: int = 2
+    drill_every: int = 0
     matrix_rate: float = 1e-2
     peak_rate: float = 2e-3
     warmup: int = 50
@@ -112,7 +114,17 @@ SIZES: Mapping[str, Size] = {  # of the size study; with the embeddings of all t
 
 SPEAKER = Size(192, 6, 4, 384)
 JUDGES = Size(160, 8, 4, 320), Size(192, 8, 4, 256)  # deep: a digit rests on what was read, compared and gathered in turn
-_WORDS = Model("words", "first", SPEAKER, conversations=1_600, steps=1_800, prefix_weight=0.3, choice_weight=3.0)
+_WORDS = Model(
+    "words",
+    "first",
+    SPEAKER,
+    conversations=1_600,
+    steps=1_800,
+    drill_every=2,
+    prefix_weight=0.3,
+    choice_weight=3.0,
+    phrase_weight=2.0,
+)
 _TALK = Model(
     "talk",
     "base",
@@ -120,8 +132,7 @@ _TALK = Model(
     conversations=3_600,
     steps=5_000,
     copying=0,
-    matrix_rate=5e-3,
-    peak_rate=1e-3,
+    drill_every=2,
     prefix_weight=0.1,
     choice_weight=1.5,
     phrase_weight=2.0,
@@ -131,7 +142,7 @@ _TALK = Model(
     start="words",
 )
 # After `talk` choices are as far off on the trees it was trained on as on held-out ones: it underfits. So it goes on, on new conversations.
-_BASE = replace(_TALK, name="base", conversations=6_500, steps=9_000, composed=0.5, seed=2, start="talk")
+_BASE = replace(_TALK, name="base", conversations=6_500, steps=9_000, matrix_rate=5e-3, peak_rate=1e-3, composed=0.5, seed=2, start="talk")
 _JUDGE = Model(
     "judge-a",
     "judge",

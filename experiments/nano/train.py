@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from transformers import Lfm2Config, Lfm2ForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from experiments.nano import circuit, convolution, muon, supervision, trees
+from experiments.nano import circuit, convolution, drill, muon, supervision, trees
 from experiments.nano.recipe import VOCABULARY, Model, Size
 from experiments.nano.trees import Forest, Tree
 
@@ -49,7 +49,7 @@ def make(size: Size, tokenizer: Any, seed: int, copies: bool = True) -> Any:
     )
     model = convolution.reads_trees(Lfm2ForCausalLM(config))
     if copies:
-        circuit.install(model, seed)
+        circuit.install(model, seed, VOCABULARY if len(tokenizer) > VOCABULARY else None)
     return model
 
 
@@ -122,8 +122,8 @@ class _TreeTrainer(Trainer):
 class _Lessons(torch.utils.data.Dataset):  # type: ignore[type-arg]
     """What is trained on, in order; an item is a whole batch: first copying, then trees of like length in a shuffled order."""
 
-    def __init__(self, recipe: Model, forest: Forest, vocabulary: int) -> None:
-        self.recipe, self.forest, self.vocabulary = recipe, forest, vocabulary
+    def __init__(self, recipe: Model, forest: Forest, words: Any) -> None:
+        self.recipe, self.forest, self.words, self.vocabulary = recipe, forest, words, len(words)
         self.batches: list[Any] = []
         batch, steps = recipe.batch, recipe.steps
         rng = np.random.default_rng(recipe.seed)
@@ -151,12 +151,14 @@ class _Lessons(torch.utils.data.Dataset):  # type: ignore[type-arg]
         chosen = [self.forest[int(i)] for i in self.batches[index - r.copying]]
         if r.copy_every and index % r.copy_every == 0:
             chosen.append(circuit.row(self.vocabulary, r.seed, index * r.batch, max(map(len, chosen))))
+        if r.drill_every and index % r.drill_every == 1:
+            chosen.append(drill.row(self.words, r.seed, index, max(map(len, chosen))))
         return chosen
 
 
-def lessons(recipe: Model, forest: Forest, vocabulary: int) -> Any:
+def lessons(recipe: Model, forest: Forest, words: Any) -> Any:
     """The batches of a training, in order."""
-    return _Lessons(recipe, forest, vocabulary)
+    return _Lessons(recipe, forest, words)
 
 
 class _Report(TrainerCallback):
@@ -192,7 +194,7 @@ def train(
     def collate(items: list[list[Tree]]) -> dict[str, Any]:
         return trees.batch(items[0], tokenizer.pad_token_id)
 
-    data = lessons(recipe, forest, len(tokenizer))
+    data = lessons(recipe, forest, tokenizer)
     callbacks = [_Report(report), *_stopper(stop_after)]
     trainer = _TreeTrainer(
         model=model,

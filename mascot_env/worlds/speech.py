@@ -8,6 +8,7 @@ does not suit); `BROKEN` is labelled and comes at the rate that a corpus asks fo
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -160,17 +161,42 @@ def _plain(m: Moment, act: str) -> Pieces:
     line = m.one(fresh)
     link = _link(m)
 
-    def filled(line: str) -> str:
+    def filled(line: str, slots: Mapping[str, str]) -> str:
         if link is None:
-            return wording.sentence(wording.fill(line, _slots(m, line)))
-        return wording.fill(line if line.startswith("{") else wording.lowered(line), _slots(m, line))
+            return wording.sentence(wording.fill(line, slots))
+        return wording.fill(line if line.startswith("{") else wording.lowered(line), slots)
 
-    text = filled(line)
-    act_piece = Piece(text, lambda: [text, *(filled(other) for other in fresh if other != line)])
-    if link is None:
-        return [act_piece]
-    whole = wording.sentence(f"{link.text} {text}")
-    return [dataclasses.replace(link, text=whole[: len(link.text)]), dataclasses.replace(act_piece, text=whole[len(link.text) + 1 :])]
+    slots = _slots(m, line)
+    text = filled(line, slots)
+    whole = text if link is None else wording.sentence(f"{link.text} {text}")
+    begin = 0 if link is None else len(link.text) + 1
+    parts = _parted(m, line, slots, whole[begin:])
+    parts[0] = dataclasses.replace(parts[0], others=lambda: [text, *(filled(o, _slots(m, o)) for o in fresh if o != line)])
+    return parts if link is None else [dataclasses.replace(link, text=whole[: begin - 1]), *parts]
+
+
+def _parted(m: Moment, line: str, slots: Mapping[str, str], said: str) -> Pieces:
+    """What a line became, in pieces: what stands in a slot is one of its own, drawn from all that could stand there."""
+    out, start, place, tied = Pieces(), 0, 0, {"speaker", "remark"} <= slots.keys()
+    for found in wording.SLOT.finditer(line):
+        name = found.group(1)
+        place += found.start() - start  # where the slot's filler begins in what was said
+        start = found.end()
+        end = place + len(slots[name])
+        if said[max(place - 1, 0) : place] == " " and not (tied and name in ("speaker", "remark")):
+            before = sum(len(p.joint) + len(p.text) for p in out) - (len(out[0].joint) if out else 0)
+            out.append(Piece(said[before : place - 1], joint="" if out else " "))
+            out.append(Piece(said[place:end], functools.partial(_fillers, m, name, said[place:end])))
+        place = end
+    before = sum(len(p.joint) + len(p.text) for p in out) - (len(out[0].joint) if out else 0)
+    return [*out, Piece(said[before:], joint="" if out else " ")]
+
+
+def _fillers(m: Moment, slot: str, chosen: str) -> Sequence[str]:
+    """What could have stood in a slot, the chosen one among it."""
+    if slot in ("step", "step2", "view"):
+        return [chosen, *(p for p in _parts(m, slot) if not wording.slots_in(p) and p != chosen)]
+    return list(dict.fromkeys((chosen, *_told(m, slot))))
 
 
 def _link(m: Moment) -> Piece | None:
@@ -190,20 +216,29 @@ def _fillable(m: Moment, line: str) -> bool:
 
 def _slots(m: Moment, line: str) -> dict[str, str]:
     """Fillers for a line: what was told and not yet taken up, if there is any."""
-    used = {r.text for said in m.scene.said for r in said.reading.refs}
     out: dict[str, str] = {}
     for slot in wording.slots_in(line):
         if slot in ("step", "step2", "view"):
-            every = content().speech["support"].views if slot == "view" else content().speech["support"].steps
-            part = m.one([p for p in known(every, m.novel) if _fillable(m, p) and p not in out.values()])
+            part = m.one([p for p in _parts(m, slot) if p not in out.values()])
             out[slot] = wording.fill(part, _slots(m, part))
         elif slot in m.shown:
-            options = [f for f in m.shown[slot] if wording.squeezed(f) not in used] or list(m.shown[slot])
-            out[slot] = m.one(options)
+            out[slot] = m.one(_told(m, slot))
     if "speaker" in out and "remark" in out:  # they belong together
         i = m.shown["remark"].index(out["remark"])
         out["speaker"] = m.shown["speaker"][i]
     return out
+
+
+def _parts(m: Moment, slot: str) -> list[str]:
+    """The steps or views that can be said here."""
+    every = content().speech["support"].views if slot == "view" else content().speech["support"].steps
+    return [p for p in known(every, m.novel) if _fillable(m, p)]
+
+
+def _told(m: Moment, slot: str) -> list[str]:
+    """What was told that fits the slot: of it what nobody has taken up yet, if there is any."""
+    used = {r.text for said in m.scene.said for r in said.reading.refs}
+    return [f for f in m.shown[slot] if wording.squeezed(f) not in used] or list(m.shown[slot])
 
 
 def _coloured(m: Moment, plain: Pieces, voice: str | None, tone: str | None) -> Pieces:

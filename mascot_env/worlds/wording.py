@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_SLOT = re.compile(r"\{(\w+)\}")
+SLOT = re.compile(r"\{(\w+)\}")
 _PRONOUNS = {
     "user": {"my": "my", "me": "me", "myself": "myself", "mine": "mine"},
     "team": {"my": "your", "me": "you", "myself": "yourself", "mine": "yours"},
@@ -18,11 +18,11 @@ _WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?|[,.?!]")
 
 def fill(template: str, slots: Mapping[str, str]) -> str:
     """The template with its slots filled; a slot without a filler stays as it is."""
-    return _SLOT.sub(lambda m: slots.get(m.group(1), m.group(0)), template)
+    return SLOT.sub(lambda m: slots.get(m.group(1), m.group(0)), template)
 
 
 def slots_in(template: str) -> tuple[str, ...]:
-    return tuple(_SLOT.findall(template))
+    return tuple(SLOT.findall(template))
 
 
 def spoken_by(part: str, who: str, names: Mapping[str, str]) -> str:
@@ -32,8 +32,8 @@ def spoken_by(part: str, who: str, names: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of what somebody says. `others` gives the strings, itself among them, that were as likely to stand in its place (none: it
-    was not drawn); `joint` stands before it."""
+    """A part of what somebody says. `others` gives the strings, one that begins with it among them, that were as likely to be begun in
+    its place (none: it was not drawn); `joint` stands before it."""
 
     text: str
     others: Callable[[], Sequence[str]] = tuple

@@ -42,10 +42,10 @@ def test_every_piece_is_among_what_it_was_drawn_from_and_the_pieces_are_the_repl
             for answer in site:
                 assert "".join(c.text for c in answer.pieces) in (f" {answer.text}", "")
                 for choice in answer.pieces:
-                    ends = tuple(o.rstrip(".?!") for o in choice.others)
-                    assert not choice.others or choice.text.rstrip(".?!") in ends
+                    begun = choice.text.rstrip(".?!")
+                    assert not choice.others or any(o.startswith(begun) for o in choice.others)
                     seen["drawn" if len(choice.others) > 1 else "given"] += 1
-    assert seen["drawn"] > 3 * seen["given"] > 0
+    assert seen["drawn"] > seen["given"] > 0
 
 
 def test_shares_are_those_of_many_samples() -> None:
