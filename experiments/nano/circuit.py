@@ -8,6 +8,7 @@ circuit, written down rather than found:
     layer 0    the convolution notes beside each token the one before it
     layer 1    half of the heads look for a note that equals the present token, on the slow pairs of RoPE, which distance hardly turns
     layer 1    one head more looks for the last phrase (`phrases`), on pairs of RoPE that turn within some tens of tokens
+    layer 1    another looks for what asks for the sense that a phrase has (`senses`): from an opener to the card of its voice
     attention  values come out as they went in (W_O W_V is a multiple of the identity: "mimetic", Trockman and Kolter 2023)
 
 The last phrase is what the end of a clause must fit, across words that have nothing to do with it. A model does not find that by itself:
@@ -27,10 +28,12 @@ import numpy as np
 import torch
 
 from experiments.nano import trees
+from experiments.nano.senses import Lexicon
 from experiments.nano.trees import IGNORED, Tree
 
 SPREAD = 0.07  # standard deviation of an embedding's entries: with tied embeddings, a logit can then reach 14
 COMMON = 0.5  # what all embeddings have in common, relative to their spread; the convolution's gates hang on it
+SENSE = 1.3  # how much of an embedding is what its phrase means, relative to what is its own
 PHRASE = 0.5  # what tells phrases from words, relative to that spread
 NOTE = 0.06  # how loud a note is beside the token itself
 MATCH = 2.2  # gain of queries and keys of layer 1: of a note with the present token
@@ -41,17 +44,18 @@ LENGTHS, SHOWN, PIECE = (80, 80, 120, 160, 240), (0.2, 0.4), (3, 10)  # of copyi
 
 
 @torch.no_grad()
-def install(model: Any, seed: int, phrases: int | None = None) -> None:
-    """Writes the circuit into an untrained LFM2 whose layers are convolutions and attention by turns, in place. Head size must be even;
-    tokens from `phrases` on are phrases."""
+def install(model: Any, seed: int, lexicon: Lexicon | None = None) -> None:
+    """Writes the circuit into an untrained LFM2 whose layers are convolutions and attention by turns, in place. Head size must be even."""
     generator = torch.Generator().manual_seed(seed)
     width, heads, layers = model.config.hidden_size, model.config.num_attention_heads, model.model.layers
     common, phrase = torch.linalg.qr(torch.randn(width, 2, generator=generator))[0].T
     embeddings_VD = model.model.embed_tokens.weight
     embeddings_VD.normal_(0, SPREAD, generator=generator).add_(common * SPREAD * COMMON * math.sqrt(width))
-    if phrases is not None:
-        is_phrase_V1 = torch.where(torch.arange(len(embeddings_VD)) < phrases, -1.0, 1.0)[:, None]
+    turn = torch.linalg.qr(torch.randn(width, width, generator=generator))[0]  # from what is said to what is asked for
+    if lexicon is not None:
+        is_phrase_V1 = torch.where(torch.arange(len(embeddings_VD)) < lexicon.phrases, -1.0, 1.0)[:, None]
         embeddings_VD.add_(is_phrase_V1 * phrase * SPREAD * PHRASE * math.sqrt(width))
+        embeddings_VD.add_(_senses(lexicon, len(embeddings_VD), turn, generator) * SPREAD * SENSE * math.sqrt(width))
     for layer in layers:
         for out in (layer.feed_forward.w2, layer.conv.out_proj if hasattr(layer, "conv") else layer.self_attn.out_proj):
             out.weight.mul_((2 * len(layers)) ** -0.5)
@@ -61,7 +65,10 @@ def install(model: Any, seed: int, phrases: int | None = None) -> None:
     count = max(heads // 2, 1) * size  # channels of the circuit
     _note_before(layers[0].conv, common, reads[:count], notes[:count])
     _match(layers[1].self_attn, (theta <= SLOW).repeat(2), reads[:count], notes[:count])
-    if phrases is not None and heads > 1:
+    if lexicon is not None and heads > 3:
+        meets = slice(count + size, count + 2 * size)
+        _same_sense(layers[1].self_attn, (theta <= SLOW).repeat(2), meets, reads[:size], turn)
+    if lexicon is not None and heads > 1:
         recent_S = ((theta >= RECENT[0]) & (theta <= RECENT[1])).repeat(2).float()
         _last_phrase(layers[1].self_attn, recent_S, slice(count, count + size), common, phrase)
     for layer in layers[1::2]:
@@ -88,6 +95,24 @@ def _match(attention: Any, slow_S: torch.Tensor, reads_ND: torch.Tensor, notes_N
     attention.q_proj.weight[:count], attention.k_proj.weight[:count] = reads_ND * slow_N1, notes_ND * slow_N1
     attention.q_layernorm.weight.fill_(MATCH)
     attention.k_layernorm.weight.fill_(MATCH)
+
+
+def _senses(lexicon: Lexicon, vocabulary: int, turn: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """(V, D) a unit vector for each token with senses: the sum of theirs, turned for what is asked."""
+    width = len(turn)
+    vectors = torch.nn.functional.normalize(torch.randn(len(lexicon.senses), width, generator=generator), dim=1)
+    of = {sense: vectors[i] for i, sense in enumerate(lexicon.senses)}
+    out_VD = torch.zeros(vocabulary, width)
+    for tokens, turned in ((lexicon.said, torch.eye(width)), (lexicon.asked, turn)):
+        for token, senses in tokens.items():
+            out_VD[token] += turned @ torch.stack([of[s] for s in sorted(senses)]).sum(0)
+    return torch.nn.functional.normalize(out_VD, dim=1)
+
+
+def _same_sense(attention: Any, slow_S: torch.Tensor, head: slice, reads_SD: torch.Tensor, turn: torch.Tensor) -> None:
+    """One head looks from what is said to who asks for it."""
+    attention.q_proj.weight[head] = reads_SD * slow_S[:, None]
+    attention.k_proj.weight[head] = reads_SD @ turn.T * slow_S[:, None]
 
 
 def _last_phrase(attention: Any, recent_S: torch.Tensor, head: slice, common: torch.Tensor, phrase: torch.Tensor) -> None:

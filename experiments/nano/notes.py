@@ -5,8 +5,8 @@ or a turn, and says which clause it is, how it stands to card, directive and wha
 small head must tell it from what a middle layer holds there. So the digits find these things ready-made where they look. The head is
 thrown away after training; a judge is a plain language model.
 
-    clause     after layer 4   end of a sentence, card, directive   what it is: kind, act, tone, voice, never, need
-    sentence   after layer 5   end of a sentence                    which marks of `worlds.truth` it earns its turn
+    clause     after layer 2   end of a sentence, card, directive   what it is: kind, act, tone, voice, never, need
+    sentence   after layer 4   end of a sentence                    which marks of `worlds.truth` it earns its turn
     turn       after layer 6   end of a turn                        the turn's marks
 
 Only what card and directive, where shown, let one know is asked. Marks are those of the whole conversation: what a budget cut from the

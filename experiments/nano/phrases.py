@@ -45,7 +45,7 @@ _MARKS = ".?!"
 def candidates() -> list[str]:
     """All stretches of two words or more, each with the space or comma before it, in the order of the alphabet; then what frames a
     prompt, and names."""
-    found = {s for text in (*_phrasings(), *_cards(), *_asked()) for s in _stretches(text)}
+    found = {s for text in (*_phrasings(), *_cards(), *_asked()) for s in stretches(text)}
     return [*sorted(s for s in found if len(s.split()) > 1 or "_" in s), *FRAME, *names()]
 
 
@@ -56,7 +56,7 @@ def names() -> list[str]:
     return sorted({*user.first_names, *user.team_names, *bases})
 
 
-def _stretches(text: str) -> Iterator[str]:
+def stretches(text: str) -> Iterator[str]:
     """The parts of a phrasing between its slots. One that begins it has a capital or none; its end has its mark or, where something is
     added to the sentence, none."""
     for place, part in enumerate(_SLOT.split(text)):
@@ -76,11 +76,15 @@ def _texts(node: Any) -> Iterator[str]:
         yield from (one,) if isinstance(one, str) else _texts(one)
 
 
+def sentences(text: str) -> list[str]:
+    return _SENTENCE.split(text)
+
+
 def _cards() -> Iterator[str]:
     """What cards of the base teams say, and the names of acts and needs."""
     for domain in map(teams.base, ("support", "meeting")):
         for p in domain.personas:
-            yield from (p.role, *_SENTENCE.split(p.manner), *p.never)
+            yield from (p.role, *sentences(p.manner), *p.never)
         yield from _named(domain)
 
 
@@ -91,7 +95,7 @@ def _named(domain: Domain) -> Iterator[str]:
 
 def _asked() -> Iterator[str]:
     """What judges are asked, in all wordings."""
-    yield from _SENTENCE.split(prompts.BRIEF_RULES)
+    yield from sentences(prompts.BRIEF_RULES)
     for options in content.wordings().values():
         for c in options:
             yield from (c.name, c.question, *c.anchors.values())

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from experiments.nano import notes
 
-AFTER = {"clause": 4, "sentence": 5, "turn": 6}  # layers
+AFTER = {"clause": 2, "sentence": 4, "turn": 6}  # layers
 
 
 class NotesHead(torch.nn.Module):

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from transformers import Lfm2Config, Lfm2ForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from experiments.nano import circuit, convolution, drill, muon, supervision, trees
+from experiments.nano import circuit, convolution, drill, muon, senses, supervision, trees
 from experiments.nano.recipe import VOCABULARY, Model, Size
 from experiments.nano.trees import Forest, Tree
 
@@ -49,7 +49,7 @@ def make(size: Size, tokenizer: Any, seed: int, copies: bool = True) -> Any:
     )
     model = convolution.reads_trees(Lfm2ForCausalLM(config))
     if copies:
-        circuit.install(model, seed, VOCABULARY if len(tokenizer) > VOCABULARY else None)
+        circuit.install(model, seed, senses.lexicon(tokenizer) if len(tokenizer) > VOCABULARY else None)
     return model
 
 

@@ -10,23 +10,16 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from experiments.nano import circuit, drill, forests, phrases, tokenizer, train, trees  # noqa: E402
+from experiments.nano import circuit, drill, forests, tokenizer, train, trees  # noqa: E402
 from experiments.nano.recipe import MODELS, VOCABULARY, Size  # noqa: E402
 from experiments.nano.trees import IGNORED  # noqa: E402
 from mascot_env.worlds import content  # noqa: E402
 
 
-@pytest.fixture(scope="module")
-def words(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    folder = tmp_path_factory.mktemp("tokenizer")
-    tokenizer.train(forests.texts(MODELS["talk"], 60), folder, VOCABULARY, phrases.candidates())
-    return tokenizer.load(folder)
-
-
-def test_every_clause_is_one_of_the_world_and_none_is_held_out(words: Any) -> None:
+def test_every_clause_is_one_of_the_world_and_none_is_held_out(phrased: Any) -> None:
     world = content.content()
     lines = [x for s in world.speech.values() for options in s.acts.values() for x in options]
-    every = {tuple(words.decode(list(part)) for part in clause) for clause in drill.clauses(words)}
+    every = {tuple(phrased.decode(list(part)) for part in clause) for clause in drill.clauses(phrased)}
     shown = [x for x in lines if x.count("{") == 1 and x.endswith("}.")]
     held, known = ([x for x in shown if content.held_out(x) is is_held] for is_held in (True, False))
     assert held and known
@@ -34,8 +27,8 @@ def test_every_clause_is_one_of_the_world_and_none_is_held_out(words: Any) -> No
     assert not any((f" {x[: x.index('{') - 1]}", ".") in every for x in held)
 
 
-def test_a_row_fills_clauses_with_what_it_shows(words: Any) -> None:
-    row = drill.row(words, 1, 4, 480)
+def test_a_row_fills_clauses_with_what_it_shows(phrased: Any) -> None:
+    row = drill.row(phrased, 1, 4, 480)
     assert 360 < len(row) <= 480 and row.targets > 150
     for n in range(1, int(row.branch.max()) + 1):
         ids, labels = row.ids[row.branch == n], row.labels[row.branch == n]
@@ -46,14 +39,14 @@ def test_a_row_fills_clauses_with_what_it_shows(words: Any) -> None:
             (int(a), int(b)) in shown for a, b, t in zip(ids, ids[1:], labels[1:], strict=False) if t != IGNORED and max(a, b) < VOCABULARY
         ]
         assert np.mean(copied) > 0.4 and (labels[labels != IGNORED] == ids[labels != IGNORED]).all()
-    assert (drill.row(words, 1, 4, 480).ids == row.ids).all() and not (drill.row(words, 1, 5, 480).ids[:20] == row.ids[:20]).all()
+    assert (drill.row(phrased, 1, 4, 480).ids == row.ids).all() and not (drill.row(phrased, 1, 5, 480).ids[:20] == row.ids[:20]).all()
 
 
-def test_a_head_looks_for_the_last_phrase(words: Any) -> None:
-    model = train.make(Size(192, 2, 4, 64), words, seed=1)
+def test_a_head_looks_for_the_last_phrase(phrased: Any) -> None:
+    model = train.make(Size(192, 2, 4, 64), phrased, seed=1)
     model.set_attn_implementation("eager")
     model.eval()
-    row = drill.row(words, 3, 1, 120)
+    row = drill.row(phrased, 3, 1, 120)
     ids = row.ids[row.branch == 1].astype(np.int64)
     with torch.no_grad():
         attention_TT = model.model(torch.from_numpy(ids)[None], output_attentions=True).attentions[0][0, 2]
@@ -61,6 +54,6 @@ def test_a_head_looks_for_the_last_phrase(words: Any) -> None:
     assert np.mean([float(attention_TT[i, places[i]]) for i in range(20, len(ids)) if i - places[i] < 9]) > 0.6
 
 
-def test_rows_of_any_tokenizer_can_be_made(words: Any, tmp_path: Path) -> None:
+def test_rows_of_any_tokenizer_can_be_made(phrased: Any, tmp_path: Path) -> None:
     small = tokenizer.train(forests.texts(MODELS["talk"], 2), tmp_path, 700)
     assert trees.batch([drill.row(small, 0, 0), circuit.row(len(small), 0, 0)])["input_ids"].max() < len(small)

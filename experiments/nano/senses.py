@@ -1,0 +1,94 @@
+"""What the grammar knows of a phrase, as a beginning for its embedding: phrases of one voice, act, tone or need begin alike.
+
+Other models start from vectors of words that were learned elsewhere; here the grammar takes their place. A phrase either *says* something
+(an opener of a voice, a clause that does an act, which meets a need) or *asks* for it (a card, a directive, a user's question). Both have
+the sense, in two forms: what is asked for is the said form turned by one rotation, so that a head can look from one to the other, and
+does not find itself (`circuit`).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from experiments.nano import phrases
+from experiments.nano.recipe import VOCABULARY
+from mascot_env.worlds import content, scene, teams
+
+DOMAINS = ("support", "meeting")
+MOST = 6  # senses of a phrase; one with more says nothing by itself
+Sense = tuple[str, str]  # kind and name: ("voice", "anchor")
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """Senses by token; tokens from `phrases` on are phrases."""
+
+    phrases: int
+    said: dict[int, frozenset[Sense]]
+    asked: dict[int, frozenset[Sense]]
+
+    @property
+    def senses(self) -> list[Sense]:
+        """All of them, in order."""
+        return sorted({s for found in (*self.said.values(), *self.asked.values()) for s in found})
+
+
+@functools.lru_cache(maxsize=4)
+def lexicon(tokenizer: Any) -> Lexicon:
+    """The senses of a tokenizer's tokens."""
+    found: dict[bool, dict[int, set[Sense]]] = {False: defaultdict(set), True: defaultdict(set)}
+    for asked, part in ((False, _said()), (True, _asked())):
+        for text, senses in part:
+            for stretch in phrases.stretches(text):
+                ids = tokenizer(stretch)["input_ids"]
+                if len(ids) == 1:
+                    found[asked][ids[0]] |= set(senses)
+    said, wanted = ({i: frozenset(s) for i, s in found[asked].items() if len(s) <= MOST} for asked in (False, True))
+    return Lexicon(VOCABULARY, said, wanted)
+
+
+def _said() -> Iterator[tuple[str, list[Sense]]]:
+    world = content.content()
+    for voice in world.voices.values():
+        yield from ((text, [("voice", voice.id)]) for text in (*voice.openers, *voice.closers, *voice.tails))
+    for domain in DOMAINS:
+        meets = scene.meets(teams.base(domain))
+        for act, lines in world.acts(domain).items():
+            need = [("need", meets[act])] if act in meets else []
+            yield from ((text, [("act", act), *need]) for text in lines)
+    for tone, lines in world.manners.tones.items():
+        yield from ((text, [("tone", tone)]) for text in lines)
+    for name, never in world.manners.nevers.items():
+        yield from ((text, [("never", name)]) for text in never.lines)
+    speech, manners, user = world.speech["support"], world.manners, world.user
+    kinds: dict[str, tuple[str, ...]] = {
+        k: getattr(manners, k) for k in ("generic", "agree", "praise_team", "flatter", "off_topic", "link", "invite")
+    }
+    kinds |= {"step": speech.steps, "view": speech.views, "feeling": user.says_feeling, "lead-in": user.lead_ins, "thanks": user.thanks}
+    kinds |= {f"mood {k}": sum(v.values(), ()) for k, v in user.moods.items()} | {f"reaction {k}": v for k, v in user.reactions.items()}
+    kinds |= {f"meeting {k}": v for k, v in user.meeting.items()} | {"goodbye": user.goodbyes}
+    for kind, lines in kinds.items():
+        yield from ((text, [("kind", kind)]) for text in lines)
+
+
+def _asked() -> Iterator[tuple[str, list[Sense]]]:
+    world = content.content()
+    for voice in world.voices.values():
+        yield from ((text, [("voice", voice.id)]) for text in voice.cards)
+    for role in world.manners.roles.values():
+        yield from ((text, [("act", a) for a in role.acts]) for text in (*role.titles, *role.stances))
+    for name, never in world.manners.nevers.items():
+        yield from ((text, [("never", name), *(("act", a) for a in never.acts)]) for text in never.cards)
+    for need, lines in world.user.asks.items():
+        yield from ((text, [("need", need)]) for text in (*lines, need.replace("_", " ")))
+    yield from ((tone, [("tone", tone)]) for tone in world.manners.tones)
+    for domain in map(teams.base, DOMAINS):
+        yield from ((name, [("act", a.id)]) for a in domain.acts for name in (a.id, a.id.replace("_", " ")))
+        for p in domain.personas:
+            acts: list[Sense] = [("act", a) for a in p.acts]
+            yield p.role, acts
+            yield from ((text, [*acts, ("voice", p.id)]) for text in phrases.sentences(p.manner))
