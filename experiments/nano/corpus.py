@@ -33,6 +33,7 @@ USER_SITES, USER_REPLIES = 1, 3
 DIRECTOR_SITES, DECISIONS, DIRECTOR_SKILL = 1, 2, 0.6
 TURN_SITES, BLOCK_SITES = 3, 2  # judged, of a conversation
 SELDOM = dict.fromkeys(("other_voice", "echo", "settled", "wrong_fact", "never", "flatter", "off_topic", "agree"), 3.0)  # of faults
+OTHER_CARD, OTHER_DIRECTIVE = 0.4, 0.35  # shares of what is judged that has another card or directive than it was said under
 PLANS, EXAMPLES, UNGROUNDED = 0.08, 0.08, 0.05  # shares of the speaker sites in these forms
 
 Messages = tuple[Message, ...]
@@ -209,11 +210,42 @@ def _judged(model: Model, drawn: Drawn) -> Iterator[Site]:
     t, domain, rng = drawn.played.transcript, drawn.played.domain, drawn.rng
     spoken = [i for i, turn in enumerate(t) if turn.agent not in (DIRECTOR, USER)]
     for i in _some(spoken, [SELDOM.get(drawn.played.replies[i].fault or "", 1.0) for i in spoken], rng):
-        yield _case_site(model, Case(_upto(t, i + 1), domain.speaker_rubric, domain, i, i + 1), truth.turn(t, domain, i), rng)
+        shown, team = _counterfactual(_upto(t, i + 1), domain, i, rng)
+        yield _case_site(model, Case(shown, team.speaker_rubric, team, i, i + 1), truth.turn(shown, team, i), rng)
     blocks = [(u, e) for u, e in t.blocks() if any(t[i].agent in domain.agents for i in range(u + 1, e))]
     for b in rng.permutation(len(blocks))[:BLOCK_SITES]:
         user, end = blocks[int(b)]
-        yield _case_site(model, Case(_upto(t, end), domain.group_rubric, domain, user + 1, end), truth.block(t, domain, user + 1, end), rng)
+        last = max(i for i in spoken if i < end)
+        shown, team = _counterfactual(_upto(t, end), domain, last, rng)
+        yield _case_site(model, Case(shown, team.group_rubric, team, user + 1, end), truth.block(shown, team, user + 1, end), rng)
+
+
+def _counterfactual(t: Transcript, domain: Domain, index: int, rng: np.random.Generator) -> tuple[Transcript, Domain]:
+    """The same words, now and then under another card, or after another directive. Nine replies in ten have their card's voice: a judge
+    would learn to take it for granted, and never look at the card."""
+    turn = t[index]
+    if rng.random() < OTHER_DIRECTIVE and turn.directive is not None:
+        acts = next(p.acts for p in domain.personas if p.agent == turn.agent)
+        turn = dataclasses.replace(turn, directive=_directive(domain, turn.agent, acts, rng))
+        t = Transcript(t.scenario, t.agents, (*t.turns[:index], turn, *t.turns[index + 1 :]))
+    others = teams.composed(domain.id, ("card", int(rng.integers(1 << 30)))).personas
+    card = others[int(rng.integers(len(others)))]
+    if rng.random() >= OTHER_CARD or card.agent in domain.agents:
+        return t, domain
+    personas = (dataclasses.replace(card, name=p.name) if p.agent == turn.agent else p for p in domain.personas)
+    return _renamed(t, turn.agent, card.agent), dataclasses.replace(domain, personas=tuple(personas))
+
+
+def _renamed(t: Transcript, agent: str, other: str) -> Transcript:
+    """The transcript with another id for one of the team: a base persona's id stands for its voice."""
+
+    def turned(turn: Turn) -> Turn:
+        to = turn.directive
+        if to is not None and to.speaker == agent:
+            turn = dataclasses.replace(turn, directive=dataclasses.replace(to, speaker=other))
+        return dataclasses.replace(turn, agent=other) if turn.agent == agent else turn
+
+    return Transcript(t.scenario, tuple(other if a == agent else a for a in t.agents), tuple(map(turned, t.turns)))
 
 
 def _some(places: Sequence[int], weights: Sequence[float], rng: np.random.Generator) -> list[int]:

@@ -147,7 +147,7 @@ _JUDGE = Model(
     "judge-a",
     "judge",
     JUDGES[0],
-    conversations=6_000,
+    conversations=4_000,
     steps=7_000,
     copy_every=4,
     frames=(0.0, 0.5),

@@ -97,3 +97,17 @@ def test_an_option_that_is_off_does_not_change_what_a_recipe_is() -> None:
     off = dataclasses.replace(judge, short_first=0.0)
     assert "short_first" in recipe_of.chosen(judge) and "short_first" not in recipe_of.chosen(off)
     assert recipe_of.recipe_hash(judge) != recipe_of.recipe_hash(off)
+
+
+def test_judged_replies_stand_under_other_cards_too() -> None:
+    """Half of the voices are not the card's, and the truth says so."""
+    judge, own, other = MODELS["judge-a"], 0, 0
+    for index in range(60):
+        drawn = corpus.draw(judge, index)
+        t, domain = drawn.played.transcript, drawn.played.domain
+        for i in (i for i, turn in enumerate(t) if turn.agent in domain.agents):
+            shown, team = corpus._counterfactual(t, domain, i, np.random.default_rng(i))
+            assert [turn.text for turn in shown] == [turn.text for turn in t] and set(shown.agents) == set(team.agents)
+            marks = truth.marks(shown, team, i)
+            own, other = own + marks.own_voice, other + marks.other_voice
+    assert 0.4 < own / (own + other) < 0.75
