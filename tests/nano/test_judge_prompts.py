@@ -30,7 +30,9 @@ def test_the_truth_can_be_read_from_what_judges_are_shown() -> None:
     assert any(figure.estimate < 1 for figure in reached.values())  # some of what was said before is not shown
 
 
-def test_notes_say_what_every_shown_sentence_is_where_it_ends() -> None:
+def test_notes_say_what_every_shown_sentence_is_where_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus, "OTHER_CARD", 0.0)  # as it was said: the truth is looked up in the whole conversation
+    monkeypatch.setattr(corpus, "OTHER_DIRECTIVE", 0.0)
     judge = MODELS["judge-a"]
     seen: set[str] = set()
     for index in range(24):
