@@ -32,7 +32,10 @@ SPEAKER_SITES, DIRECTIVES = 4, 7  # of a conversation; of a site
 USER_SITES, USER_REPLIES = 1, 3
 DIRECTOR_SITES, DECISIONS, DIRECTOR_SKILL = 1, 2, 0.6
 TURN_SITES, BLOCK_SITES = 3, 2  # judged, of a conversation
-SELDOM = dict.fromkeys(("other_voice", "echo", "settled", "wrong_fact", "never", "flatter", "off_topic", "agree"), 3.0)  # of faults
+SELDOM = {  # how much more often turns with these faults are judged than others
+    **dict.fromkeys(("echo", "settled", "wrong_fact", "never"), 6.0),
+    **dict.fromkeys(("other_voice", "flatter", "off_topic", "agree"), 2.0),
+}
 OTHER_CARD, OTHER_DIRECTIVE = 0.4, 0.35  # shares of what is judged that has another card or directive than it was said under
 PLANS, EXAMPLES, UNGROUNDED = 0.08, 0.08, 0.05  # shares of the speaker sites in these forms
 
