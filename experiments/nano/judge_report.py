@@ -26,6 +26,11 @@ from mascot_env.worlds import content, frames, play, speech, teams, truth
 FORMS = 5
 DELTA, QUIET = 0.5, 0.18
 BROKEN = 0.45
+NOVELTY = {  # kinds of novelty beside that of the frames
+    "frames": "teams that training saw, on held-out frames",
+    "personas": "unseen combinations of role, voice and nevers",
+    "phrasings": "cards, users and replies in wordings that training never saw, which are no tokens and are read word by word",
+}
 DEFECT_CRITERION = {  # where a defect must show: of the criteria whose definitions name it, the one on which the truth tells it best
     "generic": "relevance",
     "other_voice": "consistency",
@@ -48,13 +53,13 @@ class Item:
     fault: str | None = None
 
 
-def items(count: int, seed: int, split: str = "test") -> tuple[list[Item], list[Item]]:
-    """(turns, blocks): `count` of each, from conversations on frames of a split."""
+def items(count: int, seed: int, split: str = "test", novelty: str = "") -> tuple[list[Item], list[Item]]:
+    """(turns, blocks): `count` of each, from conversations on frames of a split, with teams of one kind of NOVELTY or of the first two."""
     turns: list[Item] = []
     blocks: list[Item] = []
     index = 0
     while len(turns) < count or len(blocks) < count:
-        rng, domain, p = _conversation("judge-report", seed, index, split)
+        rng, domain, p = _conversation("judge-report", seed, index, split, novelty)
         t = p.transcript
         for i in rng.permutation(_spoken(t))[:2]:
             turns.append(turn_item(t, domain, int(i), p.replies[int(i)].fault))
@@ -74,7 +79,7 @@ def defects(count: int, seed: int, split: str = "test") -> list[Item]:
     left = dict.fromkeys(DEFECT_CRITERION, count)
     index = 0
     while any(left.values()):
-        rng, domain, p = _conversation("judge-report-defects", seed, index, split)
+        rng, domain, p = _conversation("judge-report-defects", seed, index, split, "")
         t = p.transcript
         i = int(rng.choice(_spoken(t)))
         persona = next(one for one in domain.personas if one.agent == t[i].agent)
@@ -89,14 +94,16 @@ def defects(count: int, seed: int, split: str = "test") -> list[Item]:
     return out
 
 
-def _conversation(salt: str, seed: int, index: int, split: str) -> tuple[np.random.Generator, Domain, play.Played]:
+def _conversation(salt: str, seed: int, index: int, split: str, novelty: str) -> tuple[np.random.Generator, Domain, play.Played]:
     """Played by the grammar, by a base team or by one that training never saw."""
     rng = seeding.generator(salt, seed, index, split)
     domain_id = "meeting" if rng.random() < 0.3 else "support"
     chosen = content.frames_of(domain_id, split)
-    scenario = frames.scenario(chosen[int(rng.integers(len(chosen)))].id, (seed, index))
-    domain = teams.composed(domain_id, (seed, index), True) if rng.random() < 0.4 else teams.base(domain_id)
-    return rng, domain, play.conversation(domain, scenario, (seed, index), broken=BROKEN, memory=memory)
+    rephrased = novelty == "phrasings"
+    scenario = frames.scenario(chosen[int(rng.integers(len(chosen)))].id, (seed, index), rephrased)
+    unseen = rng.random() < 0.4 if novelty == "" else novelty == "personas"
+    domain = teams.composed(domain_id, (seed, index), unseen, rephrased) if unseen or rephrased else teams.base(domain_id)
+    return rng, domain, play.conversation(domain, scenario, (seed, index), broken=BROKEN, novel=rephrased, memory=memory)
 
 
 def _spoken(t: Transcript) -> list[int]:

@@ -108,6 +108,7 @@ def judges(config: Config) -> dict[str, Any]:
                 "auc": judge_report.auc_of_defects(judge_report.scores(asked, broken), broken),
                 "identification": judge_report.identification(asked, few),
                 "noise": judge_report.noise(llm, wordings, few),
+                "novelty": {kind: _by_novelty(asked, kind, len(few), config.seed) for kind in judge_report.NOVELTY},
                 "equal pairs": judge_report.equal_pairs(by_turn, turns, config.seed),
             }
     if found:
@@ -127,6 +128,11 @@ def judges(config: Config) -> dict[str, Any]:
 def _agreement(by_turn: Mapping[str, Any], by_block: Mapping[str, Any], turns: Sequence[Item], blocks: Sequence[Item]) -> dict[str, Figure]:
     """Spearman with the truth, of all nine criteria."""
     return {**judge_report.agreement(by_turn, turns), **_prefixed("block ", judge_report.agreement(by_block, blocks))}
+
+
+def _by_novelty(asked: Any, kind: str, count: int, seed: int) -> dict[str, Figure]:
+    turns, blocks = judge_report.items(count, seed + 1, novelty=kind)
+    return _agreement(judge_report.scores(asked, turns), judge_report.scores(asked, blocks), turns, blocks)
 
 
 def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,11 +186,16 @@ def _judge_tables(j: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
         [c, str(v), f"{best['spearman'][c].estimate:.3f}", str(j["noise"][c]) if c in j["noise"] else "-"] for c, v in j["spearman"].items()
     ]
     defects = [[k, judge_report.DEFECT_CRITERION[k], str(v), f"{best['auc'][k].estimate:.3f}"] for k, v in j["auc"].items()]
+    kinds = list(j["novelty"])
+    apart = [[c, *(str(j["novelty"][kind][c]) for kind in kinds)] for c in j["spearman"]]
     return [
         "`at best`: what a reader reaches who knows the world and is shown the same prompt.\n",
         console.table(["criterion", "Spearman with the truth", "at best", "standard error over 5 forms"], criteria),
         "",
         console.table(["defect", "on", "AUC", "at best"], defects),
+        "",
+        "Spearman with the truth by kind of novelty: " + "; ".join(f"{kind}: {judge_report.NOVELTY[kind]}" for kind in kinds) + ".\n",
+        console.table(["criterion", *kinds], apart),
         "",
         f"Tells who speaks, names masked: {j['identification']}. Pairs of equal truth that pass 0.5: {j['equal pairs']}.",
     ]

@@ -46,15 +46,18 @@ class Place:
         return View(self.domain, self.transcript, self.persona.agent, self.directive, 0, 0, 4, 3)
 
 
-def places(count: int, seed: int, *, split: str = "test", novel_team: bool = False, broken: float = 0.2) -> list[Place]:
-    """Places in conversations on frames of a split, with base teams (or composed ones that training never saw); directives in character."""
+def places(
+    count: int, seed: int, *, split: str = "test", novel_team: bool = False, rephrased: bool = False, broken: float = 0.2
+) -> list[Place]:
+    """Places in conversations on frames of a split, with base teams (or composed ones that training never saw, in known wordings or in
+    held-out ones); directives in character."""
     out = []
     for index in range(count):
         rng = seeding.generator("speaker-report", seed, index, split)
         domain_id = "meeting" if rng.random() < 0.3 else "support"
         chosen = content.frames_of(domain_id, split)
         scenario = frames.scenario(chosen[int(rng.integers(len(chosen)))].id, (seed, index))
-        domain = teams.composed(domain_id, (seed, index), True) if novel_team else teams.base(domain_id)
+        domain = teams.composed(domain_id, (seed, index), True, rephrased) if novel_team else teams.base(domain_id)
         t = play.conversation(domain, scenario, (seed, index), broken=broken, skill=0.8, memory=memory).transcript
         spoken = [i for i, turn in enumerate(t) if turn.agent not in (DIRECTOR, USER)]
         at = int(spoken[int(rng.integers(len(spoken)))]) if spoken else 1
@@ -91,6 +94,7 @@ def measure(llm: LLM, count: int, seed: int, how: Sampling) -> dict[str, Figure]
         "refer to a detail": share([any(x.slot in DETAILS for x in r.refs) for r in read]),
         "generic": share([bool(m.generic) for m in found]),
         "an unseen card moves the voice the right way": share(card_pairs(llm, count // 2, seed + 1, how)),
+        "an unseen card in unseen words does": share(card_pairs(llm, count // 2, seed + 1, how, rephrased=True)),
         **control(llm, max(count // 4, 2), seed + 2),
     }
 
@@ -133,23 +137,24 @@ def _prompt(place: Place) -> tuple[Message, ...]:
     return prompts.speaker_messages(place.view, prompts.BRIEF_BUDGET, brief=True)
 
 
-def card_pairs(llm: LLM, count: int, seed: int, how: Sampling) -> list[bool]:
-    """For each place two cards that training never saw, under one name: does the reply under each card have more of its own voice?"""
-    first = places(count, seed, novel_team=True)
+def card_pairs(llm: LLM, count: int, seed: int, how: Sampling, rephrased: bool = False) -> list[bool]:
+    """For each place two cards that training never saw, under one name: does the reply under each card have more of its own voice?
+    A card is a combination of role, voice and nevers; `rephrased`: in held-out wordings too, which are read word by word."""
+    first = places(count, seed, novel_team=True, rephrased=rephrased)
     second = []
     for i, place in enumerate(first):
-        other = _other_card(place, seed + i)
+        other = _other_card(place, seed + i, rephrased)
         personas = tuple(other if p.id == place.persona.id else p for p in place.domain.personas)
         second.append(dataclasses.replace(place, domain=dataclasses.replace(place.domain, personas=personas), persona=other))
     one, two = sampled(llm, first, how, "first"), sampled(llm, second, how, "second")
     return [_moves(a, b, x, y) for a, b, x, y in zip(first, second, one, two, strict=True)]
 
 
-def _other_card(place: Place, seed: int) -> Persona:
+def _other_card(place: Place, seed: int, rephrased: bool) -> Persona:
     """The same name and role with another voice that this role never had in training."""
     taken = {teams.profile(p).voice for p in place.domain.personas}
     for n in range(64):
-        team = teams.composed(place.domain.id, ("card", seed, n), True)
+        team = teams.composed(place.domain.id, ("card", seed, n), True, rephrased)
         other = next(p for p in team.personas if p.acts == place.persona.acts)
         if teams.profile(other).voice not in taken:
             return dataclasses.replace(other, id=place.persona.id, name=place.persona.name)

@@ -71,8 +71,9 @@ def combinations(domain: str, novel: bool = False) -> list[tuple[str, str]]:
     return [(r, v) for r in roles(domain) for v in content().voices if is_novel(r, v) is novel]
 
 
-def composed(domain: str, key: seeding.Key, novel: bool = False) -> Domain:
-    """The domain with four composed personas, one of each role, with four voices. `novel`: held-out combinations and wordings."""
+def composed(domain: str, key: seeding.Key, novel: bool = False, rephrased: bool | None = None) -> Domain:
+    """The domain with four composed personas, one of each role, with four voices. `novel`: held-out combinations of role and voice;
+    `rephrased`: cards in held-out wordings (None: as `novel`)."""
     rng = seeding.generator("world-team", domain, *key)
     names = content().user.team_names
     chosen = [names[i] for i in rng.choice(len(names), size=4, replace=False)]
@@ -84,7 +85,7 @@ def composed(domain: str, key: seeding.Key, novel: bool = False) -> Domain:
         ]
         voice = voices[int(rng.integers(len(voices)))]
         taken.add(voice)
-        personas.append(_persona(domain, chosen[i], role, voice, COLORS[i], rng, novel))
+        personas.append(_persona(domain, chosen[i], role, voice, COLORS[i], rng, novel if rephrased is None else rephrased))
     order = rng.permutation(4)
     return dataclasses.replace(base(domain), personas=tuple(personas[i] for i in order))
 
