@@ -7,7 +7,7 @@ import contextlib
 import functools
 import hashlib
 import multiprocessing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from experiments.nano import choices, corpus, notes, phrases, tokenizer, trees
 from experiments.nano.corpus import Site
 from experiments.nano.recipe import CHAT_TEMPLATE, MAX_TOKENS, OFTEN, SPECIAL, VOCABULARY, Folders, Model, digest
 from experiments.nano.trees import Forest, Leaf, Tree
-from mascot_env import prompts
+from mascot_env import prompts, seeding
 from mascot_env.llm.chat import ChatFormat
 from mascot_env.llm.requests import Request
 from mascot_env.worlds import content
@@ -61,7 +61,15 @@ def corpus_hash(model: Model, conversations: int = 24) -> str:
 
 def forest_hash(model: Model) -> str:
     """Changes with what a forest holds; how it is trained on does not matter."""
-    return digest(corpus_hash(model), model.conversations, VOCABULARY, OFTEN, phrases.candidates(), MAX_TOKENS)
+    return digest(
+        corpus_hash(model),
+        model.conversations,
+        VOCABULARY,
+        OFTEN,
+        phrases.candidates(),
+        MAX_TOKENS,
+        *([model.spelled] if model.spelled else []),
+    )
 
 
 def tokenizer_hash(worded: Model) -> str:
@@ -79,9 +87,11 @@ def make_tokenizer(worded: Model, folders: Folders) -> Any:
     return tokenizer.train(read, folders.tokenizer, VOCABULARY, phrases.candidates())
 
 
-def leaf(chat: ChatFormat, end: int, answer: corpus.Answer) -> Leaf:
-    """An answer as tokens; a score is one digit, whose distribution is the label; so are the choices that words were drawn by."""
-    prompt = chat.prompt_ids(Request(answer.messages))
+def leaf(chat: ChatFormat, end: int, answer: corpus.Answer, reads: ChatFormat | None = None) -> Leaf:
+    """An answer as tokens; a score is one digit, whose distribution is the label; so are the choices that words were drawn by. The prompt
+    is tokenised by `reads`, if it is another."""
+    reads = reads or chat
+    prompt = reads.prompt_ids(Request(answer.messages))
     shares: Mapping[int, Mapping[int, float]]
     if answer.score is None:
         pieces = answer.pieces or (choices.Choice(f" {answer.text}"),)
@@ -89,7 +99,7 @@ def leaf(chat: ChatFormat, end: int, answer: corpus.Answer) -> Leaf:
     else:
         said = chat._encode(str(round(answer.score)))
         shares = {0: {chat._encode(str(d))[0]: share for d, share in enumerate(corpus.digits(answer.score), 1) if share}}
-    return Leaf(prompt, [*said, end], shares, _noted(chat.tokenizer, answer, prompt))
+    return Leaf(prompt, [*said, end], shares, _noted(reads.tokenizer, answer, prompt))
 
 
 def _noted(words: Any, answer: corpus.Answer, prompt: Sequence[int]) -> Sequence[tuple[int, int]]:
@@ -105,19 +115,26 @@ def _encoder(chat: ChatFormat) -> Callable[[str], Sequence[int]]:
     return functools.lru_cache(maxsize=1 << 17)(lambda text: tuple(chat._encode(text)))
 
 
-def plant(chat: ChatFormat, end: int, site: Site) -> Tree | None:
+def plant(chat: ChatFormat, end: int, site: Site, reads: ChatFormat | None = None) -> Tree | None:
     """A site as a tree; None where it is longer than a sequence may be."""
-    made = trees.tree([leaf(chat, end, a) for a in site])
+    made = trees.tree([leaf(chat, end, a, reads) for a in site])
     return made if len(made) <= MAX_TOKENS else None
+
+
+def planted(model: Model, words: Any, conversations: Iterable[int], split: str = "train") -> Iterator[Tree | None]:
+    """The trees of some conversations; in a share of them, all that is read is spelled (`Model.spelled`)."""
+    chat, end = ChatFormat(words, {}), words.convert_tokens_to_ids(SPECIAL[-1])
+    spelled = ChatFormat(tokenizer.spelling(words), {}) if model.spelled else chat
+    for i in conversations:
+        for n, site in enumerate(corpus.sites(model, corpus.draw(model, i, split))):
+            yield plant(chat, end, site, spelled if seeding.uniform("spelled", model.seed, i, n) < model.spelled else chat)
 
 
 def chunk(model: Model, start: int, count: int, tokenizer_folder: Path, path: Path) -> tuple[int, int]:
     """Makes one chunk of a forest. Returns (trees, dropped as too long)."""
     if path.exists():
         return len(Forest(path)), 0
-    words = tokenizer.load(tokenizer_folder)
-    chat, end = ChatFormat(words, {}), words.convert_tokens_to_ids(SPECIAL[-1])
-    made = [plant(chat, end, site) for i in range(start, start + count) for site in corpus.sites(model, corpus.draw(model, i))]
+    made = list(planted(model, tokenizer.load(tokenizer_folder), range(start, start + count)))
     kept = [t for t in made if t is not None]
     trees.save(path, kept)
     return len(kept), len(made) - len(kept)
@@ -154,10 +171,7 @@ def held_out_forest(model: Model, folders: Folders, conversations: int, split: s
     path = folders.corpus(model.name) / f"{split}-{conversations}.npz"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        words = tokenizer.load(folders.tokenizer)
-        chat, end = ChatFormat(words, {}), words.convert_tokens_to_ids(SPECIAL[-1])
-        drawn = (corpus.draw(model, i, split) for i in range(conversations))
-        made = [plant(chat, end, site) for d in drawn for site in corpus.sites(model, d)]
+        made = planted(model, tokenizer.load(folders.tokenizer), range(conversations), split)
         trees.save(path, [t for t in made if t is not None])
     return Forest(path)
 

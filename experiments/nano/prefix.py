@@ -13,10 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from experiments.nano import corpus, forests, tokenizer, train, trees
-from experiments.nano.recipe import SPECIAL, Model, chain
+from experiments.nano import forests, tokenizer, train, trees
+from experiments.nano.recipe import Model, chain
 from experiments.nano.trees import Forest
-from mascot_env.llm.chat import ChatFormat
 
 COPYING, UPDATES, CONVERSATIONS, TOLERANCE = 6, 6, 6, 1e-3
 
@@ -40,8 +39,7 @@ def losses(model: Model, folder: Path) -> dict[str, Any]:
 
 def _first_trees(model: Model, words: Any, path: Path) -> Forest:
     """The trees of a corpus's first conversations."""
-    chat, end = ChatFormat(words, {}), words.convert_tokens_to_ids(SPECIAL[-1])
-    made = [forests.plant(chat, end, s) for i in range(CONVERSATIONS) for s in corpus.sites(model, corpus.draw(model, i))]
+    made = forests.planted(model, words, range(CONVERSATIONS))
     trees.save(path, [t for t in made if t is not None])
     return Forest(path)
 

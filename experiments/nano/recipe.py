@@ -56,6 +56,7 @@ class Model:
     seed: of corpus, initialisation and order
     wordings: of the criteria that it is asked with (judges)
     start: the model whose weights it starts from
+    spelled: share of its trees in which all that is read is spelled word by word, as unseen phrasings are
     composed: share of its conversations whose team is composed of roles and voices
     notes_weight: weight of the loss on notes (`notes`) beside that on answers
     short_first: share of the updates, at the beginning, that take trees of the shorter half only
@@ -82,6 +83,7 @@ class Model:
     start: str = ""
     short_first: float = 0.0
     phrase_weight: float = 1.0
+    spelled: float = 0.0
     notes_weight: float = 0.0
     composed: float = 0.55
 
@@ -142,7 +144,9 @@ _TALK = Model(
     start="words",
 )
 # After `talk` choices are as far off on the trees it was trained on as on held-out ones: it underfits. So it goes on, on new conversations.
-_BASE = replace(_TALK, name="base", conversations=6_500, steps=9_000, matrix_rate=5e-3, peak_rate=1e-3, composed=0.5, seed=2, start="talk")
+_BASE = replace(
+    _TALK, name="base", conversations=6_500, steps=9_000, matrix_rate=5e-3, peak_rate=1e-3, composed=0.5, spelled=0.12, seed=2, start="talk"
+)
 _JUDGE = Model(
     "judge-a",
     "judge",

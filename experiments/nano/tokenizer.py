@@ -128,6 +128,17 @@ def _escaped(letter: str) -> str:
     return letter if letter.isalnum() or letter in " ,'" else f"\\x{{{ord(letter):X}}}"
 
 
+def spelling(words: Any) -> Any:
+    """The same tokenizer without its phrases: every clause word by word, as held-out phrasings are read. Ids mean the same."""
+    from tokenizers import Regex, Tokenizer, pre_tokenizers
+
+    spelled = Tokenizer.from_str(words.backend_tokenizer.to_str())
+    names = [name for name in fixed.names() if name.replace(" ", "Ġ") in spelled.get_vocab()]
+    letters = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    spelled.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(_pattern(names)), "isolated"), letters])
+    return _named(spelled)
+
+
 def load(folder: Path) -> Any:
     from transformers import AutoTokenizer
 

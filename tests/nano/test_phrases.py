@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +71,15 @@ def test_the_template_puts_a_space_before_what_is_said(words: Any) -> None:
     chat = ChatFormat(words, {})
     asked = chat.prompt_ids(Request((Message("system", "Loom."), Message("user", "Hello."))))
     assert words.decode(asked) == "<|system|> Loom.<|end|><|user|> Hello.<|end|><|assistant|>"
+
+
+def test_what_is_spelled_has_the_same_words_and_no_phrases(words: Any) -> None:
+    spelled, known = tokenizer.spelling(words), set(phrases.candidates()) - set(phrases.names())
+    for site in (site for i in range(6) for site in corpus.sites(TALK, corpus.draw(TALK, i))):
+        text = f" {site[0].text}"
+        ids = spelled(text)["input_ids"]
+        assert words.decode(ids) == text and not {words.decode([i]) for i in ids} & known
+    model = dataclasses.replace(TALK, spelled=0.5)
+    made = [len(t) for t in forests.planted(model, words, range(8)) if t is not None]
+    plain = [len(t) for t in forests.planted(TALK, words, range(8)) if t is not None]
+    assert 0.2 < np.mean([a > b for a, b in zip(made, plain, strict=True)]) < 0.8
