@@ -83,7 +83,7 @@ def rates(size: Size, recipe: Model, like: Sampled, words: Any, repeats: int) ->
     from experiments.nano import train
 
     torch.set_num_threads(1)
-    model = train.make(size, words, 0, recipe.copies)
+    model = train.make(size, words, 0, recipe.circuit)
     seconds, tokens = _updates(model, replace(recipe, size=size), like, words, repeats)
     model.set_attn_implementation("sdpa")  # trees are for training only
     ids = torch.randint(len(SPECIAL), len(words), (ROLLOUT, like.prompt + like.condition))
@@ -107,7 +107,7 @@ def _updates(model: Any, recipe: Model, like: Sampled, words: Any, repeats: int)
     head = supervision.NotesHead(recipe.size.width, recipe.size.layers) if recipe.notes_weight else None
     lessons = train.lessons(replace(recipe, copying=0, steps=UPDATES, short_first=0.0), like.forest, words)
     batches = [trees.batch(lessons[i], words.pad_token_id) for i in range(UPDATES)]
-    optimiser = muon.optimiser(model, recipe.matrix_rate, recipe.peak_rate, train.WEIGHT_DECAY, train.BETA2, recipe.copies)
+    optimiser = muon.optimiser(model, recipe.matrix_rate, recipe.peak_rate, train.WEIGHT_DECAY, train.BETA2, recipe.circuit)
 
     def some() -> None:
         for batch in batches:

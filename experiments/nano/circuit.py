@@ -9,7 +9,11 @@ circuit, written down rather than found:
     layer 1    half of the heads look for a note that equals the present token, on the slow pairs of RoPE, which distance hardly turns
     layer 1    one head more looks for the last phrase (`phrases`), on pairs of RoPE that turn within some tens of tokens
     layer 1    another looks for what asks for the sense that a phrase has (`senses`): from an opener to the card of its voice
+    layer 3    one head looks at the cards of voices from everywhere, and brings what they ask for in the form in which it is said
     attention  values come out as they went in (W_O W_V is a multiple of the identity: "mimetic", Trockman and Kolter 2023)
+
+Embeddings begin loud beside what layers add, or the heads lose what they look for. With them and cards that nobody knows by name, a reply
+has its card's voice in 0.4 of the choices after 450 updates; without, in 0.1 after 600, and in 0.03 where half of the teams have names.
 
 The last phrase is what the end of a clause must fit, across words that have nothing to do with it. A model does not find that by itself:
 after 240 updates on nothing but clauses (`drill`) their ends are no more likely than in any other clause.
@@ -31,11 +35,15 @@ from experiments.nano import trees
 from experiments.nano.senses import Lexicon
 from experiments.nano.trees import IGNORED, Tree
 
-SPREAD = 0.07  # standard deviation of an embedding's entries: with tied embeddings, a logit can then reach 14
+SPREAD = (
+    0.21  # standard deviation of an embedding's entries: large beside what layers add, so that what the heads look for stays to be found
+)
+QUIET = 1 / 3  # of the last norm: with tied embeddings, a logit can then reach 14
 COMMON = 0.5  # what all embeddings have in common, relative to their spread; the convolution's gates hang on it
+CARD = 1.0  # how loud the head is that brings what cards ask for
 SENSE = 1.3  # how much of an embedding is what its phrase means, relative to what is its own
 PHRASE = 0.5  # what tells phrases from words, relative to that spread
-NOTE = 0.06  # how loud a note is beside the token itself
+NOTE = 0.18  # how loud a note is beside the token itself
 MATCH = 2.2  # gain of queries and keys of layer 1: of a note with the present token
 VALUE = 0.36  # W_O W_V of attention, as a multiple of the identity
 RECENT = (0.02, 0.3)  # radians a position: pairs of RoPE that carry how long ago a phrase was
@@ -48,14 +56,18 @@ def install(model: Any, seed: int, lexicon: Lexicon | None = None) -> None:
     """Writes the circuit into an untrained LFM2 whose layers are convolutions and attention by turns, in place. Head size must be even."""
     generator = torch.Generator().manual_seed(seed)
     width, heads, layers = model.config.hidden_size, model.config.num_attention_heads, model.model.layers
-    common, phrase = torch.linalg.qr(torch.randn(width, 2, generator=generator))[0].T
+    common, phrase, card = torch.linalg.qr(torch.randn(width, 3, generator=generator))[0].T
     embeddings_VD = model.model.embed_tokens.weight
     embeddings_VD.normal_(0, SPREAD, generator=generator).add_(common * SPREAD * COMMON * math.sqrt(width))
     turn = torch.linalg.qr(torch.randn(width, width, generator=generator))[0]  # from what is said to what is asked for
     if lexicon is not None:
         is_phrase_V1 = torch.where(torch.arange(len(embeddings_VD)) < lexicon.phrases, -1.0, 1.0)[:, None]
         embeddings_VD.add_(is_phrase_V1 * phrase * SPREAD * PHRASE * math.sqrt(width))
+        cards = [token for token, senses in lexicon.asked.items() if any(kind == "voice" for kind, _ in senses)]
+        is_card_V1 = torch.full_like(is_phrase_V1, -1.0).index_fill_(0, torch.tensor(cards, dtype=torch.long), 1.0)
+        embeddings_VD.add_(is_card_V1 * card * SPREAD * PHRASE * math.sqrt(width))
         embeddings_VD.add_(_senses(lexicon, len(embeddings_VD), turn, generator) * SPREAD * SENSE * math.sqrt(width))
+    model.model.embedding_norm.weight.fill_(QUIET)
     for layer in layers:
         for out in (layer.feed_forward.w2, layer.conv.out_proj if hasattr(layer, "conv") else layer.self_attn.out_proj):
             out.weight.mul_((2 * len(layers)) ** -0.5)
@@ -74,6 +86,8 @@ def install(model: Any, seed: int, lexicon: Lexicon | None = None) -> None:
     for layer in layers[1::2]:
         layer.self_attn.v_proj.weight.copy_(values * VALUE**0.5)
         layer.self_attn.out_proj.weight.copy_(values.T * VALUE**0.5)
+    if lexicon is not None and len(layers) > 3:
+        _cards(layers[3].self_attn, (theta <= SLOW).repeat(2).float(), slice(0, size), common, card, turn)
 
 
 def _note_before(conv: Any, common: torch.Tensor, reads_ND: torch.Tensor, notes_ND: torch.Tensor) -> None:
@@ -95,6 +109,15 @@ def _match(attention: Any, slow_S: torch.Tensor, reads_ND: torch.Tensor, notes_N
     attention.q_proj.weight[:count], attention.k_proj.weight[:count] = reads_ND * slow_N1, notes_ND * slow_N1
     attention.q_layernorm.weight.fill_(MATCH)
     attention.k_layernorm.weight.fill_(MATCH)
+
+
+def _cards(attention: Any, slow_S: torch.Tensor, head: slice, common: torch.Tensor, card: torch.Tensor, turn: torch.Tensor) -> None:
+    """One head finds cards from everywhere; what it brings is turned from what is asked for to what is said."""
+    attention.q_proj.weight[head] = torch.outer(slow_S, common)
+    attention.k_proj.weight[head] = torch.outer(slow_S, card)
+    attention.q_layernorm.weight.fill_(MATCH)
+    attention.k_layernorm.weight.fill_(MATCH)
+    attention.out_proj.weight[:, head] = turn.T @ attention.out_proj.weight[:, head] * CARD
 
 
 def _senses(lexicon: Lexicon, vocabulary: int, turn: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

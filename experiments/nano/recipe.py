@@ -45,9 +45,10 @@ class Model:
     conversations: how many are sampled for its corpus
     steps, batch: updates on trees, and trees in each
     copying: updates before them on random sequences that repeat (`circuit`)
-    copy_every: a row of such sequences joins every so many updates on trees; 0: never, and it does without the circuit for copying
+    circuit: whether it starts with the circuit (`circuit`), on which Muon is not used
+    copy_every: a row of such sequences joins every so many updates on trees; 0: never
     drill_every: a row of clauses that are to be ended as they were begun (`drill`) joins every so many updates; 0: never
-    matrix_rate, peak_rate, warmup: of the cosine schedules of Muon (feed-forward matrices; without `copies` all) and of AdamW (the rest)
+    matrix_rate, peak_rate, warmup: of the cosine schedules of Muon (feed-forward matrices; without `circuit` all) and of AdamW (the rest)
     frames: share of the training frames that it may see, from one end of a shuffled list (judges see disjoint halves)
     noise: standard deviation of the label noise (judges)
     choice_weight: weight of choices among clauses (`train.loss_of`)
@@ -69,6 +70,7 @@ class Model:
     steps: int
     batch: int = 4
     copying: int = 40
+    circuit: bool = True
     copy_every: int = 2
     drill_every: int = 0
     matrix_rate: float = 1e-2
@@ -98,11 +100,6 @@ class Model:
         )
 
     @property
-    def copies(self) -> bool:
-        """Whether it learns to copy: starts with the circuit, which copying keeps up and on which Muon is not used."""
-        return self.copy_every > 0
-
-    @property
     def shipped(self) -> bool:
         """Whether it is packed; the others are what shipped ones start from."""
         return self.name in SHIPPED
@@ -122,10 +119,12 @@ _WORDS = Model(
     SPEAKER,
     conversations=1_600,
     steps=1_800,
+    copy_every=4,
     drill_every=2,
     prefix_weight=0.3,
     choice_weight=3.0,
     phrase_weight=2.0,
+    composed=1.0,  # base personas are known by their names: with them a model never looks at cards
 )
 _TALK = Model(
     "talk",
@@ -153,7 +152,8 @@ _JUDGE = Model(
     JUDGES[0],
     conversations=4_000,
     steps=7_000,
-    copy_every=4,
+    copying=0,
+    copy_every=0,
     frames=(0.0, 0.5),
     noise=0.3,
     prefix_weight=0.3,

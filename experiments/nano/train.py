@@ -187,7 +187,7 @@ def train(
     if start:
         model = convolution.reads_trees(Lfm2ForCausalLM.from_pretrained(str(start), dtype=torch.float32))
     else:
-        model = make(recipe.size, tokenizer, recipe.seed, recipe.copies)
+        model = make(recipe.size, tokenizer, recipe.seed, recipe.circuit)
     if recipe.notes_weight:
         model.notes_head = supervision.NotesHead(recipe.size.width, recipe.size.layers)
 
@@ -202,7 +202,7 @@ def train(
         train_dataset=data,
         data_collator=collate,
         callbacks=callbacks,
-        optimizers=(muon.optimiser(model, recipe.matrix_rate, recipe.peak_rate, WEIGHT_DECAY, BETA2, recipe.copies), None),
+        optimizers=(muon.optimiser(model, recipe.matrix_rate, recipe.peak_rate, WEIGHT_DECAY, BETA2, recipe.circuit), None),
     )
     trainer.recipe = recipe
     trainer.remove_callback(PrinterCallback)

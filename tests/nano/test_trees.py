@@ -209,7 +209,7 @@ def test_a_given_phrase_weighs_more_than_a_word() -> None:
         def __len__(self) -> int:
             return recipe.VOCABULARY + 8
 
-    model = train.make(Size(32, 2, 4, 64), Many(), seed=3)
+    model = train.make(Size(32, 2, 4, 64), Many(), seed=3, copies=False)  # has no words to look senses up by
     model.eval()
     answer = [12, recipe.VOCABULARY + 3, 13, 1]
     batch = trees.batch([trees.tree([Leaf([20, 21, 22, 9], answer)])])
