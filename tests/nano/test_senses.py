@@ -46,7 +46,7 @@ def test_a_head_looks_from_an_opener_to_the_card_of_its_voice(phrased: Any) -> N
     model.set_attn_implementation("eager")
     model.eval()
     seen = []
-    for index in range(40):
+    for index in range(90):
         for site in corpus.sites(MODELS["words"], corpus.draw(MODELS["words"], index)):
             ids = [*chat.prompt_ids(Request(site[0].messages)), *phrased(f" {site[0].text}")["input_ids"]]
             cards = {s: n for n, i in enumerate(ids) for s in found.asked.get(i, ()) if s[0] == "voice"}
