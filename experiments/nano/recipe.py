@@ -119,6 +119,7 @@ _WORDS = Model(
     SPEAKER,
     conversations=1_600,
     steps=1_800,
+    copying=0,  # updates on nothing but random sequences undo the heads for phrases, which are noise there
     copy_every=4,
     drill_every=2,
     prefix_weight=0.3,
