@@ -54,7 +54,7 @@ class Item:
 
 
 def items(count: int, seed: int, split: str = "test", novelty: str = "") -> tuple[list[Item], list[Item]]:
-    """(turns, blocks): `count` of each, from conversations on frames of a split, with teams of one kind of NOVELTY or of the first two."""
+    """(turns, blocks): `count` of each, from conversations on frames of a split, with teams of one kind of NOVELTY; mixed by default."""
     turns: list[Item] = []
     blocks: list[Item] = []
     index = 0
@@ -99,10 +99,10 @@ def _conversation(salt: str, seed: int, index: int, split: str, novelty: str) ->
     rng = seeding.generator(salt, seed, index, split)
     domain_id = "meeting" if rng.random() < 0.3 else "support"
     chosen = content.frames_of(domain_id, split)
-    rephrased = novelty == "phrasings"
+    rephrased = novelty == "phrasings"  # of all that is said; unseen cards of a mixed sample have unseen wordings as well
     scenario = frames.scenario(chosen[int(rng.integers(len(chosen)))].id, (seed, index), rephrased)
     unseen = rng.random() < 0.4 if novelty == "" else novelty == "personas"
-    domain = teams.composed(domain_id, (seed, index), unseen, rephrased) if unseen or rephrased else teams.base(domain_id)
+    domain = teams.composed(domain_id, (seed, index), unseen, rephrased or novelty == "") if unseen or rephrased else teams.base(domain_id)
     return rng, domain, play.conversation(domain, scenario, (seed, index), broken=BROKEN, novel=rephrased, memory=memory)
 
 

@@ -47,7 +47,7 @@ class Place:
 
 
 def places(
-    count: int, seed: int, *, split: str = "test", novel_team: bool = False, rephrased: bool = False, broken: float = 0.2
+    count: int, seed: int, *, split: str = "test", novel_team: bool = False, rephrased: bool = True, broken: float = 0.2
 ) -> list[Place]:
     """Places in conversations on frames of a split, with base teams (or composed ones that training never saw, in known wordings or in
     held-out ones); directives in character."""
@@ -94,7 +94,7 @@ def measure(llm: LLM, count: int, seed: int, how: Sampling) -> dict[str, Figure]
         "refer to a detail": share([any(x.slot in DETAILS for x in r.refs) for r in read]),
         "generic": share([bool(m.generic) for m in found]),
         "an unseen card moves the voice the right way": share(card_pairs(llm, count // 2, seed + 1, how)),
-        "an unseen card in unseen words does": share(card_pairs(llm, count // 2, seed + 1, how, rephrased=True)),
+        "an unseen card in known wordings does": share(card_pairs(llm, count // 2, seed + 1, how, rephrased=False)),
         **control(llm, max(count // 4, 2), seed + 2),
     }
 
@@ -137,9 +137,9 @@ def _prompt(place: Place) -> tuple[Message, ...]:
     return prompts.speaker_messages(place.view, prompts.BRIEF_BUDGET, brief=True)
 
 
-def card_pairs(llm: LLM, count: int, seed: int, how: Sampling, rephrased: bool = False) -> list[bool]:
+def card_pairs(llm: LLM, count: int, seed: int, how: Sampling, rephrased: bool = True) -> list[bool]:
     """For each place two cards that training never saw, under one name: does the reply under each card have more of its own voice?
-    A card is a combination of role, voice and nevers; `rephrased`: in held-out wordings too, which are read word by word."""
+    A card is a combination of role, voice and nevers; `rephrased`: in held-out wordings too, which are no tokens but read word by word."""
     first = places(count, seed, novel_team=True, rephrased=rephrased)
     second = []
     for i, place in enumerate(first):

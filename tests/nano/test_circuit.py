@@ -48,7 +48,7 @@ def test_the_circuit_attends_to_what_followed_a_token(name: str) -> None:
         match = model.model(line, output_attentions=True).attentions[0]
     copies = torch.arange(40, 49)
     count = max(SIZES[name].heads // 2, 1)
-    assert match[0, :count, copies, copies - 29].mean() > 5 / 45  # where the same token stood before, one further on: far above chance
+    assert match[0, :count, copies, copies - 29].mean() > 8 / 45  # where the same token stood before, one further on: far above chance
 
 
 def test_a_few_updates_make_it_copy() -> None:
