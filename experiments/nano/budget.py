@@ -105,7 +105,7 @@ def _updates(model: Any, recipe: Model, like: Sampled, words: Any, repeats: int)
     from experiments.nano import muon, supervision, train
 
     head = supervision.NotesHead(recipe.size.width, recipe.size.layers) if recipe.notes_weight else None
-    lessons = train.lessons(replace(recipe, copying=0, steps=UPDATES, short_first=0.0), like.forest, words)
+    lessons = train.Lessons(replace(recipe, copying=0, steps=UPDATES, short_first=0.0), like.forest, words)
     batches = [trees.batch(lessons[i], words.pad_token_id) for i in range(UPDATES)]
     optimiser = muon.optimiser(model, recipe.matrix_rate, recipe.peak_rate, train.WEIGHT_DECAY, train.BETA2, recipe.circuit)
 

@@ -156,13 +156,7 @@ def row(vocabulary: int, seed: int, index: int, length: int = 480, first: int = 
         size = int(rng.choice([n for n in LENGTHS if n <= left]))
         parts.append(_sequence(rng, size, vocabulary, first))
         left -= size
-    return trees.Tree(
-        np.concatenate([ids for ids, _ in parts]).astype(np.int32),
-        np.concatenate([np.arange(len(ids)) for ids, _ in parts]).astype(np.int32),
-        np.concatenate([np.full(len(ids), n) for n, (ids, _) in enumerate(parts, 1)]).astype(np.int32),
-        np.concatenate([labels for _, labels in parts]).astype(np.int32),
-        *trees.soft_arrays(()),
-    )
+    return trees.beside(parts)
 
 
 def _sequence(rng: np.random.Generator, size: int, vocabulary: int, first: int) -> tuple[list[int], list[int]]:

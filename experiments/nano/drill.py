@@ -31,6 +31,7 @@ FIRST = 300  # pieces of words begin about here: before them stand marks and sin
 Clause = tuple[tuple[int, ...], ...]  # the parts between slots; the first and the last may be empty
 
 
+@functools.lru_cache(maxsize=2)
 def clauses(tokenizer: Any) -> tuple[Clause, ...]:
     """Every clause with a slot that the team, the user or the excerpt of a meeting says, in tokens."""
     world = content.content()
@@ -50,28 +51,17 @@ def _cut(line: str, tokenizer: Any) -> Clause:
     return tuple(tuple(tokenizer(part)["input_ids"]) if part else () for part in (*parts, rest))
 
 
-@functools.lru_cache(maxsize=2)
-def _clauses(tokenizer: Any) -> tuple[Clause, ...]:
-    return clauses(tokenizer)
-
-
 def row(tokenizer: Any, seed: int, index: int, length: int = 480) -> Tree:
     """One row of drill of up to `length` tokens: sequences side by side that do not see each other."""
     rng = np.random.default_rng((seed, index, 7))
-    every, mark = _clauses(tokenizer), tokenizer(".")["input_ids"][0]
+    every, mark = clauses(tokenizer), tokenizer(".")["input_ids"][0]
     parts: list[tuple[list[int], list[int]]] = []
     left = max(length, LENGTHS[0])
     while left >= LENGTHS[0]:
         size = int(rng.choice([n for n in LENGTHS if n <= left]))
         parts.append(_sequence(rng, size, every, mark, len(tokenizer)))
         left -= size
-    return trees.Tree(
-        np.concatenate([ids for ids, _ in parts]).astype(np.int32),
-        np.concatenate([np.arange(len(ids)) for ids, _ in parts]).astype(np.int32),
-        np.concatenate([np.full(len(ids), n) for n, (ids, _) in enumerate(parts, 1)]).astype(np.int32),
-        np.concatenate([labels for _, labels in parts]).astype(np.int32),
-        *trees.soft_arrays(()),
-    )
+    return trees.beside(parts)
 
 
 def _sequence(rng: np.random.Generator, size: int, every: Sequence[Clause], mark: int, vocabulary: int) -> tuple[list[int], list[int]]:

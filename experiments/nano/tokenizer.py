@@ -133,8 +133,8 @@ def spelling(words: Any) -> Any:
     from tokenizers import Regex, Tokenizer, pre_tokenizers
 
     spelled = Tokenizer.from_str(words.backend_tokenizer.to_str())
-    names = [name for name in fixed.names() if name.replace(" ", "Ġ") in spelled.get_vocab()]
     letters = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    names = [name for name in fixed.names() if letters.pre_tokenize_str(name)[0][0] in spelled.get_vocab()]
     spelled.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(_pattern(names)), "isolated"), letters])
     return _named(spelled)
 

@@ -119,7 +119,7 @@ class _TreeTrainer(Trainer):
         return (loss, {}) if return_outputs else loss
 
 
-class _Lessons(torch.utils.data.Dataset):  # type: ignore[type-arg]
+class Lessons(torch.utils.data.Dataset):  # type: ignore[type-arg]
     """What is trained on, in order; an item is a whole batch: first copying, then trees of like length in a shuffled order."""
 
     def __init__(self, recipe: Model, forest: Forest, words: Any) -> None:
@@ -156,11 +156,6 @@ class _Lessons(torch.utils.data.Dataset):  # type: ignore[type-arg]
         return chosen
 
 
-def lessons(recipe: Model, forest: Forest, words: Any) -> Any:
-    """The batches of a training, in order."""
-    return _Lessons(recipe, forest, words)
-
-
 class _Report(TrainerCallback):
     def __init__(self, report: Any) -> None:
         self.report = report
@@ -194,7 +189,7 @@ def train(
     def collate(items: list[list[Tree]]) -> dict[str, Any]:
         return trees.batch(items[0], tokenizer.pad_token_id)
 
-    data = lessons(recipe, forest, tokenizer)
+    data = Lessons(recipe, forest, tokenizer)
     callbacks = [_Report(report), *_stopper(stop_after)]
     trainer = _TreeTrainer(
         model=model,

@@ -95,6 +95,17 @@ def tree(leaves: Sequence[Leaf]) -> Tree:
     )
 
 
+def beside(parts: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Tree:
+    """Sequences, each tokens and labels, side by side that do not see each other: branches of a tree without a prefix."""
+    return Tree(
+        np.concatenate([ids for ids, _ in parts]).astype(np.int32),
+        np.concatenate([np.arange(len(ids)) for ids, _ in parts]).astype(np.int32),
+        np.concatenate([np.full(len(ids), n) for n, (ids, _) in enumerate(parts, 1)]).astype(np.int32),
+        np.concatenate([labels for _, labels in parts]).astype(np.int32),
+        *soft_arrays(()),
+    )
+
+
 def soft_arrays(soft: Sequence[tuple[int, int, float]]) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
     """`soft_at`, `soft_ids`, `soft_p` of a tree."""
     at, ids, shares = zip(*soft, strict=True) if soft else ((), (), ())

@@ -177,23 +177,22 @@ def _plain(m: Moment, act: str) -> Pieces:
 
 def _parted(m: Moment, line: str, slots: Mapping[str, str], said: str) -> Pieces:
     """What a line became, in pieces: what stands in a slot is one of its own, drawn from all that could stand there."""
-    out, start, place, tied = Pieces(), 0, 0, {"speaker", "remark"} <= slots.keys()
+    out, done, place, start = Pieces(), 0, 0, 0  # `done` of what was said is in pieces; `place` is where `start` of the line stands in it
+    tied = ("speaker", "remark") if {"speaker", "remark"} <= slots.keys() else ()  # one follows from the other
     for found in wording.SLOT.finditer(line):
         name = found.group(1)
-        place += found.start() - start  # where the slot's filler begins in what was said
-        start = found.end()
-        end = place + len(slots[name])
-        if said[max(place - 1, 0) : place] == " " and not (tied and name in ("speaker", "remark")):
-            before = sum(len(p.joint) + len(p.text) for p in out) - (len(out[0].joint) if out else 0)
-            out.append(Piece(said[before : place - 1], joint="" if out else " "))
-            out.append(Piece(said[place:end], functools.partial(_fillers, m, name, said[place:end])))
-        place = end
-    before = sum(len(p.joint) + len(p.text) for p in out) - (len(out[0].joint) if out else 0)
-    return [*out, Piece(said[before:], joint="" if out else " ")]
+        begin = place + found.start() - start
+        place, start = begin + len(slots[name]), found.end()
+        if begin and said[begin - 1] == " " and name not in tied:
+            filler = said[begin:place]
+            out.append(Piece(said[done : begin - 1], joint="" if out else " "))
+            out.append(Piece(filler, functools.partial(_fillers, m, name, filler)))
+            done = place
+    return [*out, Piece(said[done:], joint="" if out else " ")]
 
 
 def _fillers(m: Moment, slot: str, chosen: str) -> Sequence[str]:
-    """What could have stood in a slot, the chosen one among it."""
+    """What could have stood in a slot, the chosen one among it. Of steps and views, those that need no details of their own."""
     if slot in ("step", "step2", "view"):
         return [chosen, *(p for p in _parts(m, slot) if not wording.slots_in(p) and p != chosen)]
     return list(dict.fromkeys((chosen, *_told(m, slot))))

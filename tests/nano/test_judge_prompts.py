@@ -88,7 +88,7 @@ def test_short_trees_come_first_where_a_recipe_says_so() -> None:
             return 64
 
     recipe = dataclasses.replace(MODELS["judge-a"], steps=20, copying=0, batch=4, short_first=0.5)
-    lessons = train._Lessons(recipe, Some(), range(300))  # type: ignore[arg-type]
+    lessons = train.Lessons(recipe, Some(), range(300))  # type: ignore[arg-type]
     longest = [int(Some.lengths[b].max()) for b in lessons.batches]
     half = float(np.median(Some.lengths)) + 60  # batches are cut from lengths with some noise
     assert len(longest) == 20 and max(longest[:10]) <= half < max(longest[10:])
