@@ -50,7 +50,7 @@ class Sampled:
 
     forest: their trees
     speed: conversations per second that one process samples, renders and tokenises
-    prompt, condition, answer: mean lengths in tokens, of what the answers of a site share, of what each adds to the prompt, of answers
+    prompt, condition, answer: mean lengths in tokens where nothing is spelled, of what the answers of a site share, of what each adds to the prompt, of answers
     branches: answers of a site
     """
 
@@ -64,11 +64,11 @@ class Sampled:
 
 def conversations(model: Model, words: Any, folder: Path) -> Sampled:
     """SAMPLED conversations of a model's corpus."""
-    chat, end = ChatFormat(words, {}), words.convert_tokens_to_ids(SPECIAL[-1])
     started = time.perf_counter()
-    made = [[forests.leaf(chat, end, a) for a in site] for i in range(SAMPLED) for site in corpus.sites(model, corpus.draw(model, i))]
-    trees.save(folder / f"{model.kind}.npz", [trees.tree(site) for site in made])
+    trees.save(folder / f"{model.kind}.npz", [t for t in forests.planted(model, words, range(SAMPLED)) if t is not None])
     speed = SAMPLED / (time.perf_counter() - started)
+    chat, end = ChatFormat(words, {}), words.convert_tokens_to_ids(SPECIAL[-1])
+    made = [[forests.leaf(chat, end, a) for a in site] for i in range(SAMPLED) for site in corpus.sites(model, corpus.draw(model, i))]
     stems = [trees.shared([leaf.prompt for leaf in site]) for site in made]
     adds = [len(leaf.prompt) - stem for site, stem in zip(made, stems, strict=True) for leaf in site]
     answers = [len(leaf.answer) for site in made for leaf in site]

@@ -48,12 +48,13 @@ def judges_words() -> list[str]:
 
 @functools.cache
 def corpus_hash(model: Model, conversations: int = 24) -> str:
-    """Changes with anything that changes what a corpus says: its first conversations, prompts, answers and labels."""
+    """Changes with anything that changes what a corpus says: its first conversations, prompts, answers, what they were drawn from, labels."""
     made = hashlib.sha256()
     for index in range(conversations):
         for site in corpus.sites(model, corpus.draw(model, index)):
             for answer in site:
                 made.update(repr((answer.messages, answer.text, answer.score and round(answer.score, 6))).encode())
+                made.update(repr([(p.text, p.others) for p in answer.pieces]).encode())
                 if model.notes_weight:
                     made.update("".join(f"{n.at} {n.group} {sorted(n.labels)}" for n in answer.notes).encode())
     return made.hexdigest()[:12]

@@ -30,7 +30,6 @@ FRAME = (  # of prompts: what stands around what is said
     " turns left out]",
     "\n[directive for turn ",
     "\n[excerpt] ",
-    "\n[question] ",
     "\n<said ",
     "\n</said ",
     "\nJudge turn",

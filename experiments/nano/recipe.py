@@ -143,7 +143,7 @@ _TALK = Model(
     seed=1,
     start="words",
 )
-# After `talk` choices are as far off on the trees it was trained on as on held-out ones: it underfits. So it goes on, on new conversations.
+# It goes on, on new conversations: before phrases were tokens, choices after `talk` were as far off on its own trees as on held-out ones.
 _BASE = replace(
     _TALK, name="base", conversations=6_500, steps=9_000, matrix_rate=5e-3, peak_rate=1e-3, composed=0.5, spelled=0.12, seed=2, start="talk"
 )

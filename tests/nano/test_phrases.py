@@ -83,3 +83,9 @@ def test_what_is_spelled_has_the_same_words_and_no_phrases(words: Any) -> None:
     made = [len(t) for t in forests.planted(model, words, range(8)) if t is not None]
     plain = [len(t) for t in forests.planted(TALK, words, range(8)) if t is not None]
     assert 0.2 < np.mean([a > b for a, b in zip(made, plain, strict=True)]) < 0.8
+
+
+def test_what_frames_prompts_is_what_prompts_say() -> None:
+    judge = dataclasses.replace(TALK, kind="judge", wordings=(0,))
+    shown = [f" {text}" for model in (TALK, judge) for text in forests.texts(model, 12)]
+    assert [part for part in phrases.FRAME if not any(part in text for text in shown)] == []
