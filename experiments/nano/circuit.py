@@ -19,8 +19,8 @@ The last phrase is what the end of a clause must fit, across words that have not
 after 240 updates on nothing but clauses (`drill`) their ends are no more likely than in any other clause.
 
 Everything is trainable from the first step on. On random tokens of a vocabulary of 9,027 (chance: 9.1 nats) the loss of a repeated token is
-10.5 at the start and 3.0 after 60 updates of 4 x 480 tokens; from the usual start it is 9.2 after 100. Left alone, conversations undo it (they repeat few rare
-words at first), so some copying goes on beside them. `muon` on these layers undoes it as well.
+10.5 at the start and 3.0 after 60 updates of 4 x 480 tokens; from the usual start it is 9.2 after 100. Left alone, conversations undo it
+(they repeat few rare words at first), so some copying goes on beside them. `muon` on these layers undoes it as well.
 """
 
 from __future__ import annotations
