@@ -132,7 +132,7 @@ _TALK = Model(
     "base",
     SPEAKER,
     conversations=3_600,
-    steps=5_000,
+    steps=4_000,
     copying=0,
     drill_every=2,
     prefix_weight=0.1,
@@ -145,14 +145,15 @@ _TALK = Model(
 )
 # It goes on, on new conversations: before phrases were tokens, choices after `talk` were as far off on its own trees as on held-out ones.
 _BASE = replace(
-    _TALK, name="base", conversations=6_500, steps=9_000, matrix_rate=5e-3, peak_rate=1e-3, composed=0.5, spelled=0.12, seed=2, start="talk"
+    _TALK, name="base", conversations=6_500, steps=7_000, matrix_rate=5e-3, peak_rate=1e-3, composed=0.5, spelled=0.12, seed=2, start="talk"
 )
 _JUDGE = Model(
     "judge-a",
     "judge",
     JUDGES[0],
     conversations=4_000,
-    steps=7_000,
+    steps=5_000,
+    peak_rate=4e-4,  # at a speaker's 2e-3 what compares (`comparing`) is undone within 250 updates
     copying=0,
     copy_every=0,
     frames=(0.0, 0.5),

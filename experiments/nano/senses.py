@@ -36,6 +36,14 @@ class Lexicon:
         """All of them, in order."""
         return sorted({s for found in (*self.said.values(), *self.asked.values()) for s in found})
 
+    def of_phrases(self) -> Lexicon:
+        """Without words of a clause that happen to stand alone in it (" is", " with"; directives may be words), and without a voice's acts,
+        which its role asks for."""
+        said = {t: s for t, s in self.said.items() if t >= self.phrases}
+        asked = {t: s for t, s in self.asked.items() if t >= self.phrases or {k for k, _ in s} in ({"act"}, {"tone"})}
+        voices = {t: frozenset(sense for sense in s if sense[0] == "voice") for t, s in asked.items()}
+        return Lexicon(self.phrases, said, {t: voices[t] or s for t, s in asked.items()})
+
 
 @functools.lru_cache(maxsize=4)
 def lexicon(tokenizer: Any) -> Lexicon:

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from transformers import Lfm2Config, Lfm2ForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from experiments.nano import circuit, convolution, drill, muon, senses, supervision, trees
+from experiments.nano import circuit, comparing, convolution, drill, muon, senses, supervision, trees
 from experiments.nano.recipe import VOCABULARY, Model, Size
 from experiments.nano.trees import Forest, Tree
 
@@ -26,8 +26,10 @@ SAVE_EVERY = 250  # steps between checkpoints
 WEIGHT_DECAY, BETA2 = 0.05, 0.98
 
 
-def make(size: Size, tokenizer: Any, seed: int, copies: bool = True) -> Any:
-    """An untrained model that reads trees, with the circuit for copying in it where `copies`."""
+def make(size: Size, tokenizer: Any, seed: int, copies: bool = True, compares: bool = False) -> Any:
+    """An untrained model that reads trees, with the circuit for copying in it where `copies`, and with comparisons where `compares`."""
+    lexicon = senses.lexicon(tokenizer) if copies and len(tokenizer) > VOCABULARY else None
+    compares = compares and lexicon is not None and comparing.fits(size)
     torch.manual_seed(seed)
     config = Lfm2Config(
         vocab_size=len(tokenizer),
@@ -41,15 +43,18 @@ def make(size: Size, tokenizer: Any, seed: int, copies: bool = True) -> Any:
         conv_L_cache=3,
         max_position_embeddings=1024,
         tie_word_embeddings=True,
-        rope_parameters={"rope_type": "default", "rope_theta": 100_000.0},
+        rope_parameters={"rope_type": "default", "rope_theta": comparing.ROPE if compares else 1e5},
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         attn_implementation="sdpa",
     )
     model = convolution.reads_trees(Lfm2ForCausalLM(config))
-    if copies:
-        circuit.install(model, seed, senses.lexicon(tokenizer) if len(tokenizer) > VOCABULARY else None)
+    if compares and lexicon:
+        lexicon = lexicon.of_phrases()
+        comparing.install(model, circuit.install(model, seed, lexicon), lexicon)
+    elif copies:
+        circuit.install(model, seed, lexicon)
     return model
 
 
@@ -182,7 +187,7 @@ def train(
     if start:
         model = convolution.reads_trees(Lfm2ForCausalLM.from_pretrained(str(start), dtype=torch.float32))
     else:
-        model = make(recipe.size, tokenizer, recipe.seed, recipe.circuit)
+        model = make(recipe.size, tokenizer, recipe.seed, recipe.circuit, recipe.kind == "judge")
     if recipe.notes_weight:
         model.notes_head = supervision.NotesHead(recipe.size.width, recipe.size.layers)
 
