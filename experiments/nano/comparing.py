@@ -34,8 +34,10 @@ NOBODY = (
     0.45,
 )  # gain of what finds words, which ask for nothing, where nobody asks: a role asks for several acts, each but faintly
 VALUE = 0.15  # of attention, beside a speaker's
-WINDOWS = ((0.02, 0.3), (0.008, 0.1), (0.004, 0.05))  # radians a position, of heads that look back: from a sentence to a turn
-SHARES = (0.2, 0.45, 0.35)  # of their match: how long ago, whether anything is said there, and the same for all
+NEAR = ((0.02, 0.3), (0.008, 0.1), (0.004, 0.05))  # radians a position, of layer 3's heads that look back: over a sentence
+WIDE = ((0.008, 0.1), (0.004, 0.05), (0.002, 0.03))  # and of layer 5's: over a turn
+SOFT = 1.4  # gain of queries and keys from layer 3 on: what is gathered is a mean over some sentences
+SHARES = (0.4, 0.5, 0.1)  # of their match: how long ago, whether anything is said there, and the same for all
 HEARD, KEPT = 1.0, 1.5  # gain of what says that somebody asked: where it was said, and at the end of sentence and turn
 ELSE = -0.1  # of what tells phrases that say something from all else, which is much more
 
@@ -58,13 +60,16 @@ def install(model: Any, plan: Plan, lexicon: Lexicon) -> None:
         weight_VD[token] += marks[ASKERS.index(asker(senses))] * loud
     for layer in layers[1::2]:
         layer.self_attn.v_proj.weight.mul_(VALUE)
+    for layer in layers[3::2]:
+        layer.self_attn.q_layernorm.weight.fill_(SOFT)
+        layer.self_attn.k_layernorm.weight.fill_(SOFT)
     theta = float(model.config.rope_parameters["rope_theta"]) ** (-2 * torch.arange(plan.size // 2) / plan.size)
     for head, kinds in enumerate(HEADS):
         away = sum(mark for kind, mark in zip(ASKERS, marks, strict=True) if kind not in kinds)
         _compare(layers[1].self_attn, plan, head + 1, theta, away, FAR[head], NOBODY[head])
         _pass_on(layers[1].self_attn, plan, head + 1, marks, heard * HEARD)
-        for layer, to in ((layers[3], kept), (layers[5], turns)):
-            _look_back(layer.self_attn, plan, head, theta, WINDOWS[head], telling[0])
+        for layer, windows, to in ((layers[3], NEAR, kept), (layers[5], WIDE, turns)):
+            _look_back(layer.self_attn, plan, head, theta, windows[head], telling[0])
             _pass_on(layer.self_attn, plan, head, heard, to * KEPT)
 
 

@@ -153,7 +153,8 @@ _JUDGE = Model(
     JUDGES[0],
     conversations=4_000,
     steps=5_000,
-    peak_rate=4e-4,  # at a speaker's 2e-3 what compares (`comparing`) is undone within 250 updates
+    matrix_rate=4e-3,
+    peak_rate=2.5e-4,  # at a speaker's 2e-3 what compares (`comparing`) is undone within 250 updates, at 4e-4 within 500
     copying=0,
     copy_every=0,
     frames=(0.0, 0.5),
