@@ -152,7 +152,7 @@ _JUDGE = Model(
     "judge",
     JUDGES[0],
     conversations=4_000,
-    steps=5_000,
+    steps=4_000,
     matrix_rate=4e-3,
     peak_rate=2.5e-4,  # at a speaker's 2e-3 what compares (`comparing`) is undone within 250 updates, at 4e-4 within 500
     copying=0,

@@ -37,12 +37,20 @@ class Lexicon:
         return sorted({s for found in (*self.said.values(), *self.asked.values()) for s in found})
 
     def of_phrases(self) -> Lexicon:
-        """Without words of a clause that happen to stand alone in it (" is", " with"; directives may be words), and without a voice's acts,
-        which its role asks for."""
+        """Without words of a clause that happen to stand alone in it (" is", " with"); directives may be words."""
         said = {t: s for t, s in self.said.items() if t >= self.phrases}
         asked = {t: s for t, s in self.asked.items() if t >= self.phrases or {k for k, _ in s} in ({"act"}, {"tone"})}
-        voices = {t: frozenset(sense for sense in s if sense[0] == "voice") for t, s in asked.items()}
-        return Lexicon(self.phrases, said, {t: voices[t] or s for t, s in asked.items()})
+        return Lexicon(self.phrases, said, asked)
+
+    def plain(self) -> Lexicon:
+        """The same with as few senses as tell who wants what: a need is the act that meets it, and a voice's acts are its role's."""
+        meets = {need: act for domain in DOMAINS for act, need in scene.meets(teams.base(domain)).items()}
+        said = {t: frozenset(x for x in s if x[0] != "need") or s for t, s in self.said.items()}
+        asked = {}
+        for token, senses in self.asked.items():
+            acts = frozenset(("act", meets[name]) if kind == "need" and name in meets else (kind, name) for kind, name in senses)
+            asked[token] = frozenset(x for x in acts if x[0] == "voice") or acts
+        return Lexicon(self.phrases, said, asked)
 
 
 @functools.lru_cache(maxsize=4)

@@ -52,7 +52,7 @@ def make(size: Size, tokenizer: Any, seed: int, copies: bool = True, compares: b
     model = convolution.reads_trees(Lfm2ForCausalLM(config))
     if compares and lexicon:
         lexicon = lexicon.of_phrases()
-        comparing.install(model, circuit.install(model, seed, lexicon), lexicon)
+        comparing.install(model, circuit.install(model, seed, lexicon.plain()), lexicon)
     elif copies:
         circuit.install(model, seed, lexicon)
     return model
