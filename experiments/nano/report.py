@@ -25,7 +25,7 @@ from experiments.nano.figures import Figure, plain
 from experiments.nano.judge_report import Item
 from experiments.nano.recipe import MODELS
 from mascot_env.envs.render import as_text
-from mascot_env.errors import ConfigError
+from mascot_env.errors import ConfigError, LLMError
 from mascot_env.llm import nano
 from mascot_env.llm.local import LocalLLM
 
@@ -70,7 +70,10 @@ class Config:
 
 def load(config: Config, name: str) -> LocalLLM | None:
     """A model of the folder, or None where it has not been made."""
-    folder = Path(config.models) / name if config.models else nano.folder(name)
+    try:
+        folder = Path(config.models) / name if config.models else nano.folder(name)
+    except LLMError:
+        return None
     return LocalLLM(folder, batch_size=64) if (folder / "model.safetensors").exists() else None
 
 

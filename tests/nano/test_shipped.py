@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("torch", reason="the nano models run on torch")
 
-from experiments.nano import pack, verify  # noqa: E402
+from experiments.nano import pack, report, verify  # noqa: E402
 from experiments.nano.recipe import MODELS, SHIPPED  # noqa: E402
 from mascot_env.llm import nano  # noqa: E402
 from mascot_env.llm.local import LocalLLM  # noqa: E402
@@ -41,3 +43,8 @@ def test_the_speaker_answers_in_words_of_its_world() -> None:
     )
     (said,) = llm.generate([asked])
     assert said.ok and 2 < len(said.text.split()) < 60
+
+
+def test_a_model_that_is_not_there_is_left_out_of_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASCOT_NANO", str(tmp_path))
+    assert report.load(report.Config(), "judge-b") is None and report.load(report.Config(models=str(tmp_path)), "base") is None
