@@ -8,7 +8,7 @@ by chance. Senses stand in embeddings already (`senses`, `circuit`). Here
     layer 3, 5 three heads each look back over what a turn has said so far, so that its end knows of its sentences
 
 Who asks has a direction of its own in its embedding, so that what a head brings says whether anybody asked. One of the heads for copying is
-left; attention is half as loud as in speakers, or what was compared drowns what was said. All is trainable.
+left; attention is far quieter than in speakers, or what it brings drowns what was compared. All is trainable.
 """
 
 from __future__ import annotations
@@ -28,11 +28,7 @@ HEADS = (("act", "tone"), ("role",), ("voice", "need", "never"))  # askers that 
 ASKERS = tuple(kind for kinds in HEADS for kind in kinds)
 FAR = (0.02, 0.004, 0.005)  # radians a position: pairs of RoPE that turn little as far as each head looks; cards stand at the beginning
 PENALTY = 1.0  # gain of what keeps a head away from other askers, beside that of senses
-NOBODY = (
-    0.45,
-    0.15,
-    0.45,
-)  # gain of what finds words, which ask for nothing, where nobody asks: a role asks for several acts, each but faintly
+NOBODY = (0.45, 0.15, 0.45)  # gain of what finds words, where nobody asks; little for roles, which ask for each of several acts but faintly
 VALUE = 0.15  # of attention, beside a speaker's
 NEAR = ((0.02, 0.3), (0.008, 0.1), (0.004, 0.05))  # radians a position, of layer 3's heads that look back: over a sentence
 WIDE = ((0.008, 0.1), (0.004, 0.05), (0.002, 0.03))  # and of layer 5's: over a turn
@@ -53,6 +49,7 @@ def install(model: Any, plan: Plan, lexicon: Lexicon) -> None:
     weight_VD, layers = model.model.embed_tokens.weight, model.model.layers
     loud = circuit.SPREAD * math.sqrt(plan.width)
     count = len(ASKERS)
+    # At judge-a's width the first four of these are the last rows that `circuit` notes tokens in as well: there is no room for both.
     telling, marks, heard, kept, turns = plan.own[-1 - 4 * count :].split([1, count, count, count, count])
     says_V1 = torch.full((len(weight_VD), 1), ELSE).index_fill_(0, torch.tensor(sorted(lexicon.said), dtype=torch.long), 1.0)
     weight_VD.add_(says_V1 * telling * loud)
