@@ -83,7 +83,7 @@ def rates(size: Size, recipe: Model, like: Sampled, words: Any, repeats: int) ->
     from experiments.nano import train
 
     torch.set_num_threads(1)
-    model = train.make(size, words, 0, recipe.circuit, recipe.kind == "judge")
+    model = train.make(size, words, 0, recipe.circuit, recipe.kind == "judge", recipe.clean)
     seconds, tokens = _updates(model, replace(recipe, size=size), like, words, repeats)
     model.set_attn_implementation("sdpa")  # trees are for training only
     ids = torch.randint(len(SPECIAL), len(words), (ROLLOUT, like.prompt + like.condition))

@@ -6,7 +6,7 @@ has few. Without it a model learns its training frames by heart and gives a new 
 circuit, written down rather than found:
 
     layer 0    the convolution notes beside each token the one before it, and the one before that
-    layer 1    half of the heads look for a note that equals the present token, on the slow pairs of RoPE, which distance hardly turns;
+    layer 1    the first heads look for a note that equals the present token, on the slow pairs of RoPE, which distance hardly turns;
                the last of them for two tokens in a row, as pieces of words stand in many words (n-grams: Akyurek et al. 2024)
     layer 1    one head more looks for the last phrase (`phrases`), on pairs of RoPE that turn within some tens of tokens
     layer 1    another looks for what asks for the sense that a phrase has (`senses`): from an opener to the card of its voice
@@ -14,10 +14,12 @@ circuit, written down rather than found:
     attention  values come out as they went in (W_O W_V is a multiple of the identity: "mimetic", Trockman and Kolter 2023)
 
 Senses have directions of their own, or a head that looks for one finds noise first: an opener's card among the tokens of a judge's prompt
-got 0.37 of its head's attention with senses spread over all directions, and gets 0.79. Embeddings begin loud beside what layers add, or the
-heads lose what they look for; and what attention brings must be louder still. After 300 updates of `words` (one run each), without and with
-these two and the head for two tokens: a word that has followed two tokens once, and one of them with others as well, is right in 0.27 and
-0.96 of cases; the card's voice has 0.38 and 0.58 of the probability of all voices (chance 0.03).
+got 0.37 of its head's attention with senses spread over all directions, and gets 0.79. So have notes: where embeddings are random in the
+same directions, the copying head of an untrained judge has 0.06 of its attention where the last two tokens stood before, and 0.87 where
+they are nothing there. Embeddings begin loud beside what layers add, or the heads lose what they look for; and what attention brings must
+be louder still. After 300 updates of `words` (one run each), without and with loud values and the head for two tokens: a word that has
+followed two tokens once, and one of them with others as well, is right in 0.27 and 0.96 of cases; the card's voice has 0.38 and 0.58 of
+the probability of all voices (chance 0.03).
 
 The last phrase is what the end of a clause must fit, across words that have nothing to do with it. A model does not find that by itself:
 after 240 updates on nothing but clauses (`drill`) their ends are no more likely than in any other clause.
@@ -46,6 +48,7 @@ CARD = 1.0  # how loud the head is that brings what cards ask for
 SENSE = 1.3  # how much of an embedding is what its phrase means, relative to what is its own
 PHRASE = 0.5  # what tells phrases from words, relative to that spread
 NOTE = 0.18  # how loud a note is beside the token itself
+COPYING = 2  # heads that copy
 SECOND = 1.5  # gain of a query's note beside the token itself, which is louder
 NONE = 0.5  # of a form's first direction, where there is no sense in it
 MATCH = 2.2  # gain of queries and keys of attention
@@ -56,11 +59,12 @@ LENGTHS, SHOWN, PIECE = (80, 80, 120, 160, 240), (0.2, 0.4), (3, 10)  # of copyi
 
 
 @torch.no_grad()
-def install(model: Any, seed: int, lexicon: Lexicon | None = None) -> Plan:
+def install(model: Any, seed: int, lexicon: Lexicon | None = None, copying: int = COPYING, spare: int = 0, clean: bool = True) -> Plan:
     """Writes the circuit into an untrained LFM2 whose layers are convolutions and attention by turns, in place. Head size must be even.
-    Returns what is where in it."""
+    `copying` heads copy (half of them at most), and the last `spare` directions are for others. With `clean`, tokens are nothing in the
+    directions of notes and in those. Returns what is where in it."""
     generator = torch.Generator().manual_seed(seed)
-    layers, plan = model.model.layers, directions(model.config, generator)
+    layers, plan = model.model.layers, directions(model.config, generator, copying, spare, clean)
     _embed(model.model.embed_tokens.weight, plan, lexicon, generator)
     model.model.embedding_norm.weight.fill_(QUIET)
     for layer in layers:
@@ -90,8 +94,8 @@ class Plan:
 
     common, phrase, card: what all embeddings have, what tells phrases from words, and cards of voices from other phrases
     said, asked: senses in their two forms, as many as a head can carry over any distance; `turn` leads from one to the other
-    own: the rest, where tokens are what they are; `before` and `second` are rows of it for the notes of the token before, and of the one
-    before that
+    own: the rest. First in it stand `before` and `second`, for the notes of the token before, and of the one before that; then `free`,
+    where tokens are what they are; and `spare`, for others
     """
 
     size: int
@@ -103,38 +107,51 @@ class Plan:
     said: torch.Tensor
     asked: torch.Tensor
     own: torch.Tensor
-    reads: torch.Tensor  # N of own, turned: what is noted of a token
+    free: torch.Tensor
+    spare: torch.Tensor
+    reads: torch.Tensor  # N of free, turned: what is noted of a token
     before: torch.Tensor
     second: torch.Tensor
     turn: torch.Tensor
+    copying: int  # heads
+    channels: torch.Tensor  # of a head that copies
 
     @property
     def width(self) -> int:
         return len(self.common)
 
 
-def directions(config: Any, generator: torch.Generator) -> Plan:
+def directions(config: Any, generator: torch.Generator, copying: int = COPYING, spare: int = 0, clean: bool = True) -> Plan:
     """Where a model's circuit has what: the first that is drawn for it."""
     width, heads = config.hidden_size, config.num_attention_heads
     size = width // heads
     theta = float(config.rope_parameters["rope_theta"]) ** (-2 * torch.arange(size // 2) / size)
     slow, recent = (theta <= SLOW).repeat(2), ((theta >= RECENT[0]) & (theta <= RECENT[1])).repeat(2)
-    count = max(heads // 2, 1) * size  # channels of the circuit
+    copying = min(copying, max(heads // 2, 1))
+    noted = copying * int(slow.sum())
+    left = width - 3 - 2 * min(int(slow.sum()), (width - noted - 3) // 2) - noted - spare
+    clean = clean and left >= noted  # in a very small model there is no room
+    channels = torch.nonzero(slow)[:, 0] if clean else torch.arange(size)
+    notes = copying * len(channels)
+    before = notes - int((~_singles(len(channels))).sum()) if heads > 3 else notes
     basis = torch.linalg.qr(torch.randn(width, width, generator=generator))[0].T
-    senses = min(int(slow.sum()), (width - count - 3) // 2)
+    senses = min(int(slow.sum()), (width - notes - 3) // 2)
     common, phrase, card = basis[:3]
     said, asked, own = basis[3:].split([senses, senses, width - 3 - 2 * senses])
-    first = count - size // 2 if heads > 3 else count
     spin = torch.linalg.qr(torch.randn(len(own), len(own), generator=generator))[0]
-    rows = torch.linalg.qr(torch.randn(len(own), len(own), generator=generator))[0] @ own
+    notes_ND, free, spared = own.split([notes, len(own) - notes - spare, spare]) if clean else (own[:notes], own, own[len(own) - spare :])
+    reads = (torch.linalg.qr(torch.randn(len(free), len(free), generator=generator))[0] @ free)[:before]
     turn = asked.T @ said + said.T @ asked + own.T @ spin @ own
-    return Plan(size, recent, slow, common, phrase, card, said, asked, own, rows[:first], own[:first], own[first:count], turn)
+    before_ND, second_ND = notes_ND[:before], notes_ND[before:]
+    return Plan(
+        size, recent, slow, common, phrase, card, said, asked, own, free, spared, reads, before_ND, second_ND, turn, copying, channels
+    )
 
 
 def _embed(weight_VD: torch.Tensor, plan: Plan, lexicon: Lexicon | None, generator: torch.Generator) -> None:
     """Embeddings: what they are in `own`, and what they mean in `said` and `asked`."""
     loud = SPREAD * math.sqrt(plan.width)
-    own_VD = torch.randn(len(weight_VD), len(plan.own), generator=generator) @ plan.own
+    own_VD = torch.randn(len(weight_VD), len(plan.free), generator=generator) @ plan.free
     weight_VD.copy_(torch.nn.functional.normalize(own_VD, dim=1) * loud + plan.common * loud * COMMON)
     if lexicon is None:
         return
@@ -180,19 +197,25 @@ def _note_before(conv: Any, plan: Plan) -> None:
 def _match(attention: Any, plan: Plan) -> None:
     """The first heads ask with the present token and answer with the note. The last of them asks with the note as well, in half of its
     channels, and answers with the note of the place before: of what followed a token it prefers what followed the two."""
-    size, first = plan.size, len(plan.before)
-    slow_S1 = plan.slow.float()[:, None]
-    for start in range(0, first - first % size, size):
-        mine = slice(start, start + size)
-        attention.q_proj.weight[mine], attention.k_proj.weight[mine] = plan.reads[mine] * slow_S1, plan.before[mine] * slow_S1
-    if not len(plan.second):
-        return
-    start, half = first - first % size, size // 2
-    single = torch.arange(size) % half % 2 == 0  # RoPE turns the channels i and i + half together
-    asks_SD, answers_SD = torch.zeros(size, plan.width), torch.zeros(size, plan.width)
-    asks_SD[single], answers_SD[single] = plan.reads[start:first], plan.before[start:first]
-    asks_SD[~single], answers_SD[~single] = plan.before[:half] * SECOND, plan.second
-    attention.q_proj.weight[start : start + size], attention.k_proj.weight[start : start + size] = asks_SD * slow_S1, answers_SD * slow_S1
+    count, start = len(plan.channels), 0
+    slow_C1 = plan.slow[plan.channels].float()[:, None]
+    for head in range(plan.copying):
+        pairs = head == plan.copying - 1 and len(plan.second) > 0
+        single = _singles(count) if pairs else torch.ones(count, dtype=torch.bool)
+        mine = slice(start, start + int(single.sum()))
+        asks_CD, answers_CD = torch.zeros(2, count, plan.width)
+        asks_CD[single], answers_CD[single] = plan.reads[mine], plan.before[mine]
+        if pairs:
+            asks_CD[~single], answers_CD[~single] = plan.before[: len(plan.second)] * SECOND, plan.second
+        for weight, rows_CD in ((attention.q_proj.weight, asks_CD), (attention.k_proj.weight, answers_CD)):
+            weight[head * plan.size : (head + 1) * plan.size] = 0.0
+            weight[head * plan.size + plan.channels] = rows_CD * slow_C1
+        start = mine.stop
+
+
+def _singles(count: int) -> torch.Tensor:
+    """Of a head's slow channels, those of every other pair; RoPE turns the channels i and i + half of a head together."""
+    return torch.arange(count) % (count // 2) % 2 == 0
 
 
 def _cards(attention: Any, plan: Plan, head: int) -> None:

@@ -8,7 +8,7 @@ by chance. Senses stand in embeddings already (`senses`, `circuit`). Here
     layer 3, 5 three heads each look back over what a turn has said so far, so that its end knows of its sentences
 
 Who asks has a direction of its own in its embedding, so that what a head brings says whether anybody asked. One of the heads for copying is
-left; attention is far quieter than in speakers, or what it brings drowns what was compared. All is trainable.
+left (`recalling`); attention is far quieter than in speakers, or what it brings drowns what was compared. All is trainable.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ WIDE = ((0.008, 0.1), (0.004, 0.05), (0.002, 0.03))  # and of layer 5's: over a 
 SOFT = 1.4  # gain of queries and keys from layer 3 on: what is gathered is a mean over some sentences
 SHARES = (0.4, 0.5, 0.1)  # of their match: how long ago, whether anything is said there, and the same for all
 HEARD, KEPT = 1.0, 1.5  # gain of what says that somebody asked: where it was said, and at the end of sentence and turn
+ROWS = 1 + 4 * len(ASKERS)  # directions: what tells phrases that say something; who asks; that somebody asked, in three layers
 ELSE = -0.1  # of what tells phrases that say something from all else, which is much more
 
 
@@ -45,12 +46,12 @@ def fits(size: Size) -> bool:
 
 @torch.no_grad()
 def install(model: Any, plan: Plan, lexicon: Lexicon) -> None:
-    """Writes the comparisons into a model of at least six layers and four heads that holds the circuit, in place."""
+    """Writes the comparisons into a model of at least six layers and four heads that holds the circuit, in place. The
+    first directions that the circuit spared are its own."""
     weight_VD, layers = model.model.embed_tokens.weight, model.model.layers
     loud = circuit.SPREAD * math.sqrt(plan.width)
     count = len(ASKERS)
-    # At judge-a's width the first four of these are the last rows that `circuit` notes tokens in as well: there is no room for both.
-    telling, marks, heard, kept, turns = plan.own[-1 - 4 * count :].split([1, count, count, count, count])
+    telling, marks, heard, kept, turns = plan.spare[:ROWS].split([1, count, count, count, count])
     says_V1 = torch.full((len(weight_VD), 1), ELSE).index_fill_(0, torch.tensor(sorted(lexicon.said), dtype=torch.long), 1.0)
     weight_VD.add_(says_V1 * telling * loud)
     for token, senses in lexicon.asked.items():
@@ -60,14 +61,14 @@ def install(model: Any, plan: Plan, lexicon: Lexicon) -> None:
     for layer in layers[3::2]:
         layer.self_attn.q_layernorm.weight.fill_(SOFT)
         layer.self_attn.k_layernorm.weight.fill_(SOFT)
-    theta = float(model.config.rope_parameters["rope_theta"]) ** (-2 * torch.arange(plan.size // 2) / plan.size)
+    theta = turns_by(model.config, plan)
     for head, kinds in enumerate(HEADS):
         away = sum(mark for kind, mark in zip(ASKERS, marks, strict=True) if kind not in kinds)
         _compare(layers[1].self_attn, plan, head + 1, theta, away, FAR[head], NOBODY[head])
-        _pass_on(layers[1].self_attn, plan, head + 1, marks, heard * HEARD)
+        pass_on(layers[1].self_attn, plan, head + 1, marks, heard * HEARD)
         for layer, windows, to in ((layers[3], NEAR, kept), (layers[5], WIDE, turns)):
-            _look_back(layer.self_attn, plan, head, theta, windows[head], telling[0])
-            _pass_on(layer.self_attn, plan, head, heard, to * KEPT)
+            look_back(layer.self_attn, plan, head, theta, windows[head], telling[0])
+            pass_on(layer.self_attn, plan, head, heard, to * KEPT)
 
 
 def asker(senses: frozenset[Sense]) -> str:
@@ -77,9 +78,14 @@ def asker(senses: frozenset[Sense]) -> str:
     return found or ("role" if len(senses) > 1 else "act")
 
 
-def _pass_on(attention: Any, plan: Plan, head: int, from_FD: torch.Tensor, to_FD: torch.Tensor) -> None:
-    """The first channels of a head bring some directions, and nothing else."""
-    mine = slice(head * plan.size, head * plan.size + len(from_FD))
+def turns_by(config: Any, plan: Plan) -> torch.Tensor:
+    """Radians a position of each pair of RoPE."""
+    return float(config.rope_parameters["rope_theta"]) ** (-2 * torch.arange(plan.size // 2) / plan.size)
+
+
+def pass_on(attention: Any, plan: Plan, head: int, from_FD: torch.Tensor, to_FD: torch.Tensor, first: int = 0) -> None:
+    """Channels of a head, from the `first`, bring some directions, and nothing else."""
+    mine = slice(head * plan.size + first, head * plan.size + first + len(from_FD))
     attention.v_proj.weight[mine] = from_FD
     attention.out_proj.weight[:, mine] = to_FD.T
 
@@ -99,7 +105,7 @@ def _compare(attention: Any, plan: Plan, head: int, theta: torch.Tensor, away: t
         weight[head * plan.size + past] = aside * PENALTY
 
 
-def _look_back(attention: Any, plan: Plan, head: int, theta: torch.Tensor, window: tuple[float, float], telling: torch.Tensor) -> None:
+def look_back(attention: Any, plan: Plan, head: int, theta: torch.Tensor, window: tuple[float, float], telling: torch.Tensor) -> None:
     """One head asks the same everywhere; what says something answers, the more the nearer it is."""
     size = plan.size
     recent = ((theta >= window[0]) & (theta <= window[1])).repeat(2).float()

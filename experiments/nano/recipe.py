@@ -46,6 +46,7 @@ class Model:
     steps, batch: updates on trees, and trees in each
     copying: updates before them on random sequences that repeat (`circuit`)
     circuit: whether it starts with the circuit (`circuit`), on which Muon is not used
+    clean: whether tokens leave the circuit's own directions free, and judges recall (`recalling`); off for the weights that are shipped
     copy_every: a row of such sequences joins every so many updates on trees; 0: never
     drill_every: a row of clauses that are to be ended as they were begun (`drill`) joins every so many updates; 0: never
     matrix_rate, peak_rate, warmup: of the cosine schedules of Muon (feed-forward matrices; without `circuit` all) and of AdamW (the rest)
@@ -71,6 +72,7 @@ class Model:
     batch: int = 4
     copying: int = 40
     circuit: bool = True
+    clean: bool = False
     copy_every: int = 2
     drill_every: int = 0
     matrix_rate: float = 1e-2

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from transformers import Lfm2Config, Lfm2ForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from experiments.nano import circuit, comparing, convolution, drill, muon, senses, supervision, trees
+from experiments.nano import circuit, comparing, convolution, drill, muon, recalling, senses, supervision, trees
 from experiments.nano.recipe import VOCABULARY, Model, Size
 from experiments.nano.trees import Forest, Tree
 
@@ -26,8 +26,8 @@ SAVE_EVERY = 250  # steps between checkpoints
 WEIGHT_DECAY, BETA2 = 0.05, 0.98
 
 
-def make(size: Size, tokenizer: Any, seed: int, copies: bool = True, compares: bool = False) -> Any:
-    """An untrained model that reads trees, with the circuit for copying in it where `copies`, and with comparisons where `compares`."""
+def make(size: Size, tokenizer: Any, seed: int, copies: bool = True, compares: bool = False, clean: bool = True) -> Any:
+    """An untrained model that reads trees, with the circuit for copying in it where `copies`, and where `compares` with comparisons and recall."""
     lexicon = senses.lexicon(tokenizer) if copies and len(tokenizer) > VOCABULARY else None
     compares = compares and lexicon is not None and comparing.fits(size)
     torch.manual_seed(seed)
@@ -52,9 +52,13 @@ def make(size: Size, tokenizer: Any, seed: int, copies: bool = True, compares: b
     model = convolution.reads_trees(Lfm2ForCausalLM(config))
     if compares and lexicon:
         lexicon = lexicon.of_phrases()
-        comparing.install(model, circuit.install(model, seed, lexicon.plain()), lexicon)
+        copying, spare = (1, comparing.ROWS + recalling.ROWS) if clean else (circuit.COPYING, comparing.ROWS)
+        plan = circuit.install(model, seed, lexicon.plain(), copying, spare, clean)
+        comparing.install(model, plan, lexicon)
+        if clean:
+            recalling.install(model, plan, lexicon)
     elif copies:
-        circuit.install(model, seed, lexicon)
+        circuit.install(model, seed, lexicon, clean=clean)
     return model
 
 
@@ -187,7 +191,7 @@ def train(
     if start:
         model = convolution.reads_trees(Lfm2ForCausalLM.from_pretrained(str(start), dtype=torch.float32))
     else:
-        model = make(recipe.size, tokenizer, recipe.seed, recipe.circuit, recipe.kind == "judge")
+        model = make(recipe.size, tokenizer, recipe.seed, recipe.circuit, recipe.kind == "judge", recipe.clean)
     if recipe.notes_weight:
         model.notes_head = supervision.NotesHead(recipe.size.width, recipe.size.layers)
 

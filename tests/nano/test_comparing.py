@@ -19,14 +19,30 @@ SIZE = Size(160, 6, 4, 64)
 JUDGE = MODELS["judge-a"]
 
 
-@pytest.fixture(scope="module")
-def untrained(phrased: Any) -> Any:
-    return train.make(SIZE, phrased, seed=1, compares=True).eval()
+@pytest.fixture(scope="module", params=[True, False], ids=["clean", "spread"])
+def untrained(phrased: Any, request: pytest.FixtureRequest) -> Any:
+    return made(phrased, request.param)
 
 
-def prompts(phrased: Any, count: int) -> list[Any]:
+def made(phrased: Any, clean: bool) -> Any:
+    """An untrained judge, which keeps the plan of its circuit."""
+    plans: list[circuit.Plan] = []
+    install = circuit.install
+
+    def kept(*args: Any) -> circuit.Plan:
+        plans.append(install(*args))
+        return plans[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(circuit, "install", kept)
+        model = train.make(SIZE, phrased, seed=1, compares=True, clean=clean).eval()
+    model.plan = plans[0]
+    return model
+
+
+def prompts(phrased: Any, count: int, split: str = "train") -> list[Any]:
     chat, end = ChatFormat(phrased, {}), phrased.convert_tokens_to_ids("<|end|>")
-    sites = (site for index in range(200) for site in corpus.sites(JUDGE, corpus.draw(JUDGE, index)))
+    sites = (site for index in range(200) for site in corpus.sites(JUDGE, corpus.draw(JUDGE, index, split)))
     return [trees.tree([forests.leaf(chat, end, next(sites)[0])]) for _ in range(count)]
 
 
@@ -53,8 +69,7 @@ def test_heads_find_who_asked_and_look_past_others(phrased: Any, untrained: Any)
 
 
 def test_the_end_of_a_turn_knows_whether_it_was_asked_for_before_anything_is_learnt(phrased: Any, untrained: Any) -> None:
-    own = circuit.directions(untrained.config, torch.Generator().manual_seed(1)).own
-    asked_D = own[len(own) - len(comparing.ASKERS) + comparing.ASKERS.index("act")]
+    asked_D = untrained.plan.spare[comparing.ROWS - len(comparing.ASKERS) + comparing.ASKERS.index("act")]
     label = notes.labels().index("mark asked")
     held, shown = [], []
     for tree in prompts(phrased, 150):
