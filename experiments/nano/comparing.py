@@ -83,6 +83,13 @@ def turns_by(config: Any, plan: Plan) -> torch.Tensor:
     return float(config.rope_parameters["rope_theta"]) ** (-2 * torch.arange(plan.size // 2) / plan.size)
 
 
+def parted(pairs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The channels of a head that belong to these pairs of RoPE, but for the slowest pair; and the slowest."""
+    channels = torch.nonzero(pairs.repeat(2))[:, 0]
+    half = len(channels) // 2
+    return torch.cat([channels[: half - 1], channels[half:-1]]), channels[[half - 1, -1]]
+
+
 def pass_on(attention: Any, plan: Plan, head: int, from_FD: torch.Tensor, to_FD: torch.Tensor, first: int = 0) -> None:
     """Channels of a head, from the `first`, bring some directions, and nothing else."""
     mine = slice(head * plan.size + first, head * plan.size + first + len(from_FD))
@@ -92,10 +99,8 @@ def pass_on(attention: Any, plan: Plan, head: int, from_FD: torch.Tensor, to_FD:
 
 def _compare(attention: Any, plan: Plan, head: int, theta: torch.Tensor, away: torch.Tensor, far: float, nobody: float) -> None:
     """One head looks from what is said to who asks for it, but not where `away` is; to words, where nobody does."""
-    slow = torch.nonzero((theta <= far).repeat(2))[:, 0]
-    half = len(slow) // 2
-    past = slow[[half - 1, -1]]  # the slowest pair of RoPE
-    rows = head * plan.size + torch.cat([slow[: half - 1], slow[half:-1]])
+    rows, past = parted(theta <= far)
+    rows = head * plan.size + rows
     count = min(len(rows), len(plan.said))
     asks, answers = plan.said[:count].clone(), plan.asked[:count]
     asks[0] = plan.common * nobody

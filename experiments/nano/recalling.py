@@ -26,7 +26,7 @@ ROWS = 5  # directions: whether a clause does an act; words known, and acts done
 STRANGE = (0.4, 0.06)  # gain of asking for phrases, and of their answer, beside the match of words
 APART = (0.04, 0.3)  # radians a position: pairs of RoPE by which an act does not find its own clause
 ELSEWHERE, IDLE, WORDS = 0.5, 0.6, 0.4  # gain of what keeps it from that, of what keeps all else from acts, and of words as an answer
-HEAD = 3  # of layers 3 and 5: the one that looks back over no turn
+HEAD = 3  # of layers 3 and 5: the one that `comparing` leaves
 FOUND, KEPT = 3.0, 1.5  # gain of what was found, where it is said and at the end of a turn
 
 
@@ -41,7 +41,7 @@ def install(model: Any, plan: Plan, lexicon: Lexicon) -> None:
     weight_VD.add_(does_V1 * doing * circuit.SPREAD * math.sqrt(plan.width))
     theta = comparing.turns_by(model.config, plan)
     early, middle, late = (layers[i].self_attn for i in (1, 3, 5))
-    _strange_words(early, plan)
+    _strange_words(early, plan, theta)
     _same_act(middle, plan, theta, doing)
     comparing.look_back(late, plan, HEAD, theta, comparing.WIDE[0], -plan.phrase)
     for attention, head, brings, to in (
@@ -55,18 +55,18 @@ def install(model: Any, plan: Plan, lexicon: Lexicon) -> None:
         comparing.pass_on(late, plan, head, done[None], done_turn[None] * KEPT, first=len(comparing.ASKERS))
 
 
-def _strange_words(attention: Any, plan: Plan) -> None:
+def _strange_words(attention: Any, plan: Plan, theta: torch.Tensor) -> None:
     """The copying head finds phrases where the last words did not follow each other before: with the slowest pair of RoPE."""
-    last = [plan.size // 2 - 1, plan.size - 1]
+    _, last = comparing.parted(theta <= circuit.SLOW)
     asks, answers = STRANGE
     attention.q_proj.weight[last], attention.k_proj.weight[last] = plan.common * asks, plan.phrase * answers
 
 
 def _same_act(attention: Any, plan: Plan, theta: torch.Tensor, doing: torch.Tensor) -> None:
     """One head looks from what is said to what says the same, but not within one clause."""
-    slow, near = (torch.nonzero(pairs.repeat(2))[:, 0] for pairs in (theta <= circuit.SLOW, (theta >= APART[0]) & (theta <= APART[1])))
-    half, start = len(slow) // 2, HEAD * plan.size
-    past, rows = slow[[half - 1, -1]], torch.cat([slow[: half - 1], slow[half:-1]])
+    rows, past = comparing.parted(theta <= circuit.SLOW)
+    near = torch.nonzero(((theta >= APART[0]) & (theta <= APART[1])).repeat(2))[:, 0]
+    start = HEAD * plan.size
     count = min(len(rows), len(plan.said) - 1)
     for weight, way, aside in (
         (attention.q_proj.weight, 1.0, plan.common * WORDS - doing * IDLE),
