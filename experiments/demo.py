@@ -1,17 +1,18 @@
 """Watch a scored group conversation, train a Director on it, and compare it with simpler ones.
 
-    python -m experiments.demo                            # support, shipped scenarios
+    python -m experiments.demo                            # support, small transformers in the language world
     python -m experiments.demo --domain meeting
-    python -m experiments.demo --grade nano               # small transformers in the language world
+    python -m experiments.demo --grade scripted           # no model at all; the shipped scenarios
     python -m experiments.demo --data PATH                # real EmpatheticDialogues or QMSum, from a local folder
     python -m experiments.demo --json                     # the last line is one JSON object
 
 Stopped on its way and started again with the same options, it goes on where it was; a finished run is kept, and the next one gets a
 folder of its own.
 
-The `scripted` grade has no model, `nano` has small ones; neither downloads anything or needs a key. Speakers are frozen; MaskablePPO learns who should speak,
-how, and when to stop. The table's scores come from a second judge, built on other measures, that trained nothing. One training
-seed is an illustration; `make bench-director` makes the claim with five.
+The `nano` grade has small models, players and judges, and is the default; `scripted` has none, and is what real data are played with.
+Neither downloads anything or needs a key. Speakers are frozen; MaskablePPO learns who should speak, how, and when to stop. The table's
+scores come from a second judge, built on other measures, that trained nothing. One training seed is an illustration;
+`make bench-director` makes the claim with five.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ GRADES = {
 class Config:
     """What the demo does.
 
-    grade: scripted or nano
+    grade: scripted or nano; empty for nano, or scripted with --data
     domain: support or meeting (ignored with --data, which knows)
     data: a folder of real EmpatheticDialogues or QMSum files; empty for the shipped scenarios
     out: the run folder
@@ -81,7 +82,7 @@ class Config:
     json: end with one JSON object
     """
 
-    grade: str = "scripted"
+    grade: str = ""
     domain: str = "support"
     data: str = ""
     out: str = "runs/demo"
@@ -96,6 +97,7 @@ class Config:
 
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
+    config = dataclasses.replace(config, grade=config.grade or ("scripted" if config.data else "nano"))
     if config.grade not in GRADES:
         raise UnknownIdError("no such grade", field="grade", value=config.grade, remedy=f"use one of {', '.join(GRADES)}")
     if config.data and config.grade == "nano":

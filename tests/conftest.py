@@ -22,10 +22,10 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of nano models that have learnt nothing."""
     pytest.importorskip("torch")
     from experiments.nano import forests, tokenizer, train
-    from experiments.nano.recipe import MODELS, Size
+    from experiments.nano.recipe import MODELS, Size, Vocabulary
 
     root = tmp_path_factory.mktemp("nano")
-    words = tokenizer.train((t for m in MODELS.values() for t in forests.texts(m, 2)), root / "tokenizer", vocabulary=700)
+    words = tokenizer.train((t for m in MODELS.values() for t in forests.texts(m, 2)), root / "tokenizer", Vocabulary(700, 700))
     for seed, name in enumerate(MODELS):
         model = train.make(Size(32, 2, 4, 64), words, seed)
         model.config.max_position_embeddings = 4096  # so few pieces make long prompts

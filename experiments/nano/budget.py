@@ -24,7 +24,7 @@ import numpy as np
 
 from experiments import console
 from experiments.nano import corpus, forests, trees
-from experiments.nano.recipe import MODELS, SIZES, SPECIAL, WORDED, Folders, Model, Size, chain
+from experiments.nano.recipe import MODELS, SIZES, SPECIAL, Folders, Model, Size, chain
 from mascot_env.llm.chat import ChatFormat
 
 SAMPLED = 24  # conversations of each kind
@@ -83,7 +83,7 @@ def rates(size: Size, recipe: Model, like: Sampled, words: Any, repeats: int) ->
     from experiments.nano import train
 
     torch.set_num_threads(1)
-    model = train.make(size, words, 0, recipe.circuit, recipe.kind == "judge", recipe.clean)
+    model = train.make(size, words, 0, recipe.circuit, recipe.kind == "judge")
     seconds, tokens = _updates(model, replace(recipe, size=size), like, words, repeats)
     model.set_attn_implementation("sdpa")  # trees are for training only
     ids = torch.randint(len(SPECIAL), len(words), (ROLLOUT, like.prompt + like.condition))
@@ -138,13 +138,13 @@ def cost(model: Model, found: dict[str, float], sampled: float) -> float:
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
     rows, figures = [], {}
-    with tempfile.TemporaryDirectory() as place, console.stage("tokenizer and some trees"):
-        words = forests.make_tokenizer(MODELS[WORDED], Folders(Path(place)))
+    with tempfile.TemporaryDirectory() as place, console.stage("tokenizers and some trees"):
         one = {m.kind: m for m in MODELS.values()}  # of each kind
-        like = {kind: conversations(m, words, Path(place)) for kind, m in one.items()}
+        words = {kind: forests.make_tokenizer(m, Folders(Path(place))) for kind, m in one.items()}
+        like = {kind: conversations(m, words[kind], Path(place)) for kind, m in one.items()}
     for name, size in [*((m.name, m.size) for m in MODELS.values()), *SIZES.items()]:
         trained = [MODELS[name]] if name in MODELS else chain(MODELS["base"])
-        found = rates(size, trained[-1], like[trained[-1].kind], words, config.repeats)
+        found = rates(size, trained[-1], like[trained[-1].kind], words[trained[-1].kind], config.repeats)
         hours = sum(cost(m, found, like[m.kind].speed) for m in trained)
         figures[name] = {**found, "hours": hours}
         speeds = (f"{found[f'{k}_tokens_per_second']:,.0f}" for k in ("train", "prefill", "decode"))

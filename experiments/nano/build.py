@@ -66,12 +66,12 @@ def main(argv: list[str] | None = None) -> int:
     models = list({n.name: n for m in recipe.MODELS.values() if config.only in ("", m.name) for n in recipe.chain(m)}.values())
     if config.share < 1.0:
         models = [m.smaller(config.share) for m in models]
-    with console.stage("tokenizer"):
-        words = tokenizer_in(folders)
+    with console.stage("tokenizers"):
+        words = {m.vocabulary: tokenizer_in(folders, m) for m in {m.vocabulary: m for m in models}.values()}
     ends = [m.name for m in models if m.name not in {n.start for n in models}]
     if config.jobs > 1 and len(ends) > 1:
         side_by_side(ends, config)
-    figures = {m.name: one(m, folders, words, config) for m in models}
+    figures = {m.name: one(m, folders, words[m.vocabulary], config) for m in models}
     if config.pack and config.share == 1.0:
         from experiments.nano import pack
 
@@ -117,27 +117,38 @@ def one(model: Model, folders: Folders, words: Any, config: Config) -> dict[str,
     print(f"   {sizes['trees']:,.0f} trees, {sizes['tokens']:,.0f} tokens, {sizes['targets']:,.0f} targets")
     folder = folders.model(model.name)
     if not (folder / "training.json").exists():
-        import torch
-
-        from experiments.nano import train
-
-        torch.set_num_threads(1)
-        started = time.monotonic()
-        with (
-            console.stage(f"{model.name}: training, {model.copying + model.steps:,} steps"),
-            console.Bar("steps", model.copying + model.steps) as bar,
-        ):
-            start = folders.model(model.start) if model.start else None
-            train.train(model, forest, words, folder, start, lambda step, loss: bar.update(step, f"loss {loss:.3f}"))
-        console.write_whole(folder / RECIPE, json.dumps({"hash": made_by(model), "seconds": time.monotonic() - started}))
+        _train(model, forest, words, folders)
     return {**sizes, **json.loads((folder / "training.json").read_text(encoding="utf-8"))}
 
 
-def tokenizer_in(folders: Folders) -> Any:
-    """The tokenizer of all models, made if it is not there; one that other corpora made is refused."""
-    worded = recipe.MODELS[recipe.WORDED]
-    claim(folders.tokenizer, forests.tokenizer_hash(worded))
-    return forests.make_tokenizer(worded, folders)
+def _train(model: Model, forest: Any, words: Any, folders: Folders) -> None:
+    import torch
+
+    from experiments.nano import train
+
+    torch.set_num_threads(1)
+    folder = folders.model(model.name)
+    started, before = time.monotonic(), json.loads((folder / RECIPE).read_text(encoding="utf-8")).get("seconds", 0.0)
+
+    def spent() -> None:  # noted as training goes on: the time of a run that was stopped counts as well
+        console.write_whole(folder / RECIPE, json.dumps({"hash": made_by(model), "seconds": before + time.monotonic() - started}))
+
+    def report(step: int, loss: float) -> None:
+        bar.update(step, f"loss {loss:.3f}")
+        spent()
+
+    with (
+        console.stage(f"{model.name}: training, {model.copying + model.steps:,} steps"),
+        console.Bar("steps", model.copying + model.steps) as bar,
+    ):
+        train.train(model, forest, words, folder, folders.model(model.start) if model.start else None, report)
+    spent()
+
+
+def tokenizer_in(folders: Folders, model: Model) -> Any:
+    """The tokenizer of a model, made if it is not there; one that other corpora made is refused."""
+    claim(folders.tokenizer(model), forests.tokenizer_hash(model.vocabulary))
+    return forests.make_tokenizer(model, folders)
 
 
 def made_by(model: Model) -> str:

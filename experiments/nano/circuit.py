@@ -59,12 +59,12 @@ LENGTHS, SHOWN, PIECE = (80, 80, 120, 160, 240), (0.2, 0.4), (3, 10)  # of copyi
 
 
 @torch.no_grad()
-def install(model: Any, seed: int, lexicon: Lexicon | None = None, copying: int = COPYING, spare: int = 0, clean: bool = True) -> Plan:
+def install(model: Any, seed: int, lexicon: Lexicon | None = None, copying: int = COPYING, spare: int = 0) -> Plan:
     """Writes the circuit into an untrained LFM2 whose layers are convolutions and attention by turns, in place. Head size must be even.
-    `copying` heads copy (half of them at most), and the last `spare` directions are for others. With `clean`, tokens are nothing in the
-    directions of notes and in those. Returns what is where in it."""
+    `copying` heads copy (half of them at most), and the last `spare` directions are for others; tokens are nothing in those and in the
+    directions of notes. Returns what is where in it."""
     generator = torch.Generator().manual_seed(seed)
-    layers, plan = model.model.layers, directions(model.config, generator, copying, spare, clean)
+    layers, plan = model.model.layers, directions(model.config, generator, copying, spare)
     _embed(model.model.embed_tokens.weight, plan, lexicon, generator)
     model.model.embedding_norm.weight.fill_(QUIET)
     for layer in layers:
@@ -121,7 +121,7 @@ class Plan:
         return len(self.common)
 
 
-def directions(config: Any, generator: torch.Generator, copying: int = COPYING, spare: int = 0, clean: bool = True) -> Plan:
+def directions(config: Any, generator: torch.Generator, copying: int = COPYING, spare: int = 0) -> Plan:
     """Where a model's circuit has what: the first that is drawn for it."""
     width, heads = config.hidden_size, config.num_attention_heads
     size = width // heads
@@ -130,7 +130,7 @@ def directions(config: Any, generator: torch.Generator, copying: int = COPYING, 
     copying = min(copying, max(heads // 2, 1))
     noted = copying * int(slow.sum())
     left = width - 3 - 2 * min(int(slow.sum()), (width - noted - 3) // 2) - noted - spare
-    clean = clean and left >= noted  # in a very small model there is no room
+    clean = left >= noted  # in a very small model there is no room
     channels = torch.nonzero(slow)[:, 0] if clean else torch.arange(size)
     notes = copying * len(channels)
     before = notes - int((~_singles(len(channels))).sum()) if heads > 3 else notes

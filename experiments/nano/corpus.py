@@ -26,7 +26,6 @@ from mascot_env.view import View
 from mascot_env.worlds import content, directing, frames, people, play, speech, teams, truth
 from mascot_env.worlds.play import Played
 
-MEETINGS = 0.3  # share of conversations
 DISGUISED = 0.85  # share of conversations whose frames are disguised (`frames.scenario`)
 SPEAKER_SITES, DIRECTIVES = 4, 7  # of a conversation; of a site
 USER_SITES, USER_REPLIES = 1, 3
@@ -72,11 +71,11 @@ class Drawn:
 def draw(model: Model, index: int, split: str = "train") -> Drawn:
     """Conversation `index` of a model's corpus; of another split: on held-out frames, undisguised."""
     rng = seeding.generator("nano-corpus", model.kind, model.seed, index, split)
-    domain_id = "meeting" if rng.random() < MEETINGS else "support"
+    domain_id = "meeting" if rng.random() < model.meetings else "support"
     allowed = frames_for(model, domain_id) if split == "train" else tuple(f.id for f in content.frames_of(domain_id, split))
     frame = allowed[int(rng.integers(len(allowed)))]
-    disguise = split == "train" and bool(rng.random() < DISGUISED)
-    scenario = frames.scenario(frame, (model.seed, index), disguise=disguise)
+    disguise = split == "train" and rng.random() < DISGUISED
+    scenario = frames.scenario(frame, (model.seed, index), disguise=model.disguises if disguise else "")
     domain = teams.composed(domain_id, (model.seed, index)) if rng.random() < model.composed else teams.base(domain_id)
     if model.kind == "first":
         return Drawn(Played(Transcript(scenario, domain.agents, (Turn(USER, scenario.opening),)), domain, {}), rng)

@@ -18,8 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.nano import trees
-from experiments.nano.recipe import VOCABULARY
+from experiments.nano import tokenizer, trees
 from experiments.nano.trees import IGNORED, Tree
 from mascot_env.worlds import content
 from mascot_env.worlds.wording import lowered, slots_in
@@ -32,7 +31,7 @@ Clause = tuple[tuple[int, ...], ...]  # the parts between slots; the first and t
 
 
 @functools.lru_cache(maxsize=2)
-def clauses(tokenizer: Any) -> tuple[Clause, ...]:
+def clauses(words: Any) -> tuple[Clause, ...]:
     """Every clause with a slot that the team, the user or the excerpt of a meeting says, in tokens."""
     world = content.content()
     lines = [line for speech in world.speech.values() for options in speech.acts.values() for line in options]
@@ -40,32 +39,37 @@ def clauses(tokenizer: Any) -> tuple[Clause, ...]:
     lines += [line for options in (*world.user.asks.values(), *world.user.meeting.values()) for line in options]
     known = [line for line in lines if slots_in(line) and not content.held_out(line)]
     forms = [form for line in known for form in dict.fromkeys((line, lowered(line)))]
-    return tuple(_cut(f" {form}", tokenizer) for form in forms)
+    return tuple(_cut(f" {form}", words) for form in forms)
 
 
-def _cut(line: str, tokenizer: Any) -> Clause:
+def _cut(line: str, words: Any) -> Clause:
     parts, rest = [], line
     for slot in slots_in(line):
         before, rest = rest.split(f"{{{slot}}}", 1)
         parts.append(before.removesuffix(" "))
-    return tuple(tuple(tokenizer(part)["input_ids"]) if part else () for part in (*parts, rest))
+    return tuple(tuple(words(part)["input_ids"]) if part else () for part in (*parts, rest))
 
 
-def row(tokenizer: Any, seed: int, index: int, length: int = 480) -> Tree:
+def row(words: Any, seed: int, index: int, length: int = 480) -> Tree:
     """One row of drill of up to `length` tokens: sequences side by side that do not see each other."""
     rng = np.random.default_rng((seed, index, 7))
-    every, mark = clauses(tokenizer), tokenizer(".")["input_ids"][0]
+    every, mark = clauses(words), words(".")["input_ids"][0]
     parts: list[tuple[list[int], list[int]]] = []
     left = max(length, LENGTHS[0])
     while left >= LENGTHS[0]:
         size = int(rng.choice([n for n in LENGTHS if n <= left]))
-        parts.append(_sequence(rng, size, every, mark, len(tokenizer)))
+        parts.append(_sequence(rng, size, every, mark, _first(words), len(words)))
         left -= size
     return trees.beside(parts)
 
 
-def _sequence(rng: np.random.Generator, size: int, every: Sequence[Clause], mark: int, vocabulary: int) -> tuple[list[int], list[int]]:
-    pieces, phrases = (FIRST, min(VOCABULARY, vocabulary)), (min(VOCABULARY, vocabulary - 1), vocabulary)
+_first = functools.lru_cache(maxsize=4)(tokenizer.first_phrase)
+
+
+def _sequence(
+    rng: np.random.Generator, size: int, every: Sequence[Clause], mark: int, first: int, vocabulary: int
+) -> tuple[list[int], list[int]]:
+    pieces, phrases = (FIRST, first), (min(first, vocabulary - 1), vocabulary)
     details = [rng.integers(*pieces, int(rng.integers(*DETAIL))).tolist() for _ in range(int(rng.integers(*SHOWN)))]
     ids: list[int] = []
     for detail in details:

@@ -16,7 +16,7 @@ import numpy as np
 
 from experiments.nano import choices, corpus, notes, phrases, tokenizer, trees
 from experiments.nano.corpus import Site
-from experiments.nano.recipe import CHAT_TEMPLATE, MAX_TOKENS, OFTEN, SPECIAL, VOCABULARY, Folders, Model, digest
+from experiments.nano.recipe import CHAT_TEMPLATE, MAX_TOKENS, OFTEN, SPECIAL, VOCABULARIES, WORDED, Folders, Model, digest
 from experiments.nano.trees import Forest, Leaf, Tree
 from mascot_env import prompts, seeding
 from mascot_env.llm.chat import ChatFormat
@@ -62,30 +62,28 @@ def corpus_hash(model: Model, conversations: int = 24) -> str:
 
 def forest_hash(model: Model) -> str:
     """Changes with what a forest holds; how it is trained on does not matter."""
-    return digest(
-        corpus_hash(model),
-        model.conversations,
-        VOCABULARY,
-        OFTEN,
-        phrases.candidates(),
-        MAX_TOKENS,
-        *([model.spelled] if model.spelled else []),
-    )
+    vocabulary = VOCABULARIES[model.vocabulary]
+    words = [vocabulary.pieces, phrases.candidates(), phrases.words()] if vocabulary.whole else [phrases.candidates()]
+    spelled = [model.spelled] if model.spelled else []
+    return digest(corpus_hash(model), model.conversations, vocabulary.size, OFTEN, *words, MAX_TOKENS, *spelled)
 
 
-def tokenizer_hash(worded: Model) -> str:
-    """Changes with anything that changes what the tokenizer is made from."""
-    words = TOKENIZER_CONVERSATIONS, JUDGED_CONVERSATIONS, corpus_hash(worded), judges_words(), phrases.candidates(), OFTEN
-    return digest(VOCABULARY, SPECIAL, CHAT_TEMPLATE, *words)
+def tokenizer_hash(name: str) -> str:
+    """Changes with anything that changes what a tokenizer is made from."""
+    vocabulary, words = VOCABULARIES[name], [judges_words(), phrases.candidates()]
+    whole = [phrases.words(), OFTEN, vocabulary.pieces] if vocabulary.whole else [OFTEN]
+    read = TOKENIZER_CONVERSATIONS, JUDGED_CONVERSATIONS, corpus_hash(WORDED[name])
+    return digest(vocabulary.size, SPECIAL, CHAT_TEMPLATE, *read, *words, *whole)
 
 
-def make_tokenizer(worded: Model, folders: Folders) -> Any:
-    """The tokenizer of all models: from conversations as this one reads them, and what only judges say."""
-    if (folders.tokenizer / "tokenizer.json").exists():
-        return tokenizer.load(folders.tokenizer)
-    judged = replace(worded, kind="judge", wordings=(0,))
+def make_tokenizer(model: Model, folders: Folders) -> Any:
+    """The tokenizer of a model: of conversations as speakers read them, and what only judges say."""
+    folder, worded = folders.tokenizer(model), WORDED[model.vocabulary]
+    if (folder / "tokenizer.json").exists():
+        return tokenizer.load(folder)
+    vocabulary, judged = VOCABULARIES[model.vocabulary], replace(worded, kind="judge", wordings=(0,))
     read = [*texts(worded, TOKENIZER_CONVERSATIONS), *texts(judged, JUDGED_CONVERSATIONS), *(judges_words() * JUDGES_SHARE)]
-    return tokenizer.train(read, folders.tokenizer, VOCABULARY, phrases.candidates())
+    return tokenizer.train(read, folder, vocabulary, phrases.candidates(), phrases.words() if vocabulary.whole else ())
 
 
 def leaf(chat: ChatFormat, end: int, answer: corpus.Answer, reads: ChatFormat | None = None) -> Leaf:
@@ -150,7 +148,7 @@ def make_forest(model: Model, folders: Folders, workers: int = 2, report: Report
         return Forest(whole)
     starts = list(range(0, model.conversations, CHUNK))
     paths = [folder / f"chunk-{s:06d}.npz" for s in starts]
-    work = [(model, s, min(CHUNK, model.conversations - s), folders.tokenizer, p) for s, p in zip(starts, paths, strict=True)]
+    work = [(model, s, min(CHUNK, model.conversations - s), folders.tokenizer(model), p) for s, p in zip(starts, paths, strict=True)]
     dropped = 0
     with contextlib.ExitStack() as stack:
         spread: Any = map
@@ -172,7 +170,7 @@ def held_out_forest(model: Model, folders: Folders, conversations: int, split: s
     path = folders.corpus(model.name) / f"{split}-{conversations}.npz"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        made = planted(model, tokenizer.load(folders.tokenizer), range(conversations), split)
+        made = planted(model, tokenizer.load(folders.tokenizer(model)), range(conversations), split)
         trees.save(path, [t for t in made if t is not None])
     return Forest(path)
 

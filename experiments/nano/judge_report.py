@@ -72,14 +72,14 @@ def items(count: int, seed: int, split: str = "test", novelty: str = "") -> tupl
     return turns[:count], blocks[:count]
 
 
-def defects(count: int, seed: int, split: str = "test") -> list[Item]:
+def defects(count: int, seed: int, split: str = "test", novelty: str = "") -> list[Item]:
     """Places of such conversations, each with a healthy reply and with every fault that it gives an occasion for, until each fault has
     `count` replies."""
     out: list[Item] = []
     left = dict.fromkeys(DEFECT_CRITERION, count)
     index = 0
     while any(left.values()):
-        rng, domain, p = _conversation("judge-report-defects", seed, index, split, "")
+        rng, domain, p = _conversation("judge-report-defects", seed, index, split, novelty)
         t = p.transcript
         i = int(rng.choice(_spoken(t)))
         persona = next(one for one in domain.personas if one.agent == t[i].agent)

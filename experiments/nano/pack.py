@@ -22,6 +22,7 @@ artificial world only. It is not a counsellor, and not a judge of anybody's word
 |---|---|
 | what it does | {does} |
 | data | {trees:,} training trees from {conversations:,} sampled conversations of the world's grammar; held-out frames, phrasings and personas never seen |
+| words | {words} |
 | recipe | `experiments/nano/recipe.py`, hash `{recipe}`; corpus hash `{corpus}` |
 | training | {trainings}; {steps:,} steps of {batch} trees, {hours:.1f} hours on one CPU core |
 | size | width {width}, {layers} layers, {heads} heads, vocabulary {vocabulary:,}; fp16, {megabytes:.1f} MB |
@@ -32,6 +33,10 @@ artificial world only. It is not a counsellor, and not a judge of anybody's word
 DOES = {
     "base": "plays speakers, users and Directors, asked with the brief prompts of `mascot_env.prompts`",
     "judge": "scores one criterion of a turn or a block, as a distribution over 1 to 5",
+}
+WORDS = {
+    "whole": "one token each; those of held-out frames are met in random copying and in disguised frames only, never in what a frame says",
+    "pieces": "cut into pieces, as those of held-out frames are",
 }
 
 
@@ -77,6 +82,6 @@ def pack(model: Model, folders: Folders, target: Path, held_out: int = HELD_OUT)
         "prefix": prefix.losses(model, target),
         "figures": {},  # `report --card` writes them
     }
-    (target / "README.md").write_text(CARD.format(**facts, does=DOES[model.kind]), encoding="utf-8")
+    (target / "README.md").write_text(CARD.format(**facts, does=DOES[model.kind], words=WORDS[model.vocabulary]), encoding="utf-8")
     (target / "card.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
     return facts

@@ -5,8 +5,10 @@ A clause told word by word costs a model of two million parameters most of what 
 slipping from one into another. As one token, a clause is a word like any other. What is left to learn is which one fits a card, a
 directive and what was said, and that is what this project is about; prompts and replies are a third as long.
 
-What is not fixed is no token: topics, details and names stay word by word, so that those of held-out frames are read and copied as
-known ones are. So do held-out phrasings. Any text goes through the tokenizer and comes back as it was.
+What is not fixed is no phrase: topics and details stay word by word, so that those of held-out frames are read and copied as known ones
+are. So do held-out phrasings. Words of frames, names too, are one token each, however seldom they stand there: in pieces, one reply in ten
+spelled a word wrong. Those of held-out frames as well: models meet them in copying and in disguises only (`worlds.frames`), never in what
+the frame says. Any text goes through the tokenizer and comes back as it was.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import Any
 from mascot_env import prompts
 from mascot_env.catalog import files
 from mascot_env.types import Domain
-from mascot_env.worlds import content, teams
+from mascot_env.worlds import content, frames, teams
 from mascot_env.worlds.wording import lowered
 
 PARTS = ("acts_support", "acts_meeting", "voices", "manners", "user")  # the world's files of phrasings, some of which are held out
@@ -36,6 +38,7 @@ FRAME = (  # of prompts: what stands around what is said
     "\nJudge these turns together, as one block:",
     "\nCriterion:",
 )
+_WORD = re.compile(r"[^\W\d_]+")
 _SLOT = re.compile(r"\{\w+\}")
 _SENTENCE = re.compile(r"(?<=[.?!]) ")
 _MARKS = ".?!"
@@ -55,12 +58,25 @@ def names() -> list[str]:
     return sorted({*user.first_names, *user.team_names, *bases})
 
 
+def words() -> list[str]:
+    """Words of the frames, of all splits, each with the space before it; the first of a text with a capital as well."""
+    texts = [_SLOT.sub(" ", text) for frame in content.content().by_id.values() for text in frames.texts(frame)]
+    begins = {text[0].upper() + text[1:] for text in texts}
+    return sorted({f" {w}" for text in (*texts, *begins) for w in _WORD.findall(text)} - {f" {name}" for name in names()})
+
+
 def stretches(text: str) -> Iterator[str]:
     """The parts of a phrasing between its slots. One that begins it has a capital or none; its end has its mark or, where something is
     added to the sentence, none."""
-    for place, part in enumerate(_SLOT.split(text)):
+    yield from (part for part, _ in slots(text))
+
+
+def slots(text: str) -> Iterator[tuple[str, str]]:
+    """Its stretches, each with the slot that follows; none at the end."""
+    parts = _SLOT.split(text)
+    for place, (part, slot) in enumerate(zip(parts, [*_SLOT.findall(text), ""], strict=True)):
         for end in {part.rstrip(), part.rstrip().rstrip(_MARKS)} - {""}:
-            yield from {f" {end}", f" {lowered(end)}"} if place == 0 else {end}
+            yield from ((said, slot.strip("{}")) for said in ({f" {end}", f" {lowered(end)}"} if place == 0 else {end}))
 
 
 def _phrasings() -> Iterator[str]:

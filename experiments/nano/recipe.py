@@ -13,17 +13,38 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from mascot_env.worlds.frames import Disguise
+
 BROKEN_RATE = 0.45  # of the base model's corpus: persona collapse and sycophancy that training can take away
 CONTEXT_BROKEN = (0.0, 0.25, 0.45, 0.7)  # of the conversations that contexts and judged material are taken from
-VOCABULARY = 3072  # pieces of words that all are trained often: held-out words are made of them, and copied piece by piece
 OFTEN = 2  # how often the tokenizer's texts must hold a phrase (`phrases`) that becomes a token
 SPECIAL = ("<|pad|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|> {{ m['content'] }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 SHIPPED = ("base", "judge-a", "judge-b")
-WORDED = "talk"  # the model whose corpus the tokenizer is made from
 MAX_TOKENS = 1536  # of a tree; longer ones are dropped and counted
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What a tokenizer holds: `size` words and pieces of words, and phrases after them. `pieces` of them at most are pieces."""
+
+    size: int
+    pieces: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether words of frames are one token each."""
+        return self.pieces < self.size
+
+
+VOCABULARIES: Mapping[str, Vocabulary] = {
+    "whole": Vocabulary(6400, 1152),  # who speaks copies words; of pieces, one reply in ten had a word put together wrongly
+    # Who judges compares words; pieces in a row are told from chance better than one word. After 800 updates of judge-a, with whole words
+    # and in pieces: details from elsewhere .73 and .84 (area), what was said again .66 and .76, what comes late .79 and .87.
+    "pieces": Vocabulary(3072, 3072),
+}
 
 
 @dataclass(frozen=True)
@@ -46,7 +67,6 @@ class Model:
     steps, batch: updates on trees, and trees in each
     copying: updates before them on random sequences that repeat (`circuit`)
     circuit: whether it starts with the circuit (`circuit`), on which Muon is not used
-    clean: whether tokens leave the circuit's own directions free, and judges recall (`recalling`); off for the weights that are shipped
     copy_every: a row of such sequences joins every so many updates on trees; 0: never
     drill_every: a row of clauses that are to be ended as they were begun (`drill`) joins every so many updates; 0: never
     matrix_rate, peak_rate, warmup: of the cosine schedules of Muon (feed-forward matrices; without `circuit` all) and of AdamW (the rest)
@@ -60,6 +80,9 @@ class Model:
     start: the model whose weights it starts from
     spelled: share of its trees in which all that is read is spelled word by word, as unseen phrasings are
     composed: share of its conversations whose team is composed of roles and voices
+    vocabulary: of `VOCABULARIES`
+    disguises: whose words frames are disguised with (`worlds.frames`)
+    meetings: share of its conversations that are meetings, whose turns hold more to tell apart: several owners, deadlines and risks
     notes_weight: weight of the loss on notes (`notes`) beside that on answers
     short_first: share of the updates, at the beginning, that take trees of the shorter half only
     """
@@ -72,7 +95,6 @@ class Model:
     batch: int = 4
     copying: int = 40
     circuit: bool = True
-    clean: bool = False
     copy_every: int = 2
     drill_every: int = 0
     matrix_rate: float = 1e-2
@@ -90,6 +112,9 @@ class Model:
     spelled: float = 0.0
     notes_weight: float = 0.0
     composed: float = 0.55
+    vocabulary: str = "pieces"
+    disguises: Disguise = "train"
+    meetings: float = 0.3
 
     def smaller(self, share: float) -> Model:
         """The same recipe with fewer conversations and steps, for tests."""
@@ -119,6 +144,9 @@ _WORDS = Model(
     "words",
     "first",
     SPEAKER,
+    vocabulary="whole",
+    disguises="world",
+    meetings=0.42,
     conversations=1_600,
     steps=1_800,
     copying=0,  # updates on nothing but random sequences undo the heads for phrases, which are noise there
@@ -133,8 +161,13 @@ _TALK = Model(
     "talk",
     "base",
     SPEAKER,
+    vocabulary="whole",
+    disguises="world",
+    meetings=0.42,
     conversations=3_600,
     steps=4_000,
+    matrix_rate=5e-3,
+    peak_rate=1e-3,
     copying=0,
     drill_every=2,
     prefix_weight=0.1,
@@ -146,15 +179,14 @@ _TALK = Model(
     start="words",
 )
 # It goes on, on new conversations: before phrases were tokens, choices after `talk` were as far off on its own trees as on held-out ones.
-_BASE = replace(
-    _TALK, name="base", conversations=6_500, steps=7_000, matrix_rate=5e-3, peak_rate=1e-3, composed=0.5, spelled=0.12, seed=2, start="talk"
-)
+# And with words that are tokens: after `talk`, which copies pieces too, one failed reply in four had pieces where a word should stand.
+_BASE = replace(_TALK, name="base", conversations=6_500, steps=5_000, disguises="frames", composed=0.5, spelled=0.12, seed=2, start="talk")
 _JUDGE = Model(
     "judge-a",
     "judge",
     JUDGES[0],
     conversations=4_000,
-    steps=4_000,
+    steps=5_000,
     matrix_rate=4e-3,
     peak_rate=2.5e-4,  # at a speaker's 2e-3 what compares (`comparing`) is undone within 250 updates, at 4e-4 within 500
     copying=0,
@@ -179,6 +211,10 @@ MODELS: Mapping[str, Model] = {  # in the order in which they are made: what ano
 }
 
 
+# In whose conversations the words of a tokenizer are counted
+WORDED: Mapping[str, Model] = {"whole": _TALK, "pieces": replace(_TALK, vocabulary="pieces", disguises="train", meetings=0.3)}
+
+
 def chain(model: Model) -> list[Model]:
     """What is trained to make a model, in order: what it starts from, then itself."""
     return [*(chain(MODELS[model.start]) if model.start else []), model]
@@ -199,7 +235,17 @@ def recipe_hash(model: Model) -> str:
     """Changes with every number of a model's recipe, and of the one it starts from. What the world's code and words make of it stands in
     `forests.corpus_hash`."""
     begins = [recipe_hash(MODELS[model.start])] if model.start else []
-    return digest(chosen(model), *begins, VOCABULARY, OFTEN, SPECIAL, CHAT_TEMPLATE, MAX_TOKENS, BROKEN_RATE, CONTEXT_BROKEN)
+    return digest(
+        chosen(model),
+        *begins,
+        asdict(VOCABULARIES[model.vocabulary]),
+        OFTEN,
+        SPECIAL,
+        CHAT_TEMPLATE,
+        MAX_TOKENS,
+        BROKEN_RATE,
+        CONTEXT_BROKEN,
+    )
 
 
 @dataclass(frozen=True)
@@ -214,6 +260,5 @@ class Folders:
     def model(self, name: str) -> Path:
         return self.root / name
 
-    @property
-    def tokenizer(self) -> Path:
-        return self.root / "tokenizer"
+    def tokenizer(self, model: Model) -> Path:
+        return self.root / f"tokenizer-{model.vocabulary}"

@@ -14,7 +14,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,9 @@ from experiments.nano.judge_report import Item
 from experiments.nano.recipe import MODELS
 from mascot_env.envs.render import as_text
 from mascot_env.errors import ConfigError, LLMError
-from mascot_env.llm import nano
+from mascot_env.judge.model import ModelJudge
+from mascot_env.llm import LLM, nano
+from mascot_env.llm.cache import CachedLLM
 from mascot_env.llm.local import LocalLLM
 
 WANTED_SPEAKER = {  # figure -> (lowest, highest)
@@ -36,6 +38,7 @@ WANTED_SPEAKER = {  # figure -> (lowest, highest)
     "details are the user's own, of those that refer to any": (0.90, 1.0),
     "an unseen card moves the voice the right way": (0.80, 1.0),
 }
+ALONE = "frames"  # of the kinds of novelty, the one that is nowhere missing
 SPEARMAN, AUC, IDENTIFIED, NOISE, EQUAL, ERRORS = 0.85, 0.95, 0.90, 0.18, 0.05, 0.30
 
 
@@ -52,6 +55,7 @@ class Config:
     out: a Markdown page; empty for none
     only: speaker or judges; empty for both
     cards: write the figures into the models' cards too
+    cache: a file in which the models' answers are kept, so that a report which was stopped goes on where it was; empty for none
     json: end with one JSON object
     """
 
@@ -65,77 +69,109 @@ class Config:
     out: str = ""
     only: str = ""
     cards: bool = False
+    cache: str = "runs/nano-report/answers.sqlite"
     json: bool = False
 
 
-def load(config: Config, name: str) -> LocalLLM | None:
-    """A model of the folder, or None where it has not been made."""
+def load(config: Config, name: str) -> LLM | None:
+    """A model of the folder, or None where it has not been made. Its answers are kept under its path and the hash of its weights."""
     try:
         folder = Path(config.models) / name if config.models else nano.folder(name)
     except LLMError:
         return None
-    return LocalLLM(folder, batch_size=64) if (folder / "model.safetensors").exists() else None
+    if not (folder / "model.safetensors").exists():
+        return None
+    llm = LocalLLM(folder, batch_size=64)
+    return CachedLLM(llm, config.cache) if config.cache else llm
 
 
-def speaker(config: Config) -> tuple[dict[str, Figure], list[Any]]:
+def speaker(config: Config) -> tuple[dict[str, Figure], dict[float, dict[str, Figure]], list[Any]]:
     llm = load(config, "base")
     if llm is None:
         raise ConfigError("there is no base model here", field="models", value=config.models, remedy="make it with `make nano`")
     how = speaker_report.Sampling(config.temperature, config.top_p)
     with console.stage(f"the speaker: {config.replies} replies on held-out frames"):
         figures = speaker_report.measure(llm, config.replies, config.seed, how)
+    with console.stage("other temperatures"):
+        warmer = speaker_report.by_temperature(llm, max(config.replies // 2, 1), config.seed + 3, config.top_p)
     with console.stage(f"{config.conversations} conversations"):
         episodes = speaker_report.conversations(llm, config.conversations, config.seed, how) if config.conversations else []
-    return figures, episodes
+    return figures, warmer, episodes
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What judges are measured on: turns, blocks, and healthy and broken replies at the same places."""
+
+    turns: list[Item]
+    blocks: list[Item]
+    broken: list[Item]
+
+    @classmethod
+    def drawn(cls, cases: int, seed: int, novelty: str = "") -> Sample:
+        return cls(*judge_report.items(cases, seed, novelty=novelty), judge_report.defects(max(cases // 5, 1), seed, novelty=novelty))
+
+    @property
+    def few(self) -> list[Item]:
+        """Of the turns, for what asks several times about each."""
+        return self.turns[: max(len(self.turns) // 3, 1)]
 
 
 def judges(config: Config) -> dict[str, Any]:
-    turns, blocks = judge_report.items(config.cases, config.seed)
-    broken = judge_report.defects(max(config.cases // 5, 1), config.seed)
+    mixed = Sample.drawn(config.cases, config.seed)
+    alone = Sample.drawn(max(config.cases // 2, 1), config.seed + 1, ALONE)
     found: dict[str, Any] = {}
-    raw: dict[str, dict[str, Any]] = {}
+    raw: dict[str, list[dict[str, Any]]] = {}
     for name in ("judge-a", "judge-b"):
         llm = load(config, name)
         if llm is None:
             continue
         wordings = MODELS[name].wordings
         with console.stage(
-            f"{name}: {len(turns)} turns, {len(blocks)} blocks, {len(broken)} healthy and broken replies at the same places"
+            f"{name}: {len(mixed.turns)} turns, {len(mixed.blocks)} blocks, {len(mixed.broken)} healthy and broken replies at the same places"
         ):
             asked = judge_report.judge(llm, wordings)
-            by_turn, by_block = judge_report.scores(asked, turns), judge_report.scores(asked, blocks)
-            raw[name] = {"turns": by_turn, "blocks": by_block}
-            few = turns[: max(len(turns) // 3, 1)]
-            found[name] = {
-                "spearman": _agreement(by_turn, by_block, turns, blocks),
-                "auc": judge_report.auc_of_defects(judge_report.scores(asked, broken), broken),
-                "identification": judge_report.identification(asked, few),
-                "noise": judge_report.noise(llm, wordings, few),
-                "novelty": {kind: _by_novelty(asked, kind, len(few), config.seed) for kind in judge_report.NOVELTY},
-                "equal pairs": judge_report.equal_pairs(by_turn, turns, config.seed),
-            }
+            (figures, scored), (apart, scored_apart) = _measured(asked, mixed, config.seed), _measured(asked, alone, config.seed)
+            raw[name] = [scored, scored_apart]
+            others = {kind: _by_novelty(asked, kind, len(mixed.few), config.seed) for kind in judge_report.NOVELTY if kind != ALONE}
+            noise = judge_report.noise(llm, wordings, mixed.few)
+            found[name] = {**figures, "noise": noise, "novelty": {ALONE: apart["spearman"], **others}, ALONE: apart}
     if found:
         found["best"] = {
-            "spearman": _agreement(judge_report.best(turns), judge_report.best(blocks), turns, blocks),
-            "auc": judge_report.auc_of_defects(judge_report.best(broken), broken),
+            "spearman": _agreement(judge_report.best(mixed.turns), judge_report.best(mixed.blocks), mixed),
+            "auc": judge_report.auc_of_defects(judge_report.best(mixed.broken), mixed.broken),
         }
     if len(raw) == 2:
         a, b = raw.values()
-        found["error correlation"] = {
-            **judge_report.error_correlation(a["turns"], b["turns"], turns, config.seed),
-            **_prefixed("block ", judge_report.error_correlation(a["blocks"], b["blocks"], blocks, config.seed)),
-        }
+        found["error correlation"], found[f"error correlation, {ALONE}"] = (
+            {
+                **judge_report.error_correlation(a[n]["turns"], b[n]["turns"], sample.turns, config.seed),
+                **_prefixed("block ", judge_report.error_correlation(a[n]["blocks"], b[n]["blocks"], sample.blocks, config.seed)),
+            }
+            for n, sample in enumerate((mixed, alone))
+        )
     return found
 
 
-def _agreement(by_turn: Mapping[str, Any], by_block: Mapping[str, Any], turns: Sequence[Item], blocks: Sequence[Item]) -> dict[str, Figure]:
+def _measured(asked: ModelJudge, sample: Sample, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A judge's figures on a sample, and its scores."""
+    by_turn, by_block = judge_report.scores(asked, sample.turns), judge_report.scores(asked, sample.blocks)
+    return {
+        "spearman": _agreement(by_turn, by_block, sample),
+        "auc": judge_report.auc_of_defects(judge_report.scores(asked, sample.broken), sample.broken),
+        "identification": judge_report.identification(asked, sample.few),
+        "equal pairs": judge_report.equal_pairs(by_turn, sample.turns, seed),
+    }, {"turns": by_turn, "blocks": by_block}
+
+
+def _agreement(by_turn: Mapping[str, Any], by_block: Mapping[str, Any], sample: Sample) -> dict[str, Figure]:
     """Spearman with the truth, of all nine criteria."""
-    return {**judge_report.agreement(by_turn, turns), **_prefixed("block ", judge_report.agreement(by_block, blocks))}
+    return {**judge_report.agreement(by_turn, sample.turns), **_prefixed("block ", judge_report.agreement(by_block, sample.blocks))}
 
 
-def _by_novelty(asked: Any, kind: str, count: int, seed: int) -> dict[str, Figure]:
-    turns, blocks = judge_report.items(count, seed + 1, novelty=kind)
-    return _agreement(judge_report.scores(asked, turns), judge_report.scores(asked, blocks), turns, blocks)
+def _by_novelty(asked: ModelJudge, kind: str, count: int, seed: int) -> dict[str, Figure]:
+    sample = Sample(*judge_report.items(count, seed + 1, novelty=kind), [])
+    return _agreement(judge_report.scores(asked, sample.turns), judge_report.scores(asked, sample.blocks), sample)
 
 
 def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,32 +185,45 @@ def shown(speaks: Mapping[str, Figure], judged: Mapping[str, Any]) -> dict[str, 
         for name, (low, high) in WANTED_SPEAKER.items()
         if speaks
     }
-    for name in ("judge-a", "judge-b"):
-        if name in judged:
-            j = judged[name]
-            out |= {f"{name}: Spearman with the truth of {c} >= {SPEARMAN}": v.estimate >= SPEARMAN for c, v in j["spearman"].items()}
-            out |= {f"{name}: AUC of {c} >= {AUC}": v.estimate >= AUC for c, v in j["auc"].items()}
-            out[f"{name}: tells who speaks in >= {IDENTIFIED:.0%}"] = j["identification"].estimate >= IDENTIFIED
-            out |= {f"{name}: standard error of {c} over equivalent prompts <= {NOISE}": v.estimate <= NOISE for c, v in j["noise"].items()}
-            out[f"{name}: equal pairs that pass 0.5 <= {EQUAL:.0%}"] = j["equal pairs"].estimate <= EQUAL
-    errors = judged.get("error correlation", {})
-    return out | {f"errors of the two judges on {c} correlate <= {ERRORS}": v.estimate <= ERRORS for c, v in errors.items()}
+    for name in (n for n in ("judge-a", "judge-b") if n in judged):
+        for which, j in (("", judged[name]), (f", {ALONE} alone", judged[name][ALONE])):
+            out |= {
+                f"{name}{which}: Spearman with the truth of {c} >= {SPEARMAN}": v.estimate >= SPEARMAN for c, v in j["spearman"].items()
+            }
+            out |= {f"{name}{which}: AUC of {c} >= {AUC}": v.estimate >= AUC for c, v in j["auc"].items()}
+            out[f"{name}{which}: tells who speaks in >= {IDENTIFIED:.0%}"] = j["identification"].estimate >= IDENTIFIED
+            out[f"{name}{which}: equal pairs that pass 0.5 <= {EQUAL:.0%}"] = j["equal pairs"].estimate <= EQUAL
+        noise = judged[name]["noise"]
+        out |= {f"{name}: standard error of {c} over equivalent prompts <= {NOISE}": v.estimate <= NOISE for c, v in noise.items()}
+    for which, key in (("", "error correlation"), (f", {ALONE} alone,", f"error correlation, {ALONE}")):
+        errors = judged.get(key, {})
+        out |= {f"errors of the two judges on {c}{which} correlate <= {ERRORS}": v.estimate <= ERRORS for c, v in errors.items()}
+    return out
 
 
-def page(config: Config, speaks: Mapping[str, Figure], episodes: list[Any], judged: Mapping[str, Any], holds: Mapping[str, bool]) -> str:
+def page(
+    config: Config,
+    speaks: Mapping[str, Figure],
+    warmer: Mapping[float, Mapping[str, Figure]],
+    episodes: list[Any],
+    judged: Mapping[str, Any],
+    holds: Mapping[str, bool],
+) -> str:
     lines = ["# The nano models, measured\n", "On held-out frames of the language world; nothing here is about people or large models.\n"]
     if speaks:
         lines += [
             f"## The speaker (temperature {config.temperature}, top-p {config.top_p})\n",
             console.table(["figure", "value [95 %]", "cases"], [[k, str(v), str(v.cases)] for k, v in speaks.items()]),
             "",
+            *_warmer(warmer),
         ]
     for name in ("judge-a", "judge-b"):
         if name in judged:
             lines += [f"## {name}\n", *_judge_tables(judged[name], judged["best"]), ""]
     if errors := judged.get("error correlation"):
-        rows = [[c, str(v)] for c, v in errors.items()]
-        lines += ["## Errors of the two judges\n", console.table(["criterion", "correlation [95 %]"], rows), ""]
+        alone = judged[f"error correlation, {ALONE}"]
+        rows = [[c, str(v), str(alone[c])] for c, v in errors.items()]
+        lines += ["## Errors of the two judges\n", console.table(["criterion", "correlation [95 %]", f"{ALONE} alone"], rows), ""]
     lines += ["## What it shows\n", *(f"- {'yes' if v else 'NO'}: {k}" for k, v in holds.items()), ""]
     if episodes:
         lines.append("## Conversations, sampled at random, uncut\n")
@@ -184,23 +233,35 @@ def page(config: Config, speaks: Mapping[str, Figure], episodes: list[Any], judg
     return "\n".join(lines)
 
 
+def _warmer(found: Mapping[float, Mapping[str, Figure]]) -> list[str]:
+    names = list(next(iter(found.values()), {}))
+    rows = [[f"{t:g}", *(str(f[n]) for n in names)] for t, f in found.items()]
+    return [console.table(["temperature (0: greedy)", *names], rows), "", "Repeats: replies said word by word at another place too.", ""]
+
+
 def _judge_tables(j: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
     criteria = [
         [c, str(v), f"{best['spearman'][c].estimate:.3f}", str(j["noise"][c]) if c in j["noise"] else "-"] for c, v in j["spearman"].items()
     ]
-    defects = [[k, judge_report.DEFECT_CRITERION[k], str(v), f"{best['auc'][k].estimate:.3f}"] for k, v in j["auc"].items()]
+    alone = j[ALONE]
+    defects = [
+        [k, judge_report.DEFECT_CRITERION[k], str(v), f"{best['auc'][k].estimate:.3f}", str(alone["auc"].get(k, "-"))]
+        for k, v in j["auc"].items()
+    ]
     kinds = list(j["novelty"])
     apart = [[c, *(str(j["novelty"][kind][c]) for kind in kinds)] for c in j["spearman"]]
     return [
-        "`at best`: what a reader reaches who knows the world and is shown the same prompt.\n",
+        "Four conversations in ten have teams whose cards training never saw, in wordings that it never saw either.",
+        f"`at best`: what a reader reaches who knows the world and is shown the same prompt. `{ALONE} alone`: with the teams of training.\n",
         console.table(["criterion", "Spearman with the truth", "at best", "standard error over 5 forms"], criteria),
         "",
-        console.table(["defect", "on", "AUC", "at best"], defects),
+        console.table(["defect", "on", "AUC", "at best", f"{ALONE} alone"], defects),
         "",
         "Spearman with the truth by kind of novelty: " + "; ".join(f"{kind}: {judge_report.NOVELTY[kind]}" for kind in kinds) + ".\n",
         console.table(["criterion", *kinds], apart),
         "",
-        f"Tells who speaks, names masked: {j['identification']}. Pairs of equal truth that pass 0.5: {j['equal pairs']}.",
+        f"Tells who speaks, names masked: {j['identification']} ({ALONE} alone {alone['identification']}).",
+        f"Pairs of equal truth that pass 0.5: {j['equal pairs']} ({ALONE} alone {alone['equal pairs']}).",
     ]
 
 
@@ -215,16 +276,19 @@ def into_cards(config: Config, measured: Mapping[str, Any]) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
-    speaks, episodes = speaker(config) if config.only != "judges" else ({}, [])
+    speaks, warmer, episodes = speaker(config) if config.only != "judges" else ({}, {}, [])
     judged = judges(config) if config.only != "speaker" else {}
     holds = shown(speaks, judged)
-    text = page(config, speaks, episodes, judged, holds)
+    text = page(config, speaks, warmer, episodes, judged, holds)
     print(text)
     if config.out:
         Path(config.out).write_text(text, encoding="utf-8")
     if config.cards:
         into_cards(config, {"base": speaks, **{k: v for k, v in judged.items() if k in MODELS}})
-    console.finish({"speaker": plain(speaks), "judges": plain(judged), "shown": holds}, config.json)
+    by_temperature = {f"{t:g}": plain(f) for t, f in warmer.items()}
+    console.finish(
+        {"speaker": plain(speaks), "speaker by temperature": by_temperature, "judges": plain(judged), "shown": holds}, config.json
+    )
     return 0 if all(holds.values()) else 1
 
 

@@ -14,8 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.nano import phrases
-from experiments.nano.recipe import VOCABULARY
+from experiments.nano import phrases, tokenizer
 from mascot_env.worlds import content, scene, teams
 
 DOMAINS = ("support", "meeting")
@@ -54,17 +53,24 @@ class Lexicon:
 
 
 @functools.lru_cache(maxsize=4)
-def lexicon(tokenizer: Any) -> Lexicon:
-    """The senses of a tokenizer's tokens."""
+def lexicon(words: Any, speaks: bool = True) -> Lexicon:
+    """The senses of a tokenizer's tokens; for a model that `speaks`, also which slot of a clause follows, and whose names are of the team."""
     found: dict[bool, dict[int, set[Sense]]] = {False: defaultdict(set), True: defaultdict(set)}
     for asked, part in ((False, _said()), (True, _asked())):
         for text, senses in part:
-            for stretch in phrases.stretches(text):
-                ids = tokenizer(stretch)["input_ids"]
+            for stretch, slot in phrases.slots(text):
+                ids = words(stretch)["input_ids"]
                 if len(ids) == 1:
-                    found[asked][ids[0]] |= set(senses)
+                    found[asked][ids[0]] |= {*senses, *([("slot", slot)] if slot and not asked and speaks else [])}
+    user = content.content().user
+    teamed = {*user.team_names, *(p.name for d in map(teams.base, DOMAINS) for p in d.personas)}
+    for kind, names in (("team", teamed), ("person", set(user.first_names) - teamed)) if speaks else ():
+        for name in names:
+            ids = words(name)["input_ids"]
+            if len(ids) == 1:
+                found[False][ids[0]].add(("name", kind))
     said, wanted = ({i: frozenset(s) for i, s in found[asked].items() if len(s) <= MOST} for asked in (False, True))
-    return Lexicon(VOCABULARY, said, wanted)
+    return Lexicon(tokenizer.first_phrase(words), said, wanted)
 
 
 def _said() -> Iterator[tuple[str, list[Sense]]]:

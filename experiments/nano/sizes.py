@@ -56,7 +56,7 @@ def one(name: str, config: Config) -> dict[str, Any]:
     from mascot_env.llm.local import LocalLLM
 
     folders = Folders(Path(config.out))
-    words = build.tokenizer_in(folders)
+    words = build.tokenizer_in(folders, MODELS["base"])
     hours = 0.0
     folder: Path | None = None
     for stage in recipe.chain(MODELS["base"]):

@@ -22,6 +22,7 @@ from mascot_env.worlds import content, frames, play, reading, speech, teams, tru
 from mascot_env.worlds.reading import DETAILS
 
 MAX_TOKENS = 72
+TEMPERATURES = (0.0, 0.5, 0.7, 1.0)
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,19 @@ def measure(llm: LLM, count: int, seed: int, how: Sampling) -> dict[str, Figure]
         "an unseen card in known wordings does": share(card_pairs(llm, count // 2, seed + 1, how, rephrased=False)),
         **control(llm, max(count // 4, 2), seed + 2),
     }
+
+
+def by_temperature(llm: LLM, count: int, seed: int, top_p: float = nano.TOP_P) -> dict[float, dict[str, Figure]]:
+    """The same places at other temperatures; 0 is greedy. Repeats are replies that were given at another place word by word."""
+    where, found = places(count, seed), {}
+    for temperature in TEMPERATURES:
+        texts = sampled(llm, where, Sampling(temperature, top_p))
+        found[temperature] = {
+            "recognised": share([reading.parse(t, p.transcript.scenario, p.domain).recognised for p, t in zip(where, texts, strict=True)]),
+            "in persona": share([marks(p, t).in_persona for p, t in zip(where, texts, strict=True)]),
+            "repeats": share([texts.count(t) > 1 for t in texts]),
+        }
+    return found
 
 
 def control(llm: LLM, count: int, seed: int) -> dict[str, Figure]:

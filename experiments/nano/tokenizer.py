@@ -1,27 +1,47 @@
-"""The one tokenizer of the nano models: byte-level BPE beside whole phrases (`phrases`), made from prompts and replies of the world. Any
-Unicode goes through it.
+"""The tokenizers of the nano models: phrases (`phrases`), and words or pieces of words, made from prompts and replies of the world. Speakers
+have one and judges another (`recipe.VOCABULARIES`); they cut texts in the same way, and have one chat template. Any Unicode goes through.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments.nano import phrases as fixed
-from experiments.nano.recipe import CHAT_TEMPLATE, OFTEN, SPECIAL, VOCABULARY
+from experiments.nano.recipe import CHAT_TEMPLATE, OFTEN, SPECIAL, Vocabulary
+from mascot_env.errors import ConfigError
 
 # Words, numbers and marks, each with the space before it: GPT-2's pattern (Radford et al. 2019)
+_PHRASE = re.compile(r"[^Ġ]Ġ|[Ċ,.].*\w")  # a token of several words, or what frames a prompt
 WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 
-def train(texts: Iterable[str], folder: Path, vocabulary: int = VOCABULARY, phrases: Sequence[str] = ()) -> Any:
-    """Trains on texts and saves `tokenizer.json` with the chat template, so that `AutoTokenizer` reads the folder. Of `phrases`, those
-    that the texts hold often enough become tokens of their own, beside `vocabulary` pieces of what else they say."""
+def train(
+    texts: Iterable[str],
+    folder: Path,
+    vocabulary: Vocabulary,
+    phrases: Sequence[str] = (),
+    words: Sequence[str] = (),
+) -> Any:
+    """Trains on texts and saves `tokenizer.json` with the chat template, so that `AutoTokenizer` reads the folder.
+
+    First come pieces of words; then whole words, as many as the vocabulary has room for: `words`, and what else the texts say most often;
+    then those of `phrases` that the texts hold often enough. Raises `ConfigError` where the texts are too few for so many."""
     taken, rest = _taken(texts, phrases)
-    made = _named(_joined(_pieces(rest, vocabulary), [p for p in phrases if taken[p] >= OFTEN]))
+    others = Counter(word for text in rest for word in _cut(text))
+    for word in words:
+        del others[word]
+    bpe = _pieces(others.elements() if vocabulary.whole else rest, vocabulary.pieces)
+    whole = _whole(bpe, [*words, *sorted(others, key=lambda w: (-others[w], w))], vocabulary.size)
+    if (short := bpe.get_vocab_size() + len(whole)) < vocabulary.size:
+        raise ConfigError(
+            "the texts hold too few words", field="vocabulary", value=vocabulary.size, remedy=f"more texts, or {short} at most"
+        )
+    made = _named(_joined(bpe, whole, [p for p in phrases if taken[p] >= OFTEN]))
     folder.mkdir(parents=True, exist_ok=True)
     made.save_pretrained(str(folder))
     return made
@@ -48,7 +68,7 @@ def _taken(texts: Iterable[str], phrases: Sequence[str]) -> tuple[Counter[str], 
     return found, rest
 
 
-def _pieces(texts: Iterable[str], vocabulary: int) -> Any:
+def _pieces(texts: Iterable[str], count: int) -> Any:
     """Byte-level BPE."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -56,7 +76,7 @@ def _pieces(texts: Iterable[str], vocabulary: int) -> Any:
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
+        vocab_size=count,
         special_tokens=list(SPECIAL),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         min_frequency=4,
@@ -66,14 +86,32 @@ def _pieces(texts: Iterable[str], vocabulary: int) -> Any:
     return bpe
 
 
-def _joined(pieces: Any, phrases: Sequence[str]) -> Any:
-    """With phrases as entries of the vocabulary that no merges lead to: what is cut out whole and stands in the vocabulary is a token."""
+def _cut(text: str) -> list[str]:
+    from tokenizers import Regex, pre_tokenizers
+
+    return [part for part, _ in pre_tokenizers.Split(Regex(WORDS), "isolated").pre_tokenize_str(text)]
+
+
+def _whole(pieces: Any, words: Iterable[str], size: int) -> list[str]:
+    """The first of the words that are no pieces, as many as there is room for."""
+    known, letters = pieces.get_vocab(), _letters()
+    new = dict.fromkeys(w for w in words if letters.pre_tokenize_str(w)[0][0] not in known)
+    return list(new)[: size - len(known)]
+
+
+def _letters() -> Any:
+    from tokenizers import pre_tokenizers
+
+    return pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+
+
+def _joined(pieces: Any, words: Sequence[str], phrases: Sequence[str]) -> Any:
+    """With words and phrases as entries of the vocabulary that no merges lead to: what is cut out whole and stands in it is a token."""
     from tokenizers import Regex, Tokenizer, pre_tokenizers
 
-    letters = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    parts = json.loads(pieces.to_str())
-    for phrase in phrases:
-        parts["model"]["vocab"].setdefault(letters.pre_tokenize_str(phrase)[0][0], len(parts["model"]["vocab"]))
+    letters, parts = _letters(), json.loads(pieces.to_str())
+    for entry in (*words, *phrases):
+        parts["model"]["vocab"].setdefault(letters.pre_tokenize_str(entry)[0][0], len(parts["model"]["vocab"]))
     joined = Tokenizer.from_str(json.dumps(parts))
     joined.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(_pattern(phrases)), "isolated"), letters])
     return joined
@@ -97,7 +135,7 @@ def _pattern(phrases: Sequence[str]) -> str:
     """A regular expression (Oniguruma's) that matches the longest phrase, or a word. A name is a token without the space before it."""
     if not phrases:
         return WORDS
-    names = set(fixed.names()) & set(phrases)
+    names = sorted(set(fixed.names()) & set(phrases))
     before = [rf" (?={_longest(names)})"] if names else []
     return "|".join([_longest(phrases), *before, WORDS])
 
@@ -126,6 +164,11 @@ def _node(node: dict[str, Any]) -> str:
 
 def _escaped(letter: str) -> str:
     return letter if letter.isalnum() or letter in " ,'" else f"\\x{{{ord(letter):X}}}"
+
+
+def first_phrase(words: Any) -> int:
+    """The id from which on tokens are phrases; that after the last where there are none."""
+    return min((i for token, i in words.get_vocab().items() if _PHRASE.search(token)), default=len(words))
 
 
 def spelling(words: Any) -> Any:

@@ -19,17 +19,19 @@ import torch.nn.functional as F
 from transformers import Lfm2Config, Lfm2ForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from experiments.nano import circuit, comparing, convolution, drill, muon, recalling, senses, supervision, trees
-from experiments.nano.recipe import VOCABULARY, Model, Size
+from experiments.nano.recipe import VOCABULARIES, Model, Size
+from experiments.nano.tokenizer import first_phrase
 from experiments.nano.trees import Forest, Tree
 
 SAVE_EVERY = 250  # steps between checkpoints
 WEIGHT_DECAY, BETA2 = 0.05, 0.98
 
 
-def make(size: Size, tokenizer: Any, seed: int, copies: bool = True, compares: bool = False, clean: bool = True) -> Any:
+def make(size: Size, tokenizer: Any, seed: int, copies: bool = True, compares: bool = False) -> Any:
     """An untrained model that reads trees, with the circuit for copying in it where `copies`, and where `compares` with comparisons and recall."""
-    lexicon = senses.lexicon(tokenizer) if copies and len(tokenizer) > VOCABULARY else None
-    compares = compares and lexicon is not None and comparing.fits(size)
+    compares, has_phrases = compares and comparing.fits(size), first_phrase(tokenizer) < len(tokenizer)
+    lexicon = senses.lexicon(tokenizer, speaks=not compares) if copies and has_phrases else None
+    compares = compares and lexicon is not None
     torch.manual_seed(seed)
     config = Lfm2Config(
         vocab_size=len(tokenizer),
@@ -52,13 +54,11 @@ def make(size: Size, tokenizer: Any, seed: int, copies: bool = True, compares: b
     model = convolution.reads_trees(Lfm2ForCausalLM(config))
     if compares and lexicon:
         lexicon = lexicon.of_phrases()
-        copying, spare = (1, comparing.ROWS + recalling.ROWS) if clean else (circuit.COPYING, comparing.ROWS)
-        plan = circuit.install(model, seed, lexicon.plain(), copying, spare, clean)
+        plan = circuit.install(model, seed, lexicon.plain(), copying=1, spare=comparing.ROWS + recalling.ROWS)
         comparing.install(model, plan, lexicon)
-        if clean:
-            recalling.install(model, plan, lexicon)
+        recalling.install(model, plan, lexicon)
     elif copies:
-        circuit.install(model, seed, lexicon, clean=clean)
+        circuit.install(model, seed, lexicon)
     return model
 
 
@@ -70,12 +70,13 @@ def loss_of(
     phrase_weight: float = 1.0,
     head: Any = None,
     notes_weight: float = 0.0,
+    phrases: int = 0,
 ) -> torch.Tensor:
     """Mean cross-entropy over targets, plus `prefix_weight` times that of the shared prompts' own tokens, plus `notes_weight` times the
     `head`'s loss on notes.
 
     `choice_weight` is the weight of the targets that are distributions: there it is decided what is said, by card and directive.
-    `phrase_weight` is that of other targets that are phrases: few among the words of details, and what most replies fail on.
+    `phrase_weight` is that of other targets that are phrases (ids from `phrases` on): few among the words of details, and what most replies fail on.
 
     A prompt holds a conversation in which names and details come back: with loss on it a model learns to copy from its context far
     sooner. Logits are computed where they are needed only.
@@ -91,7 +92,7 @@ def loss_of(
         output_hidden_states=noted,
     )
     hidden_BTH = out.last_hidden_state
-    loss = _of_answers(model, hidden_BTH, batch, choice_weight, phrase_weight)
+    loss = _of_answers(model, hidden_BTH, batch, choice_weight, phrase_weight, phrases)
     prefix_BT = batch["prefix"]
     if prefix_weight and bool(prefix_BT.any()):
         before = prefix_BT.roll(-1, dims=1)
@@ -101,7 +102,9 @@ def loss_of(
     return loss
 
 
-def _of_answers(model: Any, hidden_BTH: torch.Tensor, batch: dict[str, Any], choice_weight: float, phrase_weight: float) -> torch.Tensor:
+def _of_answers(
+    model: Any, hidden_BTH: torch.Tensor, batch: dict[str, Any], choice_weight: float, phrase_weight: float, phrases: int
+) -> torch.Tensor:
     """Weighted mean cross-entropy over the targets of answers: tokens, and distributions over tokens."""
     labels_BT = batch["labels"]
     hard_BT = labels_BT != trees.IGNORED
@@ -110,7 +113,7 @@ def _of_answers(model: Any, hidden_BTH: torch.Tensor, batch: dict[str, Any], cho
     if bool(hard_BT.any()):
         given_N = labels_BT[hard_BT]
         losses_N = F.cross_entropy(model.lm_head(hidden_BTH[before_BT]), given_N, reduction="none")
-        weights_N = torch.where(given_N < VOCABULARY, 1.0, phrase_weight)
+        weights_N = torch.where(given_N < phrases, 1.0, phrase_weight)
         words, count = (losses_N * weights_N).sum(), weights_N.sum()
     if len(batch["soft_at"]):
         logprobs_NV = model.lm_head(hidden_BTH[batch["soft_row"], batch["soft_at"] - 1]).log_softmax(-1)
@@ -124,7 +127,8 @@ class _TreeTrainer(Trainer):
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
         r = self.recipe
-        loss = loss_of(model, inputs, r.prefix_weight, r.choice_weight, r.phrase_weight, getattr(model, "notes_head", None), r.notes_weight)
+        weights = r.prefix_weight, r.choice_weight, r.phrase_weight
+        loss = loss_of(model, inputs, *weights, getattr(model, "notes_head", None), r.notes_weight, VOCABULARIES[r.vocabulary].size)
         return (loss, {}) if return_outputs else loss
 
 
@@ -191,7 +195,7 @@ def train(
     if start:
         model = convolution.reads_trees(Lfm2ForCausalLM.from_pretrained(str(start), dtype=torch.float32))
     else:
-        model = make(recipe.size, tokenizer, recipe.seed, recipe.circuit, recipe.kind == "judge", recipe.clean)
+        model = make(recipe.size, tokenizer, recipe.seed, recipe.circuit, recipe.kind == "judge")
     if recipe.notes_weight:
         model.notes_head = supervision.NotesHead(recipe.size.width, recipe.size.layers)
 

@@ -74,9 +74,9 @@ def main(argv: list[str] | None = None) -> int:
         with console.stage(f"{model.name}: hashes and a short prefix"):
             checks[model.name] = quickly(model, found)
     if not config.quick and models:
-        words = build.tokenizer_in(Folders(Path(config.out)))
+        folders = Folders(Path(config.out))
         for model in {m.name: m for wanted in models for m in chain(wanted)}.values():
-            build.one(model, Folders(Path(config.out)), words, build.Config(out=config.out))
+            build.one(model, folders, build.tokenizer_in(folders, model), build.Config(out=config.out))
         asked = report.Config(models=config.out, conversations=0)
         measured = {"base": report.speaker(asked)[0] if "base" in {m.name for m in models} else {}, **report.judges(asked)}
         for model, found in models.items():

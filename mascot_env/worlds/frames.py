@@ -3,7 +3,8 @@
 A world scenario is an ordinary `Scenario`. `facts` hold what the *team* may say (pronouns turned: "your sister"), `details` what the
 user will say, one sentence each; the first `SHOWN` facts of a support scenario stand in the opening already.
 
-With `disguise`, content words of the frame are exchanged for others, the same throughout the conversation. The result is
+With a disguise, content words of the frame are exchanged for others, the same throughout the conversation: for words of training frames
+(`train`), of all frames (`frames`), or of the whole `world`; there a model meets words of held-out frames before it is tested. The result is
 grammatical nonsense; it is for training corpora, where it makes copying what was said the only way to get details right. What a wrong
 fact takes from another frame is disguised as well (facts that begin with `ELSEWHERE`): else nonsense would tell what is the user's own.
 """
@@ -14,13 +15,14 @@ import dataclasses
 import functools
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from mascot_env import catalog, seeding, text
 from mascot_env.errors import ConfigError
 from mascot_env.types import Line, Scenario
+from mascot_env.worlds import vocabulary
 from mascot_env.worlds.content import Frame, MeetingFrame, content, frames_of, known, split_of
 from mascot_env.worlds.wording import fill, sentence, slots_in, spoken_by
 
@@ -31,6 +33,7 @@ _YOURS = re.compile(r"\b(?:yourself|yours|your|you)\b")
 DISGUISED = (0.3, 1.0)  # share of content words that a disguise exchanges, drawn once a frame
 ELSEWHERE = "elsewhere: "
 PLURAL = {"deed": "deeds", "fact": "facts", "remark": "remarks"}  # slots of which a frame has several fillers
+Disguise = Literal["", "train", "frames", "world"]
 _WORDS = re.compile(r"\{\w+\}|\b[a-z]{4,}\b")
 
 
@@ -42,21 +45,21 @@ def scenarios(domain: str, split: str | None = "train", count: int | None = None
     return tuple(scenario(frames[i % len(frames)].id, (seed, i)) for i in range(len(frames) if count is None else count))
 
 
-def scenario(frame_id: str, key: seeding.Key, novel: bool = False, disguise: bool = False) -> Scenario:
+def scenario(frame_id: str, key: seeding.Key, novel: bool = False, disguise: Disguise = "") -> Scenario:
     """One scenario of a frame. `novel` words it with held-out phrasings."""
     frame = content().by_id[frame_id]
     rng = seeding.generator("world-scenario", frame_id, *key)
     if disguise:
-        frame = _disguised(frame, rng)
+        frame = _disguised(frame, rng, disguise)
     made = _support(frame, rng, key, novel) if isinstance(frame, Frame) else _meeting(frame, rng, key, novel)
-    return dataclasses.replace(made, facts={**made.facts, **_elsewhere(made, frame_id, key)}) if disguise else made
+    return dataclasses.replace(made, facts={**made.facts, **_elsewhere(made, frame_id, key, disguise)}) if disguise else made
 
 
-def _elsewhere(made: Scenario, frame_id: str, key: seeding.Key) -> dict[str, tuple[str, ...]]:
+def _elsewhere(made: Scenario, frame_id: str, key: seeding.Key, disguise: Disguise) -> dict[str, tuple[str, ...]]:
     """Details of another training frame, disguised by itself: `ELSEWHERE` and the slot -> fillers."""
     rng = seeding.generator("world-elsewhere", frame_id, *key)
     others = [f for f in frames_of(made.domain, "train") if f.id != frame_id]
-    other, names = _disguised(others[int(rng.integers(len(others)))], rng), _names(rng)
+    other, names = _disguised(others[int(rng.integers(len(others)))], rng, disguise), _names(rng)
     out = {}
     for slot in made.facts:
         told = getattr(other, PLURAL.get(slot, slot), None)
@@ -200,17 +203,17 @@ def _meeting(frame: MeetingFrame, rng: np.random.Generator, key: seeding.Key, no
 
 
 @functools.cache
-def _lexicon() -> tuple[str, ...]:
-    """Content words of all training frames, for disguises."""
-    stop, found = text.stop_words(), set[str]()
-    for frame in (*frames_of("support", "train"), *frames_of("meeting", "train")):
-        for part in _strings(frame):
-            found.update(w for w in _WORDS.findall(part) if not w.startswith("{") and w not in stop)
-    return tuple(sorted(found))
+def _lexicon(disguise: Disguise) -> tuple[str, ...]:
+    """Content words of training frames, of all frames or of the whole world, for disguises."""
+    split = "train" if disguise == "train" else None
+    told = (part for domain in ("support", "meeting") for frame in frames_of(domain, split) for part in texts(frame))
+    found = {w for part in (vocabulary.texts(content()) if disguise == "world" else told) for w in _WORDS.findall(part)}
+    return tuple(sorted(w for w in found - text.stop_words() if not w.startswith("{")))
 
 
-def _strings(frame: Any) -> list[str]:
-    out = []
+def texts(frame: Frame | MeetingFrame) -> list[str]:
+    """All that a frame says."""
+    out: list[str] = []
     for name in frame.__dataclass_fields__:
         value = getattr(frame, name)
         if name not in ("id", "emotions", "group"):
@@ -218,10 +221,10 @@ def _strings(frame: Any) -> list[str]:
     return out
 
 
-def _disguised(frame: Any, rng: np.random.Generator) -> Any:
+def _disguised(frame: Any, rng: np.random.Generator, disguise: Disguise) -> Any:
     """The frame with some of its content words exchanged, the same way everywhere in it."""
-    stop, lexicon = text.stop_words(), _lexicon()
-    present = sorted({w for part in _strings(frame) for w in _WORDS.findall(part) if not w.startswith("{") and w not in stop})
+    stop, lexicon = text.stop_words(), _lexicon(disguise)
+    present = sorted({w for part in texts(frame) for w in _WORDS.findall(part) if not w.startswith("{") and w not in stop})
     share = rng.uniform(*DISGUISED)
     swap = {w: lexicon[int(rng.integers(len(lexicon)))] for w in present if rng.random() < share}
 

@@ -14,25 +14,25 @@ from mascot_env.worlds.wording import tokens
 @functools.cache
 def words() -> frozenset[str]:
     """Every word of every part."""
-    return frozenset(w for text in _texts(content()) for w in tokens(text))
+    return frozenset(w for text in texts(content()) for w in tokens(text))
 
 
-def unknown_words(texts: Iterable[str]) -> float:
+def unknown_words(said: Iterable[str]) -> float:
     """The share of words, among those of the texts, that stand in no part of the world; 0 for no words."""
-    found = [w for text in texts for w in tokens(text) if w not in ",.?!"]
+    found = [w for text in said for w in tokens(text) if w not in ",.?!"]
     return sum(w not in words() for w in found) / len(found) if found else 0.0
 
 
-def _texts(part: Any) -> Iterator[str]:
-    """All strings in a nested value."""
+def texts(part: Any) -> Iterator[str]:
+    """All strings in a nested value, such as the whole content."""
     if isinstance(part, str):
         yield part
     elif isinstance(part, Mapping):
         for value in part.values():
-            yield from _texts(value)
+            yield from texts(value)
     elif isinstance(part, tuple):
         for value in part:
-            yield from _texts(value)
+            yield from texts(value)
     elif dataclasses.is_dataclass(part):
         for f in dataclasses.fields(part):
-            yield from _texts(getattr(part, f.name))
+            yield from texts(getattr(part, f.name))

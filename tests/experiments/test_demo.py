@@ -15,7 +15,7 @@ from mascot_env.errors import ConfigError, RunFolderError, UnknownIdError
 from mascot_env.players import resolve
 from mascot_env.run_folder import RunFolder
 
-SMALL = ["--steps", "2048", "--num-envs", "32", "--tune", "2", "--test", "4"]
+SMALL = ["--grade", "scripted", "--steps", "2048", "--num-envs", "32", "--tune", "2", "--test", "4"]
 
 
 def last_json(text: str) -> dict:
@@ -166,7 +166,7 @@ def test_demo_plays_and_judges_with_nano_models(
     monkeypatch.setenv("MASCOT_NANO", str(untrained))
     for module in (judges, llm, resolve):
         monkeypatch.setattr(module, "_instances", {})  # what is loaded here stays here
-    small = ["--grade", "nano", "--steps", "48", "--num-envs", "4", "--tune", "1", "--test", "2"]
+    small = ["--steps", "48", "--num-envs", "4", "--tune", "1", "--test", "2"]
     code = demo.main([*small, "--out", str(tmp_path / "demo"), "--json"])
     figures = last_json(capsys.readouterr().out)
     assert code == (0 if figures["beats_round_robin"] and figures["beats_random"] else 1)

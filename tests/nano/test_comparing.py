@@ -19,38 +19,38 @@ SIZE = Size(160, 6, 4, 64)
 JUDGE = MODELS["judge-a"]
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["clean", "spread"])
-def untrained(phrased: Any, request: pytest.FixtureRequest) -> Any:
-    return made(phrased, request.param)
+@pytest.fixture(scope="module")
+def untrained(pieced: Any) -> Any:
+    return made(pieced)
 
 
-def made(phrased: Any, clean: bool) -> Any:
+def made(pieced: Any) -> Any:
     """An untrained judge, which keeps the plan of its circuit."""
     plans: list[circuit.Plan] = []
     install = circuit.install
 
-    def kept(*args: Any) -> circuit.Plan:
-        plans.append(install(*args))
+    def kept(*args: Any, **others: Any) -> circuit.Plan:
+        plans.append(install(*args, **others))
         return plans[0]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(circuit, "install", kept)
-        model = train.make(SIZE, phrased, seed=1, compares=True, clean=clean).eval()
+        model = train.make(SIZE, pieced, seed=1, compares=True).eval()
     model.plan = plans[0]
     return model
 
 
-def prompts(phrased: Any, count: int, split: str = "train") -> list[Any]:
-    chat, end = ChatFormat(phrased, {}), phrased.convert_tokens_to_ids("<|end|>")
+def prompts(pieced: Any, count: int, split: str = "train") -> list[Any]:
+    chat, end = ChatFormat(pieced, {}), pieced.convert_tokens_to_ids("<|end|>")
     sites = (site for index in range(200) for site in corpus.sites(JUDGE, corpus.draw(JUDGE, index, split)))
     return [trees.tree([forests.leaf(chat, end, next(sites)[0])]) for _ in range(count)]
 
 
-def test_heads_find_who_asked_and_look_past_others(phrased: Any, untrained: Any) -> None:
-    lexicon = senses.lexicon(phrased).of_phrases()
+def test_heads_find_who_asked_and_look_past_others(pieced: Any, untrained: Any) -> None:
+    lexicon = senses.lexicon(pieced, speaks=False).of_phrases()
     untrained.set_attn_implementation("eager")
     seen: dict[tuple[int, bool], list[float]] = {}
-    for tree in prompts(phrased, 120):
+    for tree in prompts(pieced, 120):
         ids = tree.ids.tolist()
         with torch.no_grad():
             attention_HTT = untrained.model(torch.tensor([ids]), output_attentions=True).attentions[0][0]
@@ -65,14 +65,14 @@ def test_heads_find_who_asked_and_look_past_others(phrased: Any, untrained: Any)
     untrained.set_attn_implementation("sdpa")
     for head in (1, 3):
         assert min(len(seen[head, True]), len(seen[head, False])) > 20
-        assert np.mean(seen[head, True]) > 0.6 and np.mean(seen[head, False]) < 0.15
+        assert np.mean(seen[head, True]) > 0.9 and np.mean(seen[head, False]) < 0.35  # 0.04 to 0.31, by the seed
 
 
-def test_the_end_of_a_turn_knows_whether_it_was_asked_for_before_anything_is_learnt(phrased: Any, untrained: Any) -> None:
+def test_the_end_of_a_turn_knows_whether_it_was_asked_for_before_anything_is_learnt(pieced: Any, untrained: Any) -> None:
     asked_D = untrained.plan.spare[comparing.ROWS - len(comparing.ASKERS) + comparing.ASKERS.index("act")]
     label = notes.labels().index("mark asked")
     held, shown = [], []
-    for tree in prompts(phrased, 150):
+    for tree in prompts(pieced, 150):
         batch = trees.batch([tree])
         with torch.no_grad():
             hidden_TD = untrained.model(batch["input_ids"], output_hidden_states=True).hidden_states[-1][0]
@@ -89,7 +89,7 @@ def test_askers_are_told_apart() -> None:
     assert comparing.asker(frozenset({("never", "lectures"), ("act", "reframe")})) == "never"
 
 
-def test_models_too_small_for_it_have_the_circuit_only(phrased: Any) -> None:
+def test_models_too_small_for_it_have_the_circuit_only(pieced: Any) -> None:
     assert not comparing.fits(SIZES["0.5M"]) and all(comparing.fits(MODELS[name].size) for name in ("judge-a", "judge-b"))
-    small, plain = (train.make(Size(48, 4, 2, 64), phrased, 3, compares=c).state_dict() for c in (True, False))
+    small, plain = (train.make(Size(48, 4, 2, 64), pieced, 3, compares=c).state_dict() for c in (True, False))
     assert all(torch.equal(small[name], plain[name]) for name in plain)

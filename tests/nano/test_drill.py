@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from experiments.nano import circuit, drill, forests, tokenizer, train, trees  # noqa: E402
-from experiments.nano.recipe import MODELS, VOCABULARY, Size  # noqa: E402
+from experiments.nano.recipe import MODELS, VOCABULARIES, Size, Vocabulary  # noqa: E402
 from experiments.nano.trees import IGNORED  # noqa: E402
 from mascot_env.worlds import content  # noqa: E402
 
@@ -36,7 +36,9 @@ def test_a_row_fills_clauses_with_what_it_shows(phrased: Any) -> None:
         start = int(np.argmax(labels != IGNORED))  # what is shown ends before it
         shown = set(zip(ids[:start].tolist(), ids[1:start].tolist(), strict=False))
         copied = [
-            (int(a), int(b)) in shown for a, b, t in zip(ids, ids[1:], labels[1:], strict=False) if t != IGNORED and max(a, b) < VOCABULARY
+            (int(a), int(b)) in shown
+            for a, b, t in zip(ids, ids[1:], labels[1:], strict=False)
+            if t != IGNORED and max(a, b) < VOCABULARIES["whole"].size
         ]
         assert np.mean(copied) > 0.4 and (labels[labels != IGNORED] == ids[labels != IGNORED]).all()
     assert (drill.row(phrased, 1, 4, 480).ids == row.ids).all() and not (drill.row(phrased, 1, 5, 480).ids[:20] == row.ids[:20]).all()
@@ -50,10 +52,10 @@ def test_a_head_looks_for_the_last_phrase(phrased: Any) -> None:
     ids = row.ids[row.branch == 1].astype(np.int64)
     with torch.no_grad():
         attention_TT = model.model(torch.from_numpy(ids)[None], output_attentions=True).attentions[0][0, 2]
-    places = np.maximum.accumulate(np.where(ids >= VOCABULARY, np.arange(len(ids)), -1))
+    places = np.maximum.accumulate(np.where(ids >= VOCABULARIES["whole"].size, np.arange(len(ids)), -1))
     assert np.mean([float(attention_TT[i, places[i]]) for i in range(20, len(ids)) if i - places[i] < 9]) > 0.6
 
 
 def test_rows_of_any_tokenizer_can_be_made(phrased: Any, tmp_path: Path) -> None:
-    small = tokenizer.train(forests.texts(MODELS["talk"], 2), tmp_path, 700)
+    small = tokenizer.train(forests.texts(MODELS["talk"], 2), tmp_path, Vocabulary(700, 700))
     assert trees.batch([drill.row(small, 0, 0), circuit.row(len(small), 0, 0)])["input_ids"].max() < len(small)

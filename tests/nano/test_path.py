@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +32,8 @@ BASE, JUDGE = (
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     made = Folders(tmp_path_factory.mktemp("nano"))
-    tokenizer.train((t for m in (BASE, JUDGE) for t in forests.texts(m, 3)), made.tokenizer, vocabulary=700)
+    for model in (BASE, JUDGE):
+        tokenizer.train((t for m in (BASE, JUDGE) for t in forests.texts(m, 3)), made.tokenizer(model), recipe.Vocabulary(700, 700))
     return made
 
 
@@ -58,7 +61,7 @@ def test_a_score_is_the_mean_of_its_digits(score: float) -> None:
 
 
 def test_a_tree_is_made_of_the_very_prompts_that_players_ask_with(folders: Folders) -> None:
-    words = tokenizer.load(folders.tokenizer)
+    words = tokenizer.load(folders.tokenizer(BASE))
     chat, end = ChatFormat(words, {}), words.convert_tokens_to_ids("<|end|>")
     site = next(iter(corpus.sites(BASE, corpus.draw(BASE, 1))))
     leaf = forests.leaf(chat, end, site[0])
@@ -69,7 +72,7 @@ def test_a_tree_is_made_of_the_very_prompts_that_players_ask_with(folders: Folde
 
 @pytest.mark.parametrize("model", [BASE, JUDGE], ids=["base", "judge"])
 def test_training_goes_on_after_a_stop_and_ends_alike(model: recipe.Model, folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = tokenizer.load(folders.tokenizer)
+    words = tokenizer.load(folders.tokenizer(model))
     chat, end = ChatFormat(words, {}), words.convert_tokens_to_ids("<|end|>")
     monkeypatch.setattr(forests, "MAX_TOKENS", 8000)  # so small a vocabulary makes long sequences
     path = folders.root / f"{model.name}.npz"
@@ -122,13 +125,32 @@ def test_hashes_follow_what_they_stand_for(monkeypatch: pytest.MonkeyPatch) -> N
     assert forests.corpus_hash(BASE, 1) != before
 
 
+def test_the_time_of_a_run_that_was_stopped_counts_as_well(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forests, "MAX_TOKENS", 8000)
+    model = dataclasses.replace(BASE, name="stopped", conversations=2)
+    note = folders.model(model.name) / build.RECIPE
+
+    def stops(*args: Any) -> None:
+        time.sleep(0.2)
+        args[-1](1, 1.0)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "train", stops)
+    spent = []
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            build.one(model, folders, tokenizer.load(folders.tokenizer(BASE)), build.Config(out=str(folders.root), workers=1))
+        spent.append(json.loads(note.read_text(encoding="utf-8"))["seconds"])
+    assert spent[0] >= 0.2 and spent[1] >= spent[0] + 0.2
+
+
 def test_a_packed_model_is_verified_and_a_changed_one_is_not(folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
     from transformers import Lfm2ForCausalLM
 
     monkeypatch.setattr(forests, "MAX_TOKENS", 8000)
     monkeypatch.setattr(prefix, "CONVERSATIONS", 1)
-    words = tokenizer.load(folders.tokenizer)
+    words = tokenizer.load(folders.tokenizer(BASE))
     build.claim(folders.model(BASE.name), build.made_by(BASE))
     forest = forests.make_forest(dataclasses.replace(BASE, conversations=2), folders, workers=1)
     train.train(BASE, forest, words, folders.model(BASE.name), log_every=1)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,8 @@ from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from experiments.nano import corpus, forests, phrases, tokenizer  # noqa: E402
-from experiments.nano.recipe import MODELS  # noqa: E402
+from experiments.nano.recipe import MODELS, VOCABULARIES, Vocabulary  # noqa: E402
+from mascot_env.errors import ConfigError  # noqa: E402
 from mascot_env.llm.chat import ChatFormat  # noqa: E402
 from mascot_env.llm.requests import Message, Request  # noqa: E402
 from mascot_env.worlds import content  # noqa: E402
@@ -26,7 +30,7 @@ TALK, TEXTS = MODELS["talk"], 60
 @pytest.fixture(scope="module")
 def words(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("tokenizer")
-    tokenizer.train(forests.texts(TALK, TEXTS), folder, 1200, phrases.candidates())
+    tokenizer.train(forests.texts(TALK, TEXTS), folder, Vocabulary(1200, 1200), phrases.candidates())
     return tokenizer.load(folder)
 
 
@@ -43,9 +47,32 @@ def test_a_clause_is_a_word_and_what_varies_is_not(words: Any) -> None:
 
 
 def test_a_phrase_ends_where_a_word_does(tmp_path: Path) -> None:
-    made = tokenizer.train([" I am here. I am here, and I amble."] * 9, tmp_path, 400, [" I am", " I am here."])
+    made = tokenizer.train([" I am here. I am here, and I amble."] * 9, tmp_path, Vocabulary(265, 265), [" I am", " I am here."])
     assert [t for t in made.tokenize(" I am here. I am, and I amble.") if "am" in t][:2] == ["ĠIĠamĠhere.", "ĠIĠam"]
     assert made.decode(made(" I amble.")["input_ids"]) == " I amble." and "ĠIĠam" not in made.tokenize(" I amble.")
+
+
+def test_words_of_all_frames_are_tokens_and_other_words_are_pieces(phrased: Any) -> None:
+    assert all(len(phrased(word)["input_ids"]) == 1 for word in phrases.words())
+    assert max(phrased(word)["input_ids"][0] for word in phrases.words()) < VOCABULARIES["whole"].size
+    first = min(phrased(p)["input_ids"][0] for p in phrases.candidates() if len(phrased(p)["input_ids"]) == 1)
+    assert first == tokenizer.first_phrase(phrased) == VOCABULARIES["whole"].size
+    assert len(phrased(" zigzagging")["input_ids"]) > 2
+
+
+def test_a_tokenizer_is_the_same_every_time(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from experiments.nano import phrases, recipe, tokenizer;"
+        "tokenizer.train([' I am here.'] * 9, Path(sys.argv[1]), recipe.Vocabulary(263, 263), [*phrases.names(), ' I am'])"
+    )
+    for seed in ("1", "2"):
+        subprocess.run([sys.executable, "-c", code, tmp_path / seed], env={**os.environ, "PYTHONHASHSEED": seed}, check=True)
+    assert (tmp_path / "1" / "tokenizer.json").read_bytes() == (tmp_path / "2" / "tokenizer.json").read_bytes()
+
+
+def test_texts_without_enough_words_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="too few words"):
+        tokenizer.train([" I am here."] * 9, tmp_path, Vocabulary(400, 300), [" I am"], [" here"])
 
 
 def test_held_out_phrasings_are_read_word_by_word() -> None:

@@ -23,11 +23,16 @@ def test_the_report_measures_speaker_and_judges_and_writes_a_page(
 ) -> None:
     page = tmp_path / "nano.md"
     small = ["--replies", "6", "--cases", "9", "--conversations", "2", "--models", str(untrained), "--out", str(page), "--json"]
+    small += ["--cache", str(tmp_path / "answers.sqlite")]
     assert report.main(small) == 1
     figures, text = last_json(capsys.readouterr().out), page.read_text(encoding="utf-8")
     assert figures["speaker"]["recognised"] == {"estimate": 0.0, "low": 0.0, "high": pytest.approx(0.39, abs=0.01), "cases": 6}
-    assert set(figures["judges"]) == {"judge-a", "judge-b", "best", "error correlation"}
+    assert set(figures["judges"]) == {"judge-a", "judge-b", "best", "error correlation", "error correlation, frames"}
+    assert set(figures["speaker by temperature"]) == {"0", "0.5", "0.7", "1"}
+    assert len(figures["judges"]["judge-b"]["frames"]["spearman"]) == 9 and "frames alone" in text
     assert len(figures["judges"]["judge-a"]["spearman"]) == 9 and not all(figures["shown"].values())
+    report.main(small)  # nothing is asked again
+    assert last_json(capsys.readouterr().out) == figures
     assert text.count("```") == 4 and "NO: speaker: recognised" in text
 
 

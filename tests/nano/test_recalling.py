@@ -12,13 +12,13 @@ torch = pytest.importorskip("torch")
 from sklearn.metrics import roc_auc_score  # noqa: E402
 
 from experiments.nano import notes, recalling, senses, trees  # noqa: E402
-from experiments.nano.recipe import VOCABULARY  # noqa: E402
+from experiments.nano.recipe import VOCABULARIES  # noqa: E402
 from tests.nano.test_comparing import made, prompts  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def untrained(phrased: Any) -> Any:
-    return made(phrased, clean=True)
+def untrained(pieced: Any) -> Any:
+    return made(pieced)
 
 
 def attention(model: Any, ids: list[int], layer: int, head: int) -> np.ndarray:
@@ -29,12 +29,12 @@ def attention(model: Any, ids: list[int], layer: int, head: int) -> np.ndarray:
     return found
 
 
-def test_words_find_where_they_stood_and_strange_words_find_phrases(phrased: Any, untrained: Any) -> None:
+def test_words_find_where_they_stood_and_strange_words_find_phrases(pieced: Any, untrained: Any) -> None:
     seen: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
-    for tree in prompts(phrased, 20):
+    for tree in prompts(pieced, 20):
         ids = tree.ids.tolist()
         found_TT = attention(untrained, ids, 1, 0)
-        phrases_T = np.array(ids) >= VOCABULARY
+        phrases_T = np.array(ids) >= VOCABULARIES["pieces"].size
         for n in range(60, len(ids)):
             before = [k + 1 for k in range(1, n - 1) if ids[k - 1 : k + 1] == ids[n - 1 : n + 1]]
             if not phrases_T[n] and not phrases_T[n - 1] and (before or ids[n] not in ids[:n]):
@@ -45,14 +45,14 @@ def test_words_find_where_they_stood_and_strange_words_find_phrases(phrased: Any
     assert strange[:, 1].mean() > 0.5 and strange[:, 1].mean() > 2 * known[:, 1].mean()
 
 
-def test_an_act_finds_the_same_act_in_other_turns_only(phrased: Any, untrained: Any) -> None:
-    lexicon = senses.lexicon(phrased).of_phrases().plain()
+def test_an_act_finds_the_same_act_in_other_turns_only(pieced: Any, untrained: Any) -> None:
+    lexicon = senses.lexicon(pieced, speaks=False).of_phrases().plain()
     elsewhere, here, nowhere = [], [], []
-    for tree in prompts(phrased, 120):
+    for tree in prompts(pieced, 120):
         ids = tree.ids.tolist()
         acts = [{s for s in lexicon.said.get(i, ()) if s[0] == "act"} for i in ids]
         found_TT = attention(untrained, ids, 3, recalling.HEAD)
-        words_T = np.array(ids) < VOCABULARY
+        words_T = np.array(ids) < VOCABULARIES["pieces"].size
         for n in (n for n in range(40, len(ids)) if acts[n]):
             same = [k for k in range(n - 15) if acts[k] & acts[n]]
             if same:
@@ -64,11 +64,11 @@ def test_an_act_finds_the_same_act_in_other_turns_only(phrased: Any, untrained: 
     assert np.mean(elsewhere) > 2 * np.mean(here) and np.mean(elsewhere) > 0.3 and np.mean(nowhere) > 0.3
 
 
-def test_the_end_of_a_turn_knows_of_strange_words_and_acts_done_before_anything_is_learnt(phrased: Any, untrained: Any) -> None:
+def test_the_end_of_a_turn_knows_of_strange_words_and_acts_done_before_anything_is_learnt(pieced: Any, untrained: Any) -> None:
     known_turn_D, done_turn_D = untrained.plan.spare[-recalling.ROWS :][[2, 4]]
     shown: dict[str, list[tuple[bool, float]]] = {"mark foreign": [], "mark same_act": []}
     groups = [-1 - notes.GROUPS.index(g) for g in ("turn", "turn of a block")]
-    for tree in prompts(phrased, 250, "valid"):
+    for tree in prompts(pieced, 250, "valid"):
         batch = trees.batch([tree])
         with torch.no_grad():
             hidden_TD = untrained.model(batch["input_ids"], output_hidden_states=True).hidden_states[-1][0]

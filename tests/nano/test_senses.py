@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from experiments.nano import corpus, senses, train  # noqa: E402
+from experiments.nano import corpus, phrases, senses, train  # noqa: E402
 from experiments.nano.recipe import MODELS, Size  # noqa: E402
 from mascot_env.llm.chat import ChatFormat  # noqa: E402
 from mascot_env.llm.requests import Request  # noqa: E402
@@ -25,6 +25,21 @@ def test_senses_are_those_of_the_grammar(phrased: Any) -> None:
     (reframe,) = phrased(" reframe")["input_ids"]
     assert ("act", "reframe") in found.asked[reframe] and reframe not in found.said
     assert not set(found.said) & {phrased(f" {v}")["input_ids"][0] for v in ("the", "I", "umbrella")}
+
+
+def test_a_clause_says_which_slot_follows_and_a_name_whose_it_is(phrased: Any) -> None:
+    found = senses.lexicon(phrased)
+    pairs = [(p[0], p[1]) for p in phrases.slots("I keep {topic} near {person}.")]
+    assert (" I keep", "topic") in pairs and (" near", "person") in pairs and (".", "") in pairs
+    lines = [line for d in ("support", "meeting") for acts in content.content().acts(d).values() for line in acts]
+    shown = [(phrased(part)["input_ids"], slot) for line in lines for part, slot in phrases.slots(line) if slot and len(part.split()) > 1]
+    whole = [(ids[0], slot) for ids, slot in shown if len(ids) == 1 and ids[0] in found.said]
+    assert len(whole) > 200 and all(("slot", slot) in found.said[i] for i, slot in whole)
+    user = content.content().user
+    of = {name: found.said[phrased(name)["input_ids"][0]] for name in ("Loom", user.first_names[0])}
+    assert ("name", "team") in of["Loom"] and ("name", "person") in of[user.first_names[0]]
+    judges = senses.lexicon(phrased, speaks=False)
+    assert not [s for senses in judges.said.values() for s in senses if s[0] in ("slot", "name")]
 
 
 def test_phrases_of_one_sense_begin_alike(phrased: Any) -> None:

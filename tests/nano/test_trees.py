@@ -11,8 +11,10 @@ from experiments.nano import trees
 from experiments.nano.trees import Leaf
 
 torch = pytest.importorskip("torch")
-from experiments.nano import attention, circuit, recipe, train  # noqa: E402
+from experiments.nano import attention, circuit, train  # noqa: E402
 from experiments.nano.recipe import Size  # noqa: E402
+
+PHRASES = 100  # where they begin
 
 
 class Words:
@@ -22,6 +24,9 @@ class Words:
 
     def __len__(self) -> int:
         return 64
+
+    def get_vocab(self) -> dict[str, int]:
+        return {}  # no phrases
 
 
 def leaves(rng: np.random.Generator, count: int = 3, digits: bool = False) -> list[Leaf]:
@@ -207,14 +212,16 @@ def test_a_distribution_is_the_mean_of_its_samples() -> None:
 def test_a_given_phrase_weighs_more_than_a_word() -> None:
     class Many(Words):
         def __len__(self) -> int:
-            return recipe.VOCABULARY + 8
+            return PHRASES + 8
 
-    model = train.make(Size(32, 2, 4, 64), Many(), seed=3, copies=False)  # has no words to look senses up by
+    model = train.make(Size(32, 2, 4, 64), Many(), seed=3, copies=False)
     model.eval()
-    answer = [12, recipe.VOCABULARY + 3, 13, 1]
+    answer = [12, PHRASES + 3, 13, 1]
     batch = trees.batch([trees.tree([Leaf([20, 21, 22, 9], answer)])])
     with torch.no_grad():
         logprobs = model(input_ids=batch["input_ids"]).logits[0].log_softmax(-1)
         each = torch.stack([-logprobs[3 + n, token] for n, token in enumerate(answer)])
         weights = torch.tensor([1.0, 4.0, 1.0, 1.0])
-        assert float(train.loss_of(model, batch, 0.0, 9.0, 4.0)) == pytest.approx(float((each * weights).sum() / weights.sum()), abs=1e-5)
+        assert float(train.loss_of(model, batch, 0.0, 9.0, 4.0, phrases=PHRASES)) == pytest.approx(
+            float((each * weights).sum() / weights.sum()), abs=1e-5
+        )

@@ -20,7 +20,7 @@ PLAIN = truth.Marks(
 
 
 def played(
-    domain: str, index: int, *, broken: float = 0.45, novel: bool = False, disguise: bool = False, split: str = "train"
+    domain: str, index: int, *, broken: float = 0.45, novel: bool = False, disguise: frames.Disguise = "", split: str = "train"
 ) -> play.Played:
     chosen = content.frames_of(domain, split)
     scenario = frames.scenario(chosen[index % len(chosen)].id, (index,), novel=novel, disguise=disguise)
@@ -31,8 +31,8 @@ def played(
 @pytest.mark.parametrize("domain", DOMAINS)
 @pytest.mark.parametrize(
     "how",
-    [{}, {"novel": True}, {"disguise": True}, {"split": "test"}],
-    ids=["known", "held-out phrasings and personas", "disguised", "held-out frames"],
+    [{}, {"novel": True}, {"disguise": "train"}, {"disguise": "frames"}, {"disguise": "world"}, {"split": "test"}],
+    ids=["known", "held-out phrasings and personas", "disguised", "disguised with words of all frames", "disguised with all words", "held-out frames"],
 )
 def test_all_that_is_said_is_read_back(domain: str, how: dict) -> None:
     for index in range(12):
