@@ -26,7 +26,7 @@ $(VENV)/.ready: requirements.lock setup.cfg pyproject.toml
 	@echo "  3/3 mascot_env" && $(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: setup  ## watch a conversation, train a Director, compare it (2 minutes after setup; DATA=PATH for real data)
+demo: setup  ## watch a conversation, train a Director, compare it (5 minutes after setup; DATA=PATH for real data)
 	@$(PY) -m experiments.demo $(if $(DATA),--data "$(DATA)")
 
 test: setup  ## the tests (about 6 minutes on 2 cores)

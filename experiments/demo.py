@@ -107,7 +107,7 @@ def main(argv: list[str] | None = None) -> int:
     train, test, domain_id = scenarios(config)
     setting = directors.setting(config.grade, catalog.domain(domain_id), train, test)
     print(
-        f"mascot_env demo: {setting.domain.title}; {len(train)} scenarios to train on, {len(test)} held out. One to five minutes on two cores, by their number."
+        f"mascot_env demo: {setting.domain.title}; {len(train)} scenarios to train on, {len(test)} held out. Some minutes on two cores."
     )
     out, resume = folder_for(config)
     if resume:

@@ -13,6 +13,7 @@ from mascot_env.judge.protocol import Case, Judge, Verdicts
 from mascot_env.players.scripted import progress
 from mascot_env.rewards import failed, mean_score, percent
 from mascot_env.types import Domain, Score, Transcript
+from mascot_env.worlds import scene as world_scene
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,15 @@ def _conversation(transcript: Transcript, answers: Sequence[Verdicts], domain: D
 
 
 def needs_met(transcript: Transcript, domain: Domain) -> float | None:
-    """Share of the scenario's needs that were met, in their order, as the scripted user sees it."""
+    """Share of the scenario's needs that were met, in their order, as the scripted user sees it; in the language world, as its truth does."""
     needs = transcript.scenario.needs
     if not needs:
         return None
-    now = progress(transcript, domain)
-    done = sum(len(stage) for stage in needs[: now.stage])
-    if now.stage < len(needs):
-        done += len(needs[now.stage]) - len(now.open)
+    if transcript.scenario.source == "world":
+        scene = world_scene.at(transcript, domain)
+        stage, still = scene.stage, scene.stage_open
+    else:
+        now = progress(transcript, domain)
+        stage, still = now.stage, now.open
+    done = sum(len(s) for s in needs[:stage]) + (len(needs[stage]) - len(still) if stage < len(needs) else 0)
     return done / sum(len(stage) for stage in needs)

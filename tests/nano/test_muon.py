@@ -99,6 +99,9 @@ def test_muon_is_kept_off_the_circuit_for_copying() -> None:
         def __len__(self) -> int:
             return 64
 
+        def get_vocab(self) -> dict[str, int]:
+            return {}  # no phrases
+
     for copies in (True, False):
         model = train.make(Size(32, 4, 4, 64), Words(), 0, copies)
         optimiser = muon.optimiser(model, 0.02, 0.004, 0.05, 0.98, copies)

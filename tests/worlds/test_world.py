@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from experiments.nano.corpus import memory
 from experiments.nano.world_report import SHOWS
+from mascot_env import scoring
 from mascot_env.types import DIRECTOR, USER, Directive, Transcript, Turn
 from mascot_env.worlds import content, frames, play, reading, scenarios, scene, speech, teams, truth, wording
 
@@ -32,7 +34,14 @@ def played(
 @pytest.mark.parametrize(
     "how",
     [{}, {"novel": True}, {"disguise": "train"}, {"disguise": "frames"}, {"disguise": "world"}, {"split": "test"}],
-    ids=["known", "held-out phrasings and personas", "disguised", "disguised with words of all frames", "disguised with all words", "held-out frames"],
+    ids=[
+        "known",
+        "held-out phrasings and personas",
+        "disguised",
+        "disguised with words of all frames",
+        "disguised with all words",
+        "held-out frames",
+    ],
 )
 def test_all_that_is_said_is_read_back(domain: str, how: dict) -> None:
     for index in range(12):
@@ -171,3 +180,14 @@ def test_text_from_outside_is_not_guessed_at() -> None:
     for text in ("Colourless green ideas sleep furiously.", "", "....", "You sound", "{topic}", "🙂 ok"):
         read = reading.parse(text, scenario, domain)
         assert not read.recognised and read.act is None
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_needs_of_a_world_conversation_are_met_as_its_truth_says(domain: str) -> None:
+    scenario = frames.scenario(content.frames_of(domain, "test")[0].id, (1,))
+    team = teams.base(domain)
+    sound = [play.conversation(team, scenario, (n,), broken=0.0, skill=1.0).transcript for n in range(4)]
+    broken = [play.conversation(team, scenario, (n,), broken=1.0, skill=1.0).transcript for n in range(4)]
+    shares = [[scoring.needs_met(t, team) for t in made] for made in (sound, broken)]
+    assert min(shares[0]) > 0.5 and np.mean(shares[0]) > np.mean(shares[1]) + 0.3
+    assert scoring.needs_met(Transcript(scenario, team.agents, sound[0].turns[:1]), team) == 0.0
