@@ -16,8 +16,8 @@ from experiments.nano.recipe import CHAT_TEMPLATE, OFTEN, SPECIAL, Vocabulary
 from mascot_env.errors import ConfigError
 
 # Words, numbers and marks, each with the space before it: GPT-2's pattern (Radford et al. 2019)
-_PHRASE = re.compile(r"[^Ġ]Ġ|[Ċ,.].*\w")  # a token of several words, or what frames a prompt
 WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+_PHRASE = re.compile(r"[^Ġ]Ġ|[Ċ,.].*\w")  # a token of several words, or what frames a prompt
 
 
 def train(
@@ -31,13 +31,11 @@ def train(
 
     First come pieces of words; then whole words, as many as the vocabulary has room for: `words`, and what else the texts say most often;
     then those of `phrases` that the texts hold often enough. Raises `ConfigError` where the texts are too few for so many."""
-    taken, rest = _taken(texts, phrases)
-    others = Counter(word for text in rest for word in _cut(text))
-    for word in words:
-        del others[word]
+    (taken, rest), known = _taken(texts, phrases), set(words)
+    others = Counter(word for text in rest for word in _cut(text) if word not in known) if vocabulary.whole else Counter[str]()
     bpe = _pieces(others.elements() if vocabulary.whole else rest, vocabulary.pieces)
     whole = _whole(bpe, [*words, *sorted(others, key=lambda w: (-others[w], w))], vocabulary.size)
-    if (short := bpe.get_vocab_size() + len(whole)) < vocabulary.size:
+    if vocabulary.whole and (short := bpe.get_vocab_size() + len(whole)) < vocabulary.size:
         raise ConfigError(
             "the texts hold too few words", field="vocabulary", value=vocabulary.size, remedy=f"more texts, or {short} at most"
         )

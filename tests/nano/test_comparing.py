@@ -65,7 +65,7 @@ def test_heads_find_who_asked_and_look_past_others(pieced: Any, untrained: Any) 
     untrained.set_attn_implementation("sdpa")
     for head in (1, 3):
         assert min(len(seen[head, True]), len(seen[head, False])) > 20
-        assert np.mean(seen[head, True]) > 0.9 and np.mean(seen[head, False]) < 0.35  # 0.04 to 0.31, by the seed
+        assert np.mean(seen[head, True]) > 0.9 and np.mean(seen[head, False]) < 0.15
 
 
 def test_the_end_of_a_turn_knows_whether_it_was_asked_for_before_anything_is_learnt(pieced: Any, untrained: Any) -> None:
