@@ -24,7 +24,7 @@ artificial world only. It is not a counsellor, and not a judge of anybody's word
 | data | {trees:,} training trees from {conversations:,} sampled conversations of the world's grammar; held-out frames, phrasings and personas never seen |
 | words | {words} |
 | recipe | `experiments/nano/recipe.py`, hash `{recipe}`; corpus hash `{corpus}` |
-| training | {trainings}; {steps:,} steps of {batch} trees, {hours:.1f} hours on one CPU core |
+| training | {trainings}; {steps:,} steps of {batch} trees, {time} |
 | size | width {width}, {layers} layers, {heads} heads, vocabulary {vocabulary:,}; fp16, {megabytes:.1f} MB |
 | loss | {train_loss:.3f} on the last training trees, {valid_loss:.3f} on held-out frames |
 | figures | see `docs/results/nano.md`, written by `python -m experiments.nano.report` |
@@ -71,7 +71,7 @@ def pack(model: Model, folders: Folders, target: Path, held_out: int = HELD_OUT)
         "batch": model.batch,
         "conversations": sum(m.conversations for m in stages),
         "trees": sum(len(forests.Forest(folders.corpus(m.name) / "forest.npz")) for m in stages),
-        "hours": sum(m["seconds"] for m in made) / 3600,
+        "hours": sum(m["seconds"] for m in made) / 3600 if all("seconds" in m for m in made) else None,
         "width": model.size.width,
         "layers": model.size.layers,
         "heads": model.size.heads,
@@ -82,6 +82,9 @@ def pack(model: Model, folders: Folders, target: Path, held_out: int = HELD_OUT)
         "prefix": prefix.losses(model, target),
         "figures": {},  # `report --card` writes them
     }
-    (target / "README.md").write_text(CARD.format(**facts, does=DOES[model.kind], words=WORDS[model.vocabulary]), encoding="utf-8")
+    time = "for a time that was not kept" if facts["hours"] is None else f"{facts['hours']:.1f} hours on one CPU core"
+    (target / "README.md").write_text(
+        CARD.format(**facts, time=time, does=DOES[model.kind], words=WORDS[model.vocabulary]), encoding="utf-8"
+    )
     (target / "card.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
     return facts
