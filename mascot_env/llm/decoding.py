@@ -142,7 +142,9 @@ def _prefilled(forward: Forward, rows: Sequence[Row], room: int) -> Prefilled:
         cache = prefixes.empty(forward.layers, ids.shape[1] + room) if forward.layers else None
         logits, cache = forward(ids, mask, positions, rows, cache)
         return Prefilled(logits, cache, mask, positions[:, -1:])
+    forward.store.asked += sum(len(row.prompt) for row in rows)
     _warm(forward, forward.store, rows)
+    _level(forward, forward.store, rows)
     return _continued(forward, forward.store, rows, [row.prompt for row in rows], room)
 
 
@@ -163,6 +165,30 @@ def _warm(forward: Forward, store: Prefixes, rows: Sequence[Row]) -> None:
         _continued(forward, store, [row for row, _ in stems], [ids for _, ids in stems])
 
 
+def _level(forward: Forward, store: Prefixes, rows: Sequence[Row]) -> None:
+    """Rows with much more to compute than the others go ahead, up to where all have about as much left: less is padding."""
+    known = [len(store.found(store.keys(row.request.adapter, row.prompt[:-1]))) * BLOCK for row in rows]
+    left = [len(row.prompt) - n for row, n in zip(rows, known, strict=True)]
+    width = level_width(left)
+    ahead = [row for row, n in zip(rows, left, strict=True) if n > width]
+    if ahead:
+        _continued(forward, store, ahead, [row.prompt[: -(-(len(row.prompt) - width) // BLOCK) * BLOCK] for row in ahead])
+
+
+def level_width(left: Sequence[int]) -> int:
+    """How many columns the last pass should have, where so many tokens are left in each row: what is more goes into a pass ahead of it.
+
+    The longest row's where that spares less than SPARED of the cells of both passes.
+    """
+    longest = max(left)
+    best, fewest = longest, (1 - SPARED) * len(left) * longest
+    for width in {n for n in left if n >= BLOCK}:
+        cells = len(left) * width + sum(n > width for n in left) * (longest - width)
+        if cells < fewest:
+            best, fewest = width, cells
+    return best
+
+
 def _continued(forward: Forward, store: Prefixes, rows: Sequence[Row], prompts: Sequence[Sequence[int]], room: int = 0) -> Prefilled:
     """Prompts from where the store knows them; their whole blocks are kept."""
     keys = [store.keys(row.request.adapter, ids) for row, ids in zip(rows, prompts, strict=True)]
@@ -180,8 +206,7 @@ def _continued(forward: Forward, store: Prefixes, rows: Sequence[Row], prompts: 
     logits, cache = forward(ids, mask, positions, rows, cache)
     for i, (row_keys, n) in enumerate(zip(keys, known, strict=True)):
         store.keep(row_keys[n // BLOCK :], cache, i, width + ids.shape[1] - (len(prompts[i]) - n))
-    store.asked += sum(map(len, prompts))
-    store.reused += sum(known)
+    store.computed += sum(map(len, prompts)) - sum(known)
     return Prefilled(logits, cache, mask, positions[:, -1:])
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from mascot_env.errors import DependencyError, LLMError
 FINGERPRINTED = ("*.safetensors", "*.json", "*.model", "*.jinja", "*.txt")
 UNLIMITED = 1_000_000  # tokenizers without a limit report some 1e30 tokens
 KERNELS = "transformers.integrations.hub_kernels"  # the logger of what is said about them
+WORTH_A_BAR = 256 * 2**20  # bytes
 BLOCK, BLOCKS = 4096, 256  # of a file larger than BLOCK * BLOCKS bytes that many evenly spaced blocks are read
 
 
@@ -30,12 +33,29 @@ def load(path: str, device: str | None, dtype: Any, *, offline: bool, allow_remo
     common: dict[str, Any] = {"local_files_only": offline, "trust_remote_code": allow_remote_code}
     try:
         words = AutoTokenizer.from_pretrained(path, **common) if tokenizer else None
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True, **common)
+        with _bars(path):
+            model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True, **common)
         return model.to(device).eval(), words
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:  # what transformers raises for bad or missing files
         where = "it is looked up on this machine only; MASCOT_ONLINE=1 allows a download" if offline else "check the id"
         remedy = f"pass a folder of config.json, safetensors weights and a tokenizer, or an id ({where})"
         raise LLMError(f"cannot be loaded ({type(error).__name__}: {error})", field="hf", value=path, remedy=remedy) from error
+
+
+@contextmanager
+def _bars(path: str) -> Iterator[None]:
+    """transformers' bars only where they say something: on a terminal, and for weights that take a while to read."""
+    from transformers.utils import logging as words
+
+    sizes = [file.stat().st_size for file in Path(path).glob("*.safetensors")] if Path(path).is_dir() else [WORTH_A_BAR]
+    was = words.is_progress_bar_enabled()
+    if not (sys.stderr.isatty() and sum(sizes) >= WORTH_A_BAR):
+        words.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was:
+            words.enable_progress_bar()
 
 
 def _of_use(record: logging.LogRecord) -> bool:

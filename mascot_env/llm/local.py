@@ -99,8 +99,8 @@ class LocalLLM:
 
     @property
     def reused_share(self) -> float:
-        """Share of the prompts' tokens so far that the prefix store knew."""
-        return self._store.reused / self._store.asked if self._store and self._store.asked else 0.0
+        """Share of the prompts' tokens so far that needed no computing."""
+        return max(0.0, 1.0 - self._store.computed / self._store.asked) if self._store and self._store.asked else 0.0
 
     def add_adapter(self, name: str, folder: str | Path) -> None:
         """Loads one more LoRA adapter from a folder of `adapter_config.json` and `adapter_model.safetensors`."""

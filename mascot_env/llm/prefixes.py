@@ -152,7 +152,7 @@ class Prefixes:
 
     def __init__(self, limit: int) -> None:
         self.limit, self.bytes = limit, 0
-        self.asked = self.reused = 0  # tokens of prompts, and those of them that were found
+        self.asked = self.computed = 0  # tokens of prompts, and those of them that went through the model
         self._blocks: OrderedDict[bytes, Block] = OrderedDict()
         self._weights: Any = None
 

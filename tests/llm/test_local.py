@@ -349,6 +349,22 @@ def test_prompts_that_begin_alike_are_found() -> None:
     assert (1,) in found and (4,) in found  # too little in common
 
 
+def test_rows_go_ahead_where_that_spares_padding() -> None:
+    from mascot_env.llm.decoding import level_width
+
+    assert level_width([100] * 7 + [20]) == 100  # ahead without the one: 8 * 20 + 7 * 80 = 720 of 800 cells, too little
+    assert level_width([20] * 7 + [100]) == 20  # 8 * 20 + 80 = 240 of 800
+    assert level_width([3, 5, 300]) == 300  # nothing under a block leaves room for a cut at whole blocks
+    assert level_width([40]) == 40
+
+
+def test_small_weights_are_read_without_a_bar(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from transformers.utils import logging as words
+
+    LocalLLM(folder)
+    assert "Loading" not in "".join(capsys.readouterr()) and words.is_progress_bar_enabled()
+
+
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
 def test_shared_beginnings_change_no_answer(folder: Path, batch_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     from mascot_env.llm import decoding
@@ -382,6 +398,23 @@ def test_what_is_known_of_earlier_prompts_changes_no_answer(kind: str, tmp_path:
         for a, b in zip(one, two, strict=True):
             assert a.logprobs == pytest.approx(b.logprobs, abs=1e-4)
     assert remembering.reused_share > 0.4 and fresh.reused_share == 0.0
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen3", "lfm2"])
+def test_prompts_of_unlike_length_get_the_same_answers(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mascot_env.llm import decoding
+
+    ahead = []
+    monkeypatch.setattr(decoding, "level_width", lambda left, plain=decoding.level_width: ahead.append(max(left) - plain(left)) or plain(left))
+    folder = tiny.save(tmp_path / kind, kind=kind, seed=0)
+    fresh, levelling = LocalLLM(folder, prefix_cache=0), LocalLLM(folder)
+    asked = [
+        Request((Message("user", f"{i} boats " * (1 + 9 * (i % 3 == 0))),), max_tokens=6, temperature=float(i % 2), key=(i,)) for i in range(9)
+    ]
+    assert [c.token_ids for c in levelling.generate(asked)] == [c.token_ids for c in fresh.generate(asked)]
+    for a, b in zip(levelling.score_choices(asked[::-1], ["1", "23"]), fresh.score_choices(asked[::-1], ["1", "23"]), strict=True):
+        assert a.logprobs == pytest.approx(b.logprobs, abs=1e-4)
+    assert max(ahead) > 0  # some really went ahead
 
 
 def test_changed_weights_are_not_answered_from_memory(folder: Path) -> None:
