@@ -67,8 +67,8 @@ nano-budget: setup  ## what the nano models will cost on this machine (2 minutes
 nano: setup  ## make the nano models from nothing: corpora, training, packing; resumable (`make nano-budget` says how long)
 	@$(PY) -m experiments.nano.build --pack
 
-nano-report: setup  ## measure the nano models on held-out frames; write docs/results/nano.md and the cards' figures
-	@$(PY) -m experiments.nano.report --cards --out docs/results/nano.md
+nano-report: setup  ## measure the nano models on held-out frames; write docs/results/nano.md and the cards' figures (TEXTS=PATH: other people's files to compare with)
+	@$(PY) -m experiments.nano.report --cards --out docs/results/nano.md $(if $(TEXTS),--data $(TEXTS))
 
 nano-sizes: setup  ## the base recipe at 0.5M, 2M and 5M, for the size study (hours, resumable; not shipped)
 	@$(PY) -m experiments.nano.sizes

@@ -2,6 +2,7 @@
 
     python -m experiments.nano.report                                  # the packed models
     python -m experiments.nano.report --models runs/nano --cases 100   # models of one's own, roughly
+    python -m experiments.nano.report --data PATH              # also: no sentence of eight words or more stands in these files
     python -m experiments.nano.report --out docs/results/nano.md --json
 
 Every figure is read by the recogniser or compared with the documented truth. What holds here is said of the language world only.
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import console
-from experiments.nano import judge_report, speaker_report
+from experiments.nano import judge_report, speaker_report, throughput, world_report
 from experiments.nano.figures import Figure, plain
 from experiments.nano.judge_report import Item
 from experiments.nano.recipe import MODELS
@@ -38,6 +39,7 @@ WANTED_SPEAKER = {  # figure -> (lowest, highest)
     "details are the user's own, of those that refer to any": (0.90, 1.0),
     "an unseen card moves the voice the right way": (0.80, 1.0),
 }
+PARTS = ("speaker", "judges", "throughput", "data")
 ALONE = "frames"  # of the kinds of novelty, the one that is nowhere missing
 SPEARMAN, AUC, IDENTIFIED, NOISE, EQUAL, ERRORS = 0.85, 0.95, 0.90, 0.18, 0.05, 0.30
 
@@ -53,7 +55,8 @@ class Config:
     temperature, top_p: of the sampled replies
     seed: of all samples
     out: a Markdown page; empty for none
-    only: speaker or judges; empty for both
+    only: speaker, judges, throughput or data; empty for all
+    data: a folder of other people's text files, in which no long sentence of the world may stand; empty leaves that line out
     cards: write the figures into the models' cards too
     cache: a file in which the models' answers are kept, so that a report which was stopped goes on where it was; empty for none
     json: end with one JSON object
@@ -68,6 +71,7 @@ class Config:
     seed: int = 0
     out: str = ""
     only: str = ""
+    data: str = ""
     cards: bool = False
     cache: str = "runs/nano-report/answers.sqlite"
     json: bool = False
@@ -178,9 +182,29 @@ def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{prefix}{k}": v for k, v in values.items()}
 
 
-def shown(speaks: Mapping[str, Figure], judged: Mapping[str, Any]) -> dict[str, bool]:
+def rates(config: Config) -> dict[str, float]:
+    """The local model against `generate`, on the requests of one rollout."""
+    folder = Path(config.models) / "base" if config.models else nano.folder("base")
+    with console.stage("throughput"):
+        return throughput.compare(folder, throughput.Config(conversations=min(64, max(config.replies, 1)), repeats=3 if config.replies >= 100 else 1))
+
+
+def borrowed(config: Config) -> list[str]:
+    """Sentences of the world, eight words or more, that stand in other people's files."""
+    with console.stage("sentences of the world in other people's files"):
+        _, seen = world_report.variety(world_report.Config(seed=config.seed))
+        return list(world_report.shared_sentences(seen, Path(config.data)))
+
+
+def shown(speaks: Mapping[str, Figure], judged: Mapping[str, Any], rate: Mapping[str, float], found: list[str] | None) -> dict[str, bool]:
     """Each line of the claim, and whether it holds."""
-    out = {
+    out: dict[str, bool] = {}
+    if rate:
+        out[f"throughput: >= {throughput.FASTER} times `generate`"] = rate["times faster"] >= throughput.FASTER
+        out["throughput: identical greedy tokens"] = rate["requests with the same tokens"] == 1.0
+    if found is not None:
+        out["no sentence of eight words or more stands in other people's data"] = not found
+    out |= {
         f"speaker: {name} in [{low:.2f}, {high:.2f}]": low <= speaks[name].estimate <= high
         for name, (low, high) in WANTED_SPEAKER.items()
         if speaks
@@ -207,6 +231,7 @@ def page(
     warmer: Mapping[float, Mapping[str, Figure]],
     episodes: list[Any],
     judged: Mapping[str, Any],
+    rate: Mapping[str, float],
     holds: Mapping[str, bool],
 ) -> str:
     lines = ["# The nano models, measured\n", "On held-out frames of the language world; nothing here is about people or large models.\n"]
@@ -224,6 +249,8 @@ def page(
         alone = judged[f"error correlation, {ALONE}"]
         rows = [[c, str(v), str(alone[c])] for c, v in errors.items()]
         lines += ["## Errors of the two judges\n", console.table(["criterion", "correlation [95 %]", f"{ALONE} alone"], rows), ""]
+    if rate:
+        lines += ["## The local model against `generate`\n", throughput.table(rate), ""]
     lines += ["## What it shows\n", *(f"- {'yes' if v else 'NO'}: {k}" for k, v in holds.items()), ""]
     if episodes:
         lines.append("## Conversations, sampled at random, uncut\n")
@@ -276,10 +303,14 @@ def into_cards(config: Config, measured: Mapping[str, Any]) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
-    speaks, warmer, episodes = speaker(config) if config.only != "judges" else ({}, {}, [])
-    judged = judges(config) if config.only != "speaker" else {}
-    holds = shown(speaks, judged)
-    text = page(config, speaks, warmer, episodes, judged, holds)
+    if config.only not in ("", *PARTS):
+        raise ConfigError("no such part", field="only", value=config.only, remedy=f"use one of {', '.join(PARTS)}, or none for all")
+    speaks, warmer, episodes = speaker(config) if config.only in ("", "speaker") else ({}, {}, [])
+    judged = judges(config) if config.only in ("", "judges") else {}
+    rate = rates(config) if config.only in ("", "throughput") else {}
+    found = borrowed(config) if config.data and config.only in ("", "data") else None
+    holds = shown(speaks, judged, rate, found)
+    text = page(config, speaks, warmer, episodes, judged, rate, holds)
     print(text)
     if config.out:
         Path(config.out).write_text(text, encoding="utf-8")
@@ -287,7 +318,15 @@ def main(argv: list[str] | None = None) -> int:
         into_cards(config, {"base": speaks, **{k: v for k, v in judged.items() if k in MODELS}})
     by_temperature = {f"{t:g}": plain(f) for t, f in warmer.items()}
     console.finish(
-        {"speaker": plain(speaks), "speaker by temperature": by_temperature, "judges": plain(judged), "shown": holds}, config.json
+        {
+            "speaker": plain(speaks),
+            "speaker by temperature": by_temperature,
+            "judges": plain(judged),
+            "throughput": rate,
+            "found in data": found,
+            "shown": holds,
+        },
+        config.json,
     )
     return 0 if all(holds.values()) else 1
 

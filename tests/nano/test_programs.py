@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 
@@ -31,9 +32,26 @@ def test_the_report_measures_speaker_and_judges_and_writes_a_page(
     assert set(figures["speaker by temperature"]) == {"0", "0.5", "0.7", "1"}
     assert len(figures["judges"]["judge-b"]["frames"]["spearman"]) == 9 and "frames alone" in text
     assert len(figures["judges"]["judge-a"]["spearman"]) == 9 and not all(figures["shown"].values())
-    report.main(small)  # nothing is asked again
-    assert last_json(capsys.readouterr().out) == figures
+    assert figures["throughput"]["requests with the same tokens"] > 0.9 and "The local model against `generate`" in text
     assert text.count("```") == 4 and "NO: speaker: recognised" in text
+    report.main(small)  # nothing is asked again
+    again = last_json(capsys.readouterr().out)
+    assert [again[k] for k in ("speaker", "speaker by temperature", "judges")] == [
+        figures[k] for k in ("speaker", "speaker by temperature", "judges")
+    ]
+
+
+def test_the_report_finds_a_sentence_of_the_world_in_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report.world_report, "Config", functools.partial(report.world_report.Config, sentences=300))
+    _, seen = report.world_report.variety(report.world_report.Config())
+    (tmp_path / "a.txt").write_text("Nothing of it.", encoding="utf-8")
+    asked = ["--only", "data", "--data", str(tmp_path), "--json"]
+    assert report.main(asked) == 0 and last_json(capsys.readouterr().out)["found in data"] == []
+    sentence = min(seen.long)
+    (tmp_path / "b.csv").write_text(f"7,Somebody said. {sentence} And so on.", encoding="utf-8")
+    assert report.main(asked) == 1 and last_json(capsys.readouterr().out)["found in data"] == [f"b.csv: {sentence}"]
 
 
 def test_throughput_compares_the_same_requests(untrained: Path, capsys: pytest.CaptureFixture[str]) -> None:
