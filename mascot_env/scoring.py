@@ -1,7 +1,8 @@
 """Scoring finished conversations again, with another judge than the one that paid the rewards.
 
-The unit is a conversation: the mean over its blocks of the mean over criteria, on the reported scale from 0 to 100. A block
-whose verdict failed is left out and counted; a conversation with none left has no score, never a zero.
+The unit is a conversation: the mean over its blocks (group rubric), or over the team's turns (speaker rubric), of the mean over criteria,
+on the reported scale from 0 to 100. A block or turn whose verdict failed is left out and counted; a conversation with none left has no
+score, never a zero.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from dataclasses import dataclass
 
 from mascot_env.judge.protocol import Case, Judge, Verdicts
 from mascot_env.players.scripted import progress
-from mascot_env.rewards import failed, mean_score, percent
-from mascot_env.types import Domain, Score, Transcript
+from mascot_env.rewards import ETA, diversity, failed, group_reward, mean_score, percent
+from mascot_env.types import DIRECTOR, USER, Domain, Rubric, Score, Transcript
 from mascot_env.worlds import scene as world_scene
 
 
@@ -23,28 +24,62 @@ class ConversationScore:
     scenario: str
     overall: float | None
     criteria: Mapping[str, float]
-    blocks: int
+    blocks: int  # or turns, where turns were judged
     failed: int
     needs_met: float | None  # share of the scripted user's needs that were met; None where the scenario has none
 
 
 def score_blocks(transcripts: Sequence[Transcript], judge: Judge, domain: Domain) -> list[ConversationScore]:
     """Judges every block of every transcript by the group rubric, in one batch."""
-    cases, owners = [], []
-    for index, transcript in enumerate(transcripts):
-        for user, end in transcript.blocks():
-            cases.append(Case(transcript, domain.group_rubric, domain, user + 1, end))
-            owners.append(index)
-    verdicts: list[list[Verdicts]] = [[] for _ in transcripts]
-    for owner, answer in zip(owners, judge.judge(cases), strict=True):
-        verdicts[owner].append(answer)
-    return [_conversation(t, answers, domain) for t, answers in zip(transcripts, verdicts, strict=True)]
+    cases = [[Case(t, domain.group_rubric, domain, user + 1, end) for user, end in t.blocks()] for t in transcripts]
+    return _scored(transcripts, cases, judge, domain, domain.group_rubric)
 
 
-def _conversation(transcript: Transcript, answers: Sequence[Verdicts], domain: Domain) -> ConversationScore:
+def group_rewards(transcripts: Sequence[Transcript], judge: Judge, domain: Domain, eta: float = ETA) -> dict[str, float]:
+    """scenario id -> the mean group reward R_coherence + eta * I_diverse of its blocks, paid by this judge, without the format term.
+
+    Conversations of which no block could be judged are left out.
+    """
+    cases = [[Case(t, domain.group_rubric, domain, user + 1, end) for user, end in t.blocks()] for t in transcripts]
+    answers = iter(judge.judge([case for row in cases for case in row]))
+    out = {}
+    for t, row in zip(transcripts, cases, strict=True):
+        paid = []
+        for case in row:
+            speakers = [turn.agent for turn in case.speech]
+            earlier = [turn.agent for turn in t.turns[: case.start] if turn.agent not in (DIRECTOR, USER)]
+            paid.append(group_reward(next(answers), diversity(speakers, earlier), eta))
+        values = [r.value for r in paid if r.valid]
+        if values:
+            out[t.scenario.id] = sum(values) / len(values)
+    return out
+
+
+def score_turns(transcripts: Sequence[Transcript], judge: Judge, domain: Domain) -> list[ConversationScore]:
+    """Judges every turn of the team by the speaker rubric, in one batch; of each transcript a judge is shown what came before the turn."""
+    rubric = domain.speaker_rubric
+    cases = [
+        [
+            Case(Transcript(t.scenario, t.agents, t.turns[: i + 1]), rubric, domain, i, i + 1)
+            for i, turn in enumerate(t)
+            if turn.agent not in (DIRECTOR, USER)
+        ]
+        for t in transcripts
+    ]
+    return _scored(transcripts, cases, judge, domain, rubric)
+
+
+def _scored(
+    transcripts: Sequence[Transcript], cases: Sequence[Sequence[Case]], judge: Judge, domain: Domain, rubric: Rubric
+) -> list[ConversationScore]:
+    answers = iter(judge.judge([case for row in cases for case in row]))
+    return [_conversation(t, [next(answers) for _ in row], domain, rubric) for t, row in zip(transcripts, cases, strict=True)]
+
+
+def _conversation(transcript: Transcript, answers: Sequence[Verdicts], domain: Domain, rubric: Rubric) -> ConversationScore:
     good = [a for a in answers if not failed(a)]
     criteria = {}
-    for c in domain.group_rubric.criteria:
+    for c in rubric.criteria:
         values = [v.value for v in (a[c.id] for a in good) if isinstance(v, Score)]
         if values:
             criteria[c.id] = percent(sum(values) / len(values))

@@ -42,14 +42,22 @@ class ChatFormat:
 
     def prompt_ids(self, request: Request) -> list[int]:
         """The prompt up to where the reply begins. Raises jinja2's TemplateError where the template takes no such conversation."""
-        from jinja2 import TemplateError
-
         if self.plain:
             return self._encode(plain_text(request.messages), special=True)
-        try:
-            return self._template(request.messages, tokenize=True)
-        except TemplateError:  # some templates know no system role, or insist on alternating roles
-            return self._template(alternating(request.messages), tokenize=True)
+        return self._rendered(request.messages)
+
+    def reply_ids(self, request: Request, text: str) -> list[int]:
+        """The tokens of a reply to this prompt, with the one that ends it: what a learner trains on.
+
+        As the template writes an assistant's message, where that goes on from the prompt (it may put a space or a mark in front).
+        """
+        end = int(self.tokenizer.eos_token_id)
+        if not self.plain:
+            prompt = self.prompt_ids(request)
+            whole = self._rendered((*request.messages, Message("assistant", text)), prompt=False)
+            if whole[: len(prompt)] == prompt and end in whole[len(prompt) :]:
+                return whole[len(prompt) : whole.index(end, len(prompt)) + 1]
+        return [*self.choice_ids(text), end]
 
     def choice_ids(self, choice: str) -> tuple[int, ...]:
         """The tokens of a choice where a reply begins: what it adds to the tokens of a prompt."""
@@ -64,11 +72,19 @@ class ChatFormat:
     def text(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
-    def _template(self, messages: Sequence[Message], *, tokenize: bool) -> Any:
+    def _rendered(self, messages: Sequence[Message], *, prompt: bool = True) -> list[int]:
+        from jinja2 import TemplateError
+
+        try:
+            return list(self._template(messages, tokenize=True, prompt=prompt))
+        except TemplateError:  # some templates know no system role, or insist on alternating roles
+            return list(self._template(alternating(messages), tokenize=True, prompt=prompt))
+
+    def _template(self, messages: Sequence[Message], *, tokenize: bool, prompt: bool = True) -> Any:
         options = {"sanitize_control_tokens": tokenize} if self.sanitizes else {}
         return self.tokenizer.apply_chat_template(
             [{"role": m.role, "content": self._control.sub(_broken, m.content) if self._control else m.content} for m in messages],
-            add_generation_prompt=True,
+            add_generation_prompt=prompt,
             tokenize=tokenize,
             return_dict=False,
             **options,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,7 +114,8 @@ class LocalLLM:
         if not (Path(folder) / "adapter_model.safetensors").is_file():
             message = "this folder holds no adapter_model.safetensors"
             raise LLMError(message, field="LocalLLM.adapters", value=str(folder), remedy="save the adapter with save_pretrained")
-        with self._lock:
+        with self._lock, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=FutureWarning)  # PEFT asks by the old name
             try:
                 if hasattr(self.model, "peft_config"):
                     self.model.load_adapter(str(folder), adapter_name=name)

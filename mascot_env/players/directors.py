@@ -5,6 +5,7 @@ All act on `info["view"]` and give `Directive`s, which every form of Director ac
 | Director | looks at | for |
 |---|---|---|
 | `RandomDirector` | nothing | the lower baseline |
+| `NoRepeatDirector` | who spoke last | random, but never the same persona twice in a row |
 | `RoundRobinDirector`, `CycleDirector` | how many turns there were | the best that can be had without looking |
 | `HeuristicDirector` | cue phrases in the user's last message | what a rule can do |
 | `GreedyDirector` | what a judge would say of each next turn | one-step look-ahead |
@@ -64,6 +65,18 @@ class RandomDirector(_ViewDirector):
             return Directive(agents[index], *self.manner[agents[index]])
         act = seeding.pick(view.domain.acts, "random-act", *view.key).id
         return Directive(agents[index], act, seeding.pick(view.domain.tones, "random-tone", *view.key).id)
+
+
+class NoRepeatDirector(_ViewDirector):
+    """A uniform choice among the speakers but the one who spoke last in the conversation, and the hand-back once somebody has answered."""
+
+    def __init__(self, manner: Manner | None = None) -> None:
+        self.manner = manner
+
+    def decide(self, view: View) -> Directive:
+        said = [t.agent for t in view.transcript if t.agent not in (DIRECTOR, USER)]
+        options = [Directive(a, *(self.manner or default_manner(view.domain))[a]) for a in view.domain.agents if said[-1:] != [a]]
+        return seeding.pick([*options, Directive(None)] if view.block else options, "no-repeat-director", *view.key)
 
 
 class CycleDirector(_ViewDirector):

@@ -124,7 +124,7 @@ class LLMDirector(_Player):
     (known by the mask in `info`) a completion cannot be an action: it is parsed here into a `Directive`, which those forms take. What
     cannot be parsed becomes the hand-back `Directive(None)` and is counted in `unparseable`, since there the environment cannot
     tell it from a hand-back that was meant and pays no format term; learners that write directives use `director="text"`.
-    A failed completion passes through in every form.
+    A failed completion passes through in every form. `adapter`: the LoRA adapter of the model to ask under.
     """
 
     def __init__(
@@ -134,13 +134,18 @@ class LLMDirector(_Player):
         temperature: float = 1.0,
         top_p: float = 1.0,
         budget: int | None = prompts.BUDGET,
+        adapter: str | None = None,
         brief: bool = False,
     ) -> None:
         super().__init__(llm, max_tokens, temperature, top_p, budget, brief)
+        self.adapter_name = adapter
         self.unparseable = 0  # directives that could not be read so far, in the discrete and flat forms
 
     def messages(self, view: View) -> tuple[Message, ...]:
         return prompts.director_messages(view, self.budget, brief=self.brief)
+
+    def adapter(self, view: View) -> str | None:
+        return self.adapter_name
 
     def actions(self, completions: Sequence[Completion], infos: Sequence[Info]) -> list[Any]:
         return [self._action(c, info) for c, info in zip(completions, infos, strict=True)]

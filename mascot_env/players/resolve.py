@@ -4,7 +4,7 @@
 |---|---|---|---|
 | `scripted` | `ScriptedUser` | `ScriptedSpeaker` | `HeuristicDirector` |
 | `silent` | | `SilentPlayer` | |
-| `heuristic`, `random`, `round-robin`, `hand-back` | | | the Director of that name |
+| `heuristic`, `random`, `no-repeat`, `round-robin`, `hand-back` | | | the Director of that name |
 | `world` | `WorldUser` | `WorldSpeaker` | `WorldDirector` |
 | `nano` | `LLMUser` | `LLMSpeaker` | `LLMDirector`, all on the embedded model, with brief prompts |
 | `hf:PATH_OR_ID`, `openai:MODEL@BASE_URL`, `scripted:TAG`, or an `LLM` | `LLMUser` | `LLMSpeaker` | `LLMDirector` |
@@ -19,7 +19,7 @@ from mascot_env import llm as llm_module
 from mascot_env import prompts
 from mascot_env.errors import UnknownIdError
 from mascot_env.llm import LLM, nano
-from mascot_env.players.directors import HandBackDirector, HeuristicDirector, RandomDirector, RoundRobinDirector
+from mascot_env.players.directors import HandBackDirector, HeuristicDirector, NoRepeatDirector, RandomDirector, RoundRobinDirector
 from mascot_env.players.language import LLMDirector, LLMSpeaker, LLMUser
 from mascot_env.players.policy import LLMPolicy, Policy
 from mascot_env.players.scripted import ScriptedSpeaker, ScriptedUser, SilentPlayer
@@ -41,6 +41,7 @@ _DIRECTORS: Mapping[str, Callable[[Domain], Policy]] = {
     "scripted": lambda domain: HeuristicDirector(),
     "heuristic": lambda domain: HeuristicDirector(),
     "random": lambda domain: RandomDirector(),
+    "no-repeat": lambda domain: NoRepeatDirector(),
     "round-robin": RoundRobinDirector,
     "hand-back": lambda domain: HandBackDirector(),
     "world": lambda domain: WorldDirector(),

@@ -15,7 +15,7 @@ STRICT_TEMPLATE = (
 )
 
 
-def tokenizer(template: str | None = TEMPLATE) -> Any:
+def tokenizer(template: str | None = TEMPLATE, positions: int = 512) -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -25,12 +25,12 @@ def tokenizer(template: str | None = TEMPLATE) -> Any:
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     raw.decoder = decoders.ByteLevel()
     raw.add_special_tokens(["<|im_start|>", "<|im_end|>", "<|endoftext|>"])
-    fast = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|im_end|>", pad_token="<|endoftext|>", model_max_length=512)
+    fast = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|im_end|>", pad_token="<|endoftext|>", model_max_length=positions)
     fast.chat_template = template
     return fast
 
 
-def model(kind: str = "qwen3", seed: int = 0) -> Any:
+def model(kind: str = "qwen3", seed: int = 0, positions: int = 512) -> Any:
     import torch
     import transformers
     from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
@@ -45,15 +45,15 @@ def model(kind: str = "qwen3", seed: int = 0) -> Any:
         shape: dict[str, Any] = {"layer_types": ["conv", "full_attention", "conv", "conv"], "block_auto_adjust_ff_dim": False, "num_key_value_heads": 2}
         return transformers.Lfm2ForCausalLM(transformers.Lfm2Config(**{**size, "num_hidden_layers": 4}, **shape, initializer_range=0.3, **ends)).eval()
     config, cls = (Qwen3Config, Qwen3ForCausalLM) if kind == "qwen3" else (LlamaConfig, LlamaForCausalLM)
-    extra = {"num_key_value_heads": 2, "max_position_embeddings": 512, "initializer_range": 0.3, "tie_word_embeddings": False}
+    extra = {"num_key_value_heads": 2, "max_position_embeddings": positions, "initializer_range": 0.3, "tie_word_embeddings": False}
     if kind == "qwen3":
         extra["head_dim"] = 8
     return cls(config(**size, **extra, **ends)).eval()
 
 
-def save(folder: Path, kind: str = "qwen3", template: str | None = TEMPLATE, seed: int = 0) -> Path:
-    model(kind, seed).save_pretrained(folder)
-    tokenizer(template).save_pretrained(folder)
+def save(folder: Path, kind: str = "qwen3", template: str | None = TEMPLATE, seed: int = 0, positions: int = 512) -> Path:
+    model(kind, seed, positions).save_pretrained(folder)
+    tokenizer(template, positions).save_pretrained(folder)
     return folder
 
 

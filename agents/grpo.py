@@ -1,0 +1,218 @@
+"""GRPO with TRL's GRPOTrainer on places of conversations: level 1's last step (an adapter for each persona), and level 2's Director.
+
+Source: MASCOT (arXiv 2601.14230); GRPO: Shao et al. 2024 (DeepSeekMath). The advantage of a sample is relative to the group of samples at its
+place; the policy is held to the model it starts from by a KL term. In level 1 the reward is the persona reward model's plus a term for
+format (`agents.formats`), in level 2 the group reward of a block. Ours: rewards of the model are standardised over its training replies;
+generation runs on `LocalLLM`, whose samples do not depend on what shares their batch, so a run that was stopped ends as it would have.
+
+    python -m experiments.level1 --stages grpo
+
+Axes: the B * G replies of a step, G to a context.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from agents.backbone import Backbone, Tokens, lora_targets, trainable_share
+from agents.contexts import Context
+from agents.formats import Format
+from agents.trainers import Report, arguments, quiet, run
+from mascot_env.errors import LLMError
+from mascot_env.llm import Request
+from mascot_env.llm.local import LocalLLM
+from mascot_env.types import Completion
+from mascot_env.view import View
+
+ADAPTER = "default"  # TRL's name of the adapter it trains
+
+
+@dataclass(frozen=True)
+class GRPOSettings:
+    """Hyperparameters, one line each.
+
+    steps: updates of each persona
+    places: contexts, or decisions, in an update
+    group: G, samples at a place
+    learning_rate: of AdamW, constant after a warmup
+    beta: weight of the KL divergence from the SFT policy
+    format_weight: of the format term (`agents.formats`), in standard deviations of the reward model's
+    temperature, top_p: of sampling; 1 and 1 sample the policy that is trained
+    lora_rank: of the persona's adapter
+    loss_type: TRL's; `grpo` averages over each reply's tokens, as in the paper of that name
+    """
+
+    steps: int = 60
+    places: int = 8
+    group: int = 8
+    learning_rate: float = 1e-3
+    beta: float = 0.2
+    format_weight: float = 3.0
+    temperature: float = 1.0
+    top_p: float = 1.0
+    lora_rank: int = 8
+    loss_type: str = "grpo"
+
+
+class Place(Protocol):
+    """Where somebody is to act: a `Context` of a speaker, or a `Decision` of the Director."""
+
+    @property
+    def view(self) -> View: ...
+
+
+class Reward(Protocol):
+    """Pays what was said at places; None leaves it out of learning. `llm` asks the policy as it is now, under the adapter ADAPTER."""
+
+    def __call__(self, places: Sequence[Any], replies: Sequence[Completion], llm: LocalLLM) -> list[float | None]: ...
+
+
+class Rollouts:
+    """Samples at the places of a step with the policy as it is, and remembers what was sampled for the rewards.
+
+    TRL hands out names of places, each `group` times, and gets tokens and log-probabilities back. Keys hold the step, so that a
+    resumed run samples what it would have sampled. `player` renders the prompts (an `LLMSpeaker` or `LLMDirector` of the model's grade).
+    """
+
+    def __init__(self, places: Sequence[Place], player: Any, settings: GRPOSettings, seed: int) -> None:
+        self.places: Mapping[str, Place] = {str(i): p for i, p in enumerate(places)}
+        self.player, self.settings, self.seed = player, settings, seed
+        self.tokens: Tokens | None = None  # of the trained model
+        self.llm: LocalLLM | None = None
+        self.last: list[Completion] = []
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.places)
+
+    def __call__(self, prompts: Sequence[str], trainer: Any) -> dict[str, Any]:
+        self.llm = self._asked(trainer)
+        requests = self.requests(prompts, trainer.state.global_step)
+        made = self.llm.generate(requests)
+        if broken := next((c for c in made if not c.token_ids), None):
+            raise LLMError(f"nothing could be sampled ({broken.message})", field="grpo", value=broken.stop, remedy="shorten the prompts")
+        self.last = self.player.actions(made, [{"view": self.places[name].view} for name in prompts])
+        assert self.tokens is not None
+        return {
+            "prompt_ids": [self.tokens.prompt(r) for r in requests],
+            "completion_ids": [list(c.token_ids) for c in made],
+            "logprobs": [list(c.logprobs) for c in made],
+        }
+
+    def requests(self, prompts: Sequence[str], step: int) -> list[Request]:
+        """One for each name; where a name comes again, with another key."""
+        seen: dict[str, int] = {}
+        out = []
+        for name in prompts:
+            seen[name] = seen.get(name, -1) + 1
+            request = self.player.request(self.places[name].view)
+            key = (*request.key, "grpo", self.seed, step, seen[name])
+            how = {"temperature": self.settings.temperature, "top_p": self.settings.top_p, "adapter": ADAPTER}
+            out.append(dataclasses.replace(request, key=key, **how))
+        return out
+
+    def _asked(self, trainer: Any) -> LocalLLM:
+        assert self.tokens is not None
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        if self.llm is None or self.llm.model is not model:
+            return LocalLLM(model, self.tokens.tokenizer, batch_size=64)
+        return self.llm
+
+
+def reward_funcs(rollouts: Rollouts, reward: Reward, form: Format | None) -> tuple[list[Callable[..., list[float | None]]], list[float]]:
+    """TRL's reward functions and their weights: the reward, and the format term where there is one; both of what was sampled last."""
+
+    def paid(prompts: Sequence[str], **_: Any) -> list[float | None]:
+        assert rollouts.llm is not None
+        return reward([rollouts.places[name] for name in prompts], rollouts.last, rollouts.llm)
+
+    def formed(prompts: Sequence[str], **_: Any) -> list[float | None]:
+        assert form is not None
+        return [form(rollouts.places[name], reply) for name, reply in zip(prompts, rollouts.last, strict=True)]  # type: ignore[arg-type]
+
+    return ([paid], [1.0]) if form is None else ([paid, formed], [1.0, rollouts.settings.format_weight])
+
+
+@quiet()
+def train(
+    backbone: Backbone,
+    rollouts: Rollouts,
+    reward: Reward,
+    out: Path,
+    report: Report | None = None,
+    form: Format | None = None,
+) -> dict[str, float]:
+    """Trains one adapter on the places of `rollouts` and writes it to `out`: a persona's, or the Director's.
+
+    `backbone` is where it starts from, and the reference. `form`: the format term, where the reward does not hold it.
+    """
+    from datasets import Dataset
+    from peft import LoraConfig
+    from trl import GRPOConfig, GRPOTrainer
+
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # `rollout_func` says at each start that it may change
+    settings, seed = rollouts.settings, rollouts.seed
+    model, tokenizer = backbone.load()
+    rollouts.tokens = Tokens(tokenizer)
+    functions, weights = reward_funcs(rollouts, reward, form)
+    batch = settings.places * settings.group
+    config = GRPOConfig(
+        **arguments(output_dir=str(out / "checkpoints"), seed=seed, data_seed=seed),
+        max_steps=settings.steps,
+        per_device_train_batch_size=batch,
+        num_generations=settings.group,
+        learning_rate=settings.learning_rate,
+        warmup_steps=max(settings.steps // 20, 1),
+        lr_scheduler_type="constant_with_warmup",
+        beta=settings.beta,
+        loss_type=settings.loss_type,
+        temperature=settings.temperature,
+        max_completion_length=rollouts.player.max_tokens,
+        reward_weights=weights,
+        scale_rewards="group",
+        remove_unused_columns=False,
+    )
+    rank = settings.lora_rank
+    lora = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=lora_targets(model), task_type="CAUSAL_LM")
+    trainer = GRPOTrainer(
+        model,
+        reward_funcs=functions,
+        args=config,
+        train_dataset=Dataset.from_list([{"prompt": name} for name in rollouts.names]),
+        processing_class=tokenizer,
+        peft_config=lora,
+        rollout_func=rollouts,
+    )
+    share = trainable_share(trainer.model)
+    run(trainer, report)
+    trainer.model.save_pretrained(str(out))
+    return {"places": float(len(rollouts.names)), "trainable share": share}
+
+
+def by_reward_model(model: Any, speaker: Any) -> Reward:
+    """The persona reward model's numbers."""
+
+    def pay(contexts: Sequence[Context], replies: Sequence[Completion], llm: LocalLLM) -> list[float | None]:
+        return list(model.score([speaker.request(c.view) for c in contexts], [r.text for r in replies]))
+
+    return pay
+
+
+def by_judge(judge: Any) -> Reward:
+    """Straight from the judge: the mean score on -1..1; replies that it could not score are left out."""
+    from agents.preferences import score
+    from mascot_env.judge.panel import refuse_to_train
+    from mascot_env.rewards import rescale
+
+    refuse_to_train(judge)
+
+    def pay(contexts: Sequence[Context], replies: Sequence[Completion], llm: LocalLLM) -> list[float | None]:
+        scored = score(judge, contexts, [[r] for r in replies])
+        return [None if row[0].score is None else rescale(row[0].score) for row in scored]
+
+    return pay

@@ -1,0 +1,238 @@
+"""Level 1, Persona-Aware Behavioral Alignment, as one path of stages: SFT, preference pairs, reward model, GRPO of each persona.
+
+Source: MASCOT (arXiv 2601.14230), level 1. Each stage is a function of a run folder, so that a run goes on where it was stopped:
+
+    folder/sft            the SFT policy, a checkpoint
+    folder/pairs          pairs.jsonl, and the contexts' conversations
+    folder/reward         the persona reward model
+    folder/grpo/PERSONA   a LoRA adapter for each persona, on the SFT policy
+
+    python -m experiments.level1
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agents import grpo, judge_noise, preferences, reward_model, sft
+from agents.backbone import Backbone
+from agents.contexts import Context, by_persona, of_episodes
+from agents.formats import FORMATS
+from agents.grpo import GRPOSettings
+from agents.preferences import Pair, PairSettings
+from agents.reward_model import RewardModel, RewardSettings
+from agents.sft import SFTSettings
+from agents.stages import staged
+from agents.trainers import Report
+from mascot_env import seeding
+from mascot_env.envs.dialogue import DialogueEnv
+from mascot_env.errors import ConfigError
+from mascot_env.judge.protocol import Judge
+from mascot_env.llm import Message, Request
+from mascot_env.players.policy import Policy, Team
+from mascot_env.rollout import play
+from mascot_env.types import Domain, Scenario
+
+REWARDS = ("model", "judge")
+
+
+@dataclass(frozen=True)
+class Level1Settings:
+    """All hyperparameters of level 1.
+
+    pair_conversations, grpo_conversations: group conversations of the SFT team whose turns are the contexts of pairs, and of GRPO
+    contexts: of pairs; drawn evenly from these conversations
+    allow_noise: the largest standard error of the judge over equivalent prompts at which pairs are built
+    format: `plain`, or `world` (the language world's grammar too)
+    reward: `model` (the persona reward model) or `judge` (straight from the training judge)
+    """
+
+    sft: SFTSettings = field(default_factory=SFTSettings)
+    pairs: PairSettings = field(default_factory=PairSettings)
+    reward_model: RewardSettings = field(default_factory=RewardSettings)
+    grpo: GRPOSettings = field(default_factory=GRPOSettings)
+    pair_conversations: int = 80
+    grpo_conversations: int = 160
+    contexts: int = 400
+    allow_noise: float = judge_noise.QUIET
+    reward: str = "model"
+    format: str = "world"
+
+    def __post_init__(self) -> None:
+        for name, known in (("reward", REWARDS), ("format", tuple(FORMATS))):
+            if getattr(self, name) not in known:
+                raise ConfigError("unknown value", field=name, value=getattr(self, name), remedy=f"use one of {', '.join(known)}")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where a team is aligned: the domain, its train scenarios, who directs and plays the user, the judge that pays, the base model."""
+
+    domain: Domain
+    scenarios: tuple[Scenario, ...]
+    director: Policy
+    user: Policy
+    judge: Judge
+    base: Backbone
+    seed: int = 0
+
+
+Progress = Callable[[str], Report]  # the name of a stage -> where its figures go
+
+
+def silent(stage: str) -> Report:
+    return lambda step, figures: None
+
+
+class Level1:
+    """The stages of one run, in `folder`."""
+
+    def __init__(self, setting: Setting, settings: Level1Settings, folder: Path, progress: Progress = silent) -> None:
+        self.setting, self.settings, self.folder, self.progress = setting, settings, folder, progress
+
+    @property
+    def policy(self) -> Backbone:
+        """The SFT policy, once there is one."""
+        return self.setting.base.at(self.folder / "sft")
+
+    @property
+    def adapters(self) -> dict[str, Path]:
+        """persona id -> folder of its adapter, of those that are trained."""
+        return adapters_of(self.folder, self.setting.domain)
+
+    def sft(self, contexts: Sequence[Context]) -> dict[str, Any]:
+        s = self.setting
+        return staged(
+            self.folder / "sft",
+            {"sft": self.settings.sft, "seed": s.seed, "contexts": _fingerprint(contexts)},
+            lambda out: sft.train(s.base, contexts, self.settings.sft, s.seed, out, self.progress("sft")),
+        )
+
+    def conversations(self, salt: str, count: int, speakers: Policy) -> list[Context]:
+        """Contexts from group conversations of these speakers on train scenarios, which are drawn by the seed."""
+        s = self.setting
+        rng = seeding.generator("level1", salt, s.seed)
+        chosen = [s.scenarios[i] for i in rng.choice(len(s.scenarios), count, replace=count > len(s.scenarios))]
+        team = Team.of(s.domain, director=s.director, speakers=speakers, user=s.user)
+        episodes = play(
+            team, chosen, lambda: DialogueEnv(domain=s.domain, judge=None, user=None), seed=seeding.digest(salt, s.seed) % 2**31
+        )
+        return of_episodes([e for e in episodes if " failed" not in e.end], s.domain)
+
+    def pairs(self) -> dict[str, Any]:
+        return staged(
+            self.folder / "pairs",
+            {
+                "pairs": self.settings.pairs,
+                "contexts": self.settings.contexts,
+                "seed": self.setting.seed,
+                "noise": self.settings.allow_noise,
+            },
+            self._pairs,
+        )
+
+    def _pairs(self, out: Path) -> dict[str, Any]:
+        s, settings = self.setting, self.settings
+        speaker = self.policy.speaker(self.policy.llm())
+        contexts = evenly(self.conversations("pairs", settings.pair_conversations, speaker), settings.contexts)
+        noise = judge_noise.refuse_noisy(s.judge, [c.case(c.said) for c in evenly(contexts, 40)], settings.allow_noise)
+        report = self.progress("pairs")
+        made = preferences.build(
+            s.judge, speaker, contexts, settings.pairs, f"pairs{s.seed}", report=lambda done, note: report(done, {"contexts": done})
+        )
+        preferences.write(made.kept, out / "pairs.jsonl")
+        return {"judge noise": noise, **preferences.summary(made, settings.pairs.delta)}
+
+    def reward(self) -> dict[str, Any]:
+        return staged(
+            self.folder / "reward",
+            {"reward": self.settings.reward_model, "seed": self.setting.seed},
+            lambda out: reward_model.train(
+                self.policy,
+                read(self.folder / "pairs" / "pairs.jsonl"),
+                self.settings.reward_model,
+                self.setting.seed,
+                out,
+                self.progress("reward"),
+            ),
+        )
+
+    def grpo(self) -> dict[str, Any]:
+        """Every persona in turn; the figures by persona."""
+        s, settings = self.setting, self.settings
+        waiting = [p.id for p in s.domain.personas if not (self.folder / "grpo" / p.id / "done.json").exists()]
+        contexts: Mapping[str, Sequence[Context]] = {}
+        if waiting:
+            speaker = self.policy.speaker(self.policy.llm())
+            contexts = by_persona(self.conversations("grpo", settings.grpo_conversations, speaker), s.domain)
+            pay = self.pay(speaker)
+        return {
+            p.id: staged(
+                self.folder / "grpo" / p.id,
+                {"grpo": settings.grpo, "reward": settings.reward, "format": settings.format, "seed": s.seed},
+                lambda out, name=p.id: grpo.train(
+                    self.policy,
+                    grpo.Rollouts(contexts[name], speaker, settings.grpo, s.seed),
+                    pay,
+                    out,
+                    self.progress(f"grpo {name}"),
+                    FORMATS[settings.format],
+                ),
+            )
+            for p in s.domain.personas
+        }
+
+    def pay(self, speaker: Any) -> grpo.Reward:
+        if self.settings.reward == "judge":
+            return grpo.by_judge(self.setting.judge)
+        return grpo.by_reward_model(RewardModel.load(self.folder / "reward"), speaker)
+
+    def speakers(self) -> Policy:
+        """The team as trained so far."""
+        return trained(self.setting.base, self.folder, self.setting.domain)
+
+
+def adapters_of(folder: Path, domain: Domain) -> dict[str, Path]:
+    out = {p.id: folder / "grpo" / p.id for p in domain.personas}
+    return {name: place for name, place in out.items() if (place / "adapter_model.safetensors").exists()}
+
+
+def trained(base: Backbone, folder: Path, domain: Domain) -> Policy:
+    """The team of a run: its SFT policy with the adapters of the personas that have one, all served in one batch."""
+    policy, found = base.at(folder / "sft"), adapters_of(folder, domain)
+    return policy.speaker(policy.llm(found), {name: name for name in found})
+
+
+def evenly(items: Sequence[Context], count: int) -> list[Context]:
+    """At most `count` of them, spread over all."""
+    if count >= len(items):
+        return list(items)
+    return [items[i * len(items) // count] for i in range(count)]
+
+
+def read(path: Path) -> list[Pair]:
+    """What `preferences.write` wrote."""
+    out = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        request = Request(tuple(Message(m["role"], m["content"]) for m in row["prompt"]))
+        out.append(
+            Pair(
+                row["context"],
+                row["persona"],
+                request,
+                row["chosen"][0]["content"],
+                row["rejected"][0]["content"],
+                row["chosen_score"],
+                row["rejected_score"],
+            )
+        )
+    return out
+
+
+def _fingerprint(contexts: Sequence[Context]) -> str:
+    return f"{seeding.digest(*(part for c in contexts for part in (c.id, c.said))):016x}"

@@ -1,0 +1,324 @@
+"""Level 2, Collaborative Dialogue Optimization: a Director that writes directives, trained with GRPO on the real environment.
+
+Source: MASCOT (arXiv 2601.14230), level 2; agent-and-turn groups: AT-GRPO. The unit is a decision: a state from conversations under the
+current Director. G directives are sampled from it, each is played by the frozen team to the end of its block with common random numbers,
+and paid the block's group reward R_coherence + eta * I_diverse (`mascot_env.rewards`), which holds the format term. Ours: the states are
+played anew by the current Director every `refresh` updates; the rest of a block is directed by the current Director too.
+
+`unit="episode"`: G whole conversations of one scenario; of each, one decision drawn at random is trained, paid the mean of the
+conversation's block rewards.
+
+    python -m experiments.level2
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses as dc
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from agents import group_reward, grpo
+from agents.backbone import Backbone, Unasked
+from agents.decisions import Decision, Outcome, collect, play_out
+from agents.group_reward import Block, GroupRewardModel, block, unjudged
+from agents.grpo import ADAPTER, GRPOSettings
+from agents.preferences import DELTA
+from agents.reward_model import RewardSettings
+from agents.stages import staged
+from agents.trainers import Report
+from mascot_env import directives as directives_in_words
+from mascot_env import rewards, seeding
+from mascot_env.envs.dialogue import DialogueEnv
+from mascot_env.errors import ConfigError
+from mascot_env.judge.panel import refuse_to_train
+from mascot_env.judge.protocol import Judge
+from mascot_env.llm.local import LocalLLM
+from mascot_env.players.directors import RandomDirector
+from mascot_env.players.policy import LLMPolicy, Policy, Team
+from mascot_env.rewards import ETA
+from mascot_env.rollout import Task
+from mascot_env.types import DIRECTOR, Completion, Domain, Scenario
+
+UNITS = ("decision", "episode")
+REWARDS = ("model", "judge")
+
+
+@dataclass(frozen=True)
+class Level2Settings:
+    """All hyperparameters of the Director that writes.
+
+    grpo: of its adapter
+    refresh: updates between two collections of states
+    states: decisions that are kept of a collection
+    conversations: played for a collection
+    unit: decision (agent-and-turn groups) or episode (whole conversations)
+    reward: model (the group reward model) or judge (straight from the training judge)
+    reward_model: of its training
+    delta: the least difference of mean scores of a pair of blocks, on the scale 1..5
+    reward_states: decisions whose blocks it is trained on, each played `grpo.group` times
+    eta: weight of the diversity term in the group reward
+    """
+
+    grpo: GRPOSettings = field(default_factory=lambda: GRPOSettings(learning_rate=1e-3))
+    refresh: int = 10
+    states: int = 64
+    conversations: int = 32
+    unit: str = "decision"
+    reward: str = "model"
+    reward_model: RewardSettings = field(default_factory=lambda: RewardSettings(steps=100))
+    delta: float = DELTA
+    reward_states: int = 96
+    eta: float = ETA
+
+    def __post_init__(self) -> None:
+        for name, known in (("unit", UNITS), ("reward", REWARDS)):
+            if getattr(self, name) not in known:
+                raise ConfigError("unknown value", field=name, value=getattr(self, name), remedy=f"use one of {', '.join(known)}")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where a Director learns: domain, train scenarios, the frozen team, the user, the judge that pays, and the model it starts from."""
+
+    domain: Domain
+    scenarios: tuple[Scenario, ...]
+    speakers: Policy
+    user: Policy
+    judge: Judge
+    base: Backbone
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        refuse_to_train(self.judge)
+
+    def team(self, director: Policy) -> Team:
+        return Team.of(self.domain, director=director, speakers=self.speakers, user=self.user)
+
+    def make_env(self, eta: float = ETA, judged: bool = True) -> DialogueEnv:
+        judge = self.judge if judged else None
+        return DialogueEnv(domain=self.domain, judge=judge, user=None, director="text", judge_speakers=False, features=False, eta=eta)
+
+
+class Spent:
+    """Seconds by what they were spent on, models' answers taken out of what asked for them."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._inside: list[float] = []
+
+    @contextmanager
+    def on(self, what: str) -> Iterator[None]:
+        self._inside.append(0.0)
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            took = time.perf_counter() - started
+            self.seconds[what] = self.seconds.get(what, 0.0) + took - self._inside.pop()
+            if self._inside:
+                self._inside[-1] += took
+
+
+class Directing(grpo.Rollouts):
+    """Rollouts whose places are decisions: collected anew every `refresh` updates, kept in `folder` so that a resumed run has them again."""
+
+    def __init__(self, stage: Stage, settings: Level2Settings, player: Any, folder: Path, spent: Spent) -> None:
+        super().__init__([], player, settings.grpo, stage.seed)
+        self.stage, self.level2, self.folder, self.spent, self._round = stage, settings, folder, spent, -1
+
+    @property
+    def names(self) -> list[str]:
+        return [str(i) for i in range(self.level2.states)]
+
+    def __call__(self, prompts: Sequence[str], trainer: Any) -> dict[str, Any]:
+        self.llm = self._asked(trainer)
+        wanted = trainer.state.global_step // self.level2.refresh
+        if wanted != self._round:
+            with self.spent.on("environment"):
+                self.places = {str(i): d for i, d in enumerate(self._states(wanted))}
+            self._round = wanted
+        with self.spent.on("directives"):
+            return super().__call__(prompts, trainer)
+
+    def _states(self, wanted: int) -> list[Decision]:
+        file = self.folder / f"states-{wanted}.json"
+        if not file.exists():
+            made = collected(self.stage, self.current(), self.level2.states, self.level2.conversations, "train", wanted)
+            partial = file.with_name(f"{file.name}.tmp")
+            partial.write_text(json.dumps([d.state for d in made]), encoding="utf-8")
+            partial.replace(file)
+        return [self._restored(state) for state in json.loads(file.read_text(encoding="utf-8"))]
+
+    def _restored(self, state: Mapping[str, Any]) -> Decision:
+        env = self.stage.make_env(self.level2.eta)
+        env.restore_state(state)
+        return Decision(state, env.infos[DIRECTOR]["view"])
+
+    def current(self) -> Policy:
+        """The Director as it is now, on the model that is trained."""
+        return self.stage.base.director(_TimedLLM(self.llm, self.spent, "directives"), ADAPTER)
+
+    def played(self, decisions: Sequence[Decision], directives: Sequence[Completion], judged: bool) -> list[Outcome]:
+        with self.spent.on("environment"):
+            s = self.stage
+            return play_out(decisions, directives, s.team(self.current()), lambda: s.make_env(self.level2.eta, judged))
+
+
+class _TimedLLM:
+    """A model whose seconds are counted."""
+
+    def __init__(self, inner: Any, spent: Spent, what: str = "replies") -> None:
+        self.inner, self.spent, self.what = inner, spent, what
+        self.name, self.cacheable = inner.name, inner.cacheable
+
+    @property
+    def usage(self) -> Any:
+        return self.inner.usage
+
+    def generate(self, requests: Sequence[Any]) -> Any:
+        with self.spent.on(self.what):
+            return self.inner.generate(requests)
+
+    def score_choices(self, requests: Sequence[Any], choices: Sequence[str]) -> Any:
+        with self.spent.on(self.what):
+            return self.inner.score_choices(requests, choices)
+
+
+class _TimedJudge(Judge):
+    """A judge whose seconds are counted."""
+
+    def __init__(self, inner: Judge, spent: Spent) -> None:
+        self.base, self.spent, self.name = inner, spent, inner.name
+
+    def score(self, cases: Sequence[Any]) -> Any:
+        with self.spent.on("judging"):
+            return self.base.judge(cases)
+
+
+def timed(stage: Stage, spent: Spent) -> Stage:
+    """The same stage, with the seconds of its models and its judge counted."""
+
+    def policy(inner: Policy) -> Policy:
+        if not isinstance(inner, LLMPolicy):
+            return inner
+        twin = copy.copy(inner)
+        twin.llm = _TimedLLM(inner.llm, spent)
+        return twin
+
+    return replace(stage, speakers=policy(stage.speakers), user=policy(stage.user), judge=_TimedJudge(stage.judge, spent))
+
+
+class Level2:
+    """The stages of one run, in `folder`: blocks played from the first Director's decisions, the group reward model, the Director's adapter.
+
+    folder/blocks     blocks.jsonl, judged by the training judge
+    folder/reward     the group reward model
+    folder/director   the LoRA adapter of the Director
+    """
+
+    def __init__(
+        self, stage: Stage, settings: Level2Settings, folder: Path, progress: Callable[[str], Report | None] = lambda stage: None
+    ) -> None:
+        self.stage, self.settings, self.folder, self.progress = stage, settings, folder, progress
+
+    @property
+    def adapter(self) -> Path:
+        return self.folder / "director"
+
+    def director(self) -> Policy:
+        """The trained Director."""
+        return self.stage.base.director(self.stage.base.llm({"director": self.adapter}), "director")
+
+    def blocks(self) -> dict[str, Any]:
+        s = self.settings
+        return staged(self.folder / "blocks", {"states": s.reward_states, "group": s.grpo.group, "seed": self.stage.seed}, self._blocks)
+
+    def _blocks(self, out: Path) -> dict[str, Any]:
+        stage, s = self.stage, self.settings
+        director = stage.base.director(stage.base.llm())
+        report = self.progress("blocks")
+        made: list[Block] = []
+        found = collected(stage, director, s.reward_states, max(s.reward_states // 2, 1), "blocks")
+        for start in range(0, len(found), 16):
+            part = [d for d in found[start : start + 16] for _ in range(s.grpo.group)]
+            outcomes = play_out(part, self._tried(director, part), stage.team(director), lambda: stage.make_env(s.eta))
+            made += [b for b in (block(d, o, director.request(d.view)) for d, o in zip(part, outcomes, strict=True)) if b is not None]
+            if report is not None:
+                report(start + 16, {"blocks": float(len(made))})
+        group_reward.write(made, out / "blocks.jsonl")
+        return {"states": len(found), "blocks": len(made), "mean coherence": sum(b.coherence for b in made) / max(len(made), 1)}
+
+    def _tried(self, director: Any, places: Sequence[Decision]) -> list[Any]:
+        """A directive for each place: every other one the Director's own, the rest drawn at random from all legal ones, for what the
+        Director never tries has to be known as well."""
+        how = {"temperature": self.settings.grpo.temperature, "top_p": self.settings.grpo.top_p}
+        views = [dc.replace(d.view, episode=i + 1) for i, d in enumerate(places)]
+        written = iter(director.llm.generate([dc.replace(director.request(v), **how) for v in views[::2]]))
+        drawn = iter(RandomDirector().act([{}] * len(views[1::2]), [{"view": v} for v in views[1::2]]))
+        return [next(drawn) if i % 2 else next(written) for i in range(len(places))]
+
+    def reward(self) -> dict[str, Any]:
+        return staged(
+            self.folder / "reward",
+            {"reward": self.settings.reward_model, "delta": self.settings.delta, "seed": self.stage.seed},
+            lambda out: group_reward.train(
+                self.stage.base,
+                group_reward.read(self.folder / "blocks" / "blocks.jsonl"),
+                self.settings.delta,
+                self.settings.reward_model,
+                self.stage.seed,
+                out,
+                self.progress("group reward"),
+            ),
+        )
+
+    def grpo(self) -> dict[str, Any]:
+        """Trains the Director's adapter; gives its figures and where the seconds went."""
+        return staged(self.adapter, {"level2": self.settings, "seed": self.stage.seed}, self._grpo)
+
+    def _grpo(self, out: Path) -> dict[str, Any]:
+        spent, started = Spent(), time.perf_counter()
+        stage = timed(self.stage, spent)
+        rollouts = Directing(stage, self.settings, stage.base.director(Unasked()), out, spent)
+        model = GroupRewardModel.load(self.folder / "reward", self.settings.eta) if self.settings.reward == "model" else None
+
+        def pay(decisions: Sequence[Decision], directives: Sequence[Completion], llm: LocalLLM) -> list[float | None]:
+            outcomes = rollouts.played(decisions, directives, judged=model is None)
+            if model is None:
+                return [o.reward.value if o.reward is not None and o.reward.valid else None for o in outcomes]
+            with spent.on("judging"):
+                return by_model(model, rollouts.player, decisions, directives, outcomes)
+
+        figures = grpo.train(stage.base, rollouts, pay, out, self.progress("director"))
+        spent.seconds["training"] = time.perf_counter() - started - sum(spent.seconds.values())
+        return {**figures, "seconds": dict(spent.seconds)}
+
+
+def by_model(
+    model: GroupRewardModel, player: Any, decisions: Sequence[Decision], directives: Sequence[Completion], outcomes: Sequence[Outcome]
+) -> list[float | None]:
+    """The group reward model's numbers with the format term; a block in which nobody spoke gets the bottom by rule, as from a judge."""
+    spoken = [unjudged(d, o, player.request(d.view)) for d, o in zip(decisions, outcomes, strict=True)]
+    paid = iter(model.rewards([b for b in spoken if b.speakers]))
+    out: list[float | None] = []
+    for b, decision, directive in zip(spoken, decisions, directives, strict=True):
+        value = next(paid) if b.speakers else rewards.rescale(1.0)
+        well_formed = directive.ok and directives_in_words.parse(directive.text, decision.view.domain) is not None
+        out.append(rewards.with_format(rewards.Reward(value), well_formed).value)
+    return out
+
+
+def collected(stage: Stage, director: Policy, states: int, conversations: int, *salt: int | str) -> list[Decision]:
+    """`states` decisions of a Director, from conversations on train scenarios that are drawn by seed and salt."""
+    rng = seeding.generator("level2", stage.seed, *salt)
+    chosen = [stage.scenarios[i] for i in rng.choice(len(stage.scenarios), conversations, replace=conversations > len(stage.scenarios))]
+    first = seeding.digest("level2", stage.seed, *salt) % 2**31
+    found = collect(stage.team(director), [Task(first + i, c) for i, c in enumerate(chosen)], lambda: stage.make_env(judged=False))
+    picked = rng.choice(len(found), states, replace=states > len(found))
+    return [found[i] for i in sorted(picked)]

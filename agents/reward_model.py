@@ -1,0 +1,205 @@
+"""Level 1, step 3: the persona reward model, a Bradley-Terry model on preference pairs, with TRL's RewardTrainer.
+
+Source: MASCOT (arXiv 2601.14230), level 1: r_phi(x, rho_i, y) with the loss -log sigmoid(r(y_w) - r(y_l)). One model serves all
+personas: the card stands in the prompt. It starts from the SFT policy. Pairs of some scenarios are held out; on them the accuracy and the
+calibration of sigmoid(r(y_w) - r(y_l)) are measured.
+
+    python -m experiments.level1 --stages reward
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.backbone import Backbone, Tokens, lora_targets, trainable_share
+from agents.preferences import Pair
+from agents.trainers import Report, arguments, quiet, run
+from mascot_env import seeding
+from mascot_env.errors import ConfigError
+from mascot_env.llm import Request
+
+BINS = 10
+SCALE = "reward_scale.json"
+
+
+@dataclass(frozen=True)
+class RewardSettings:
+    """Hyperparameters, one line each.
+
+    steps: updates
+    batch_size: pairs in an update
+    learning_rate: of AdamW, with a linear decay to 0 after a warmup
+    held_out: share of the scenarios whose pairs are not trained on
+    lora_rank: of the adapter of models that are not nano (merged at the end); 0 trains all weights
+    """
+
+    steps: int = 250
+    batch_size: int = 16
+    learning_rate: float = 3e-4
+    held_out: float = 0.15
+    lora_rank: int = 16
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Mean and standard deviation of raw rewards over the training pairs' replies: rewards are given as (r - mean) / std."""
+
+    mean: float
+    std: float
+
+
+class RewardModel:
+    """A trained reward model: `score(requests, replies)` gives one number for each, standardised over its training replies."""
+
+    def __init__(self, model: Any, tokenizer: Any, scale: Scale, batch_size: int = 64) -> None:
+        self.model, self.tokens, self.scale, self.batch_size = model.eval(), Tokens(tokenizer), scale, batch_size
+
+    @classmethod
+    def load(cls, folder: Path) -> RewardModel:
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        register()
+        model = AutoModelForSequenceClassification.from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
+        scale = Scale(**json.loads((folder / SCALE).read_text(encoding="utf-8")))
+        return cls(model, AutoTokenizer.from_pretrained(str(folder), local_files_only=True), scale)
+
+    def score(self, requests: Sequence[Request], replies: Sequence[str]) -> list[float]:
+        """Requests are the speakers'; an empty reply is scored like any other (rules before it are the caller's)."""
+        ids = [self.tokens.prompt(r) + self.tokens.reply(r, text) for r, text in zip(requests, replies, strict=True)]
+        return [(r - self.scale.mean) / self.scale.std for r in raw(self.model, ids, self.batch_size)]
+
+
+def raw(model: Any, ids: Sequence[Sequence[int]], batch_size: int = 64) -> list[float]:
+    """The model's number for each sequence, in batches of like length."""
+    import torch
+
+    found = [0.0] * len(ids)
+    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+    device = next(model.parameters()).device
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        width = max(len(ids[i]) for i in rows)
+        pad = int(model.config.pad_token_id)
+        batch = torch.tensor([[*ids[i], *[pad] * (width - len(ids[i]))] for i in rows], device=device)
+        mask = torch.tensor([[1] * len(ids[i]) + [0] * (width - len(ids[i])) for i in rows], device=device)
+        with torch.inference_mode():
+            logits = model(input_ids=batch, attention_mask=mask).logits[:, 0].float().tolist()
+        for i, value in zip(rows, logits, strict=True):
+            found[i] = value
+    return found
+
+
+def register() -> None:
+    """transformers has no sequence classifier for LFM2, the nano models' architecture; its generic one serves."""
+    from transformers import AutoModelForSequenceClassification, Lfm2Config
+
+    AutoModelForSequenceClassification.register(Lfm2Config, _lfm2_classifier(), exist_ok=True)
+
+
+def _lfm2_classifier() -> Any:
+    from transformers.modeling_layers import GenericForSequenceClassification
+    from transformers.models.lfm2.modeling_lfm2 import Lfm2PreTrainedModel
+
+    if "classifier" not in _MADE:
+        _MADE["classifier"] = type("Lfm2ForSequenceClassification", (GenericForSequenceClassification, Lfm2PreTrainedModel), {})
+    return _MADE["classifier"]
+
+
+_MADE: dict[str, Any] = {}
+
+
+def split(pairs: Sequence[Pair], share: float, seed: int) -> tuple[list[Pair], list[Pair]]:
+    """(train, held out), by scenario."""
+    out: tuple[list[Pair], list[Pair]] = ([], [])
+    for pair in pairs:
+        scenario = pair.context.split("|")[0]
+        out[seeding.uniform("reward-split", seed, scenario) < share].append(pair)
+    return out
+
+
+@quiet()
+def train(
+    backbone: Backbone, pairs: Sequence[Pair], settings: RewardSettings, seed: int, out: Path, report: Report | None = None
+) -> dict[str, Any]:
+    """Writes the reward model to `out` and gives its figures on held-out pairs. Raises `ConfigError` where there is no pair to train on."""
+    from datasets import Dataset
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer, set_seed
+    from trl import RewardConfig, RewardTrainer
+
+    train_pairs, held = split(pairs, settings.held_out, seed)
+    if not train_pairs:
+        raise ConfigError(
+            "no pair to learn from", field="pairs", value=len(pairs), remedy="take more contexts or candidates, or a smaller delta"
+        )
+    register()
+    set_seed(seed)  # the head is drawn at random; the trainer would set it all the same
+    model = AutoModelForSequenceClassification.from_pretrained(backbone.path, num_labels=1, dtype="float32", local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(backbone.path, local_files_only=True)
+    tokens = Tokens(tokenizer)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    config = RewardConfig(
+        **arguments(output_dir=str(out / "checkpoints"), seed=seed, data_seed=seed),
+        max_steps=settings.steps,
+        per_device_train_batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        warmup_steps=max(settings.steps // 20, 1),
+        lr_scheduler_type="linear",
+        max_length=None,
+        center_rewards_coefficient=0.01,
+    )
+    data = Dataset.from_list([_ids(p, tokens) for p in train_pairs])
+    trainer = RewardTrainer(
+        model, args=config, train_dataset=data, processing_class=tokenizer, peft_config=_lora(backbone, model, settings)
+    )
+    share = trainable_share(trainer.model)
+    run(trainer, report)
+    final = trainer.model if backbone.is_nano or not settings.lora_rank else trainer.model.merge_and_unload()
+    final.eval().save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    figures, scale = _measured(final, tokens, train_pairs, held)
+    (out / SCALE).write_text(json.dumps(asdict(scale)), encoding="utf-8")
+    return {**figures, "train pairs": len(train_pairs), "trainable share": share}
+
+
+def _ids(pair: Pair, tokens: Tokens) -> dict[str, list[int]]:
+    prompt = tokens.prompt(pair.request)
+    return {
+        "chosen_ids": prompt + tokens.reply(pair.request, pair.chosen),
+        "rejected_ids": prompt + tokens.reply(pair.request, pair.rejected),
+    }
+
+
+def _lora(backbone: Backbone, model: Any, settings: RewardSettings) -> Any:
+    if backbone.is_nano or not settings.lora_rank:
+        return None
+    from peft import LoraConfig
+
+    rank = settings.lora_rank
+    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=lora_targets(model), task_type="SEQ_CLS")
+
+
+def _measured(model: Any, tokens: Tokens, train_pairs: Sequence[Pair], held: Sequence[Pair]) -> tuple[dict[str, Any], Scale]:
+    trained = [_ids(p, tokens) for p in train_pairs[:256]]
+    rewards = np.array(raw(model, [r[side] for r in trained for side in ("chosen_ids", "rejected_ids")]))
+    figures: dict[str, Any] = {"held-out pairs": len(held)}
+    if held:
+        rows = [_ids(p, tokens) for p in held]
+        better, worse = (np.array(raw(model, [r[side] for r in rows])) for side in ("chosen_ids", "rejected_ids"))
+        figures |= agreement(better - worse)
+    return figures, Scale(float(rewards.mean()), float(rewards.std()) or 1.0)
+
+
+def agreement(differences: np.ndarray) -> dict[str, float]:
+    """Of r(y_w) - r(y_l) on held-out pairs: accuracy, mean loss, and the expected calibration error of sigmoid(|difference|) in BINS bins:
+    how far the share of right verdicts lies from the confidence that the model gave them, weighted by cases."""
+    right = differences > 0
+    confidence = 1.0 / (1.0 + np.exp(-np.abs(differences)))
+    bins = np.minimum(((confidence - 0.5) * 2 * BINS).astype(int), BINS - 1)
+    error = sum(abs(right[bins == b].mean() - confidence[bins == b].mean()) * (bins == b).mean() for b in set(bins.tolist()))
+    return {"accuracy": float(right.mean()), "loss": float(np.mean(np.logaddexp(0.0, -differences))), "calibration error": float(error)}

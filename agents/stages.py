@@ -1,0 +1,39 @@
+"""Stages of a run: each writes into a folder of its own and is not done again once it says that it is done.
+
+A stage's mark holds the settings it was done with; where a run is taken up with others, that is an error and not a silent reuse.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mascot_env.errors import RunFolderError
+from mascot_env.types import to_json
+
+DONE = "done.json"
+
+
+def staged(folder: Path, settings: Any, work: Callable[[Path], Mapping[str, Any]]) -> dict[str, Any]:
+    """The figures of a stage: those of its mark, or of `work(folder)`, which is then marked as done."""
+    wanted = json.loads(json.dumps(to_json(settings), sort_keys=True))
+    mark = folder / DONE
+    if mark.exists():
+        found = json.loads(mark.read_text(encoding="utf-8"))
+        if found["settings"] != wanted:
+            changed = sorted(k for k in {*found["settings"], *wanted} if found["settings"].get(k) != wanted.get(k))
+            raise RunFolderError(
+                f"this stage was done with other settings ({', '.join(changed)})",
+                field="out",
+                value=str(folder),
+                remedy="choose another folder, or pass what the run was started with",
+            )
+        return dict(found["figures"])
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = dict(work(folder))
+    partial = mark.with_name(f"{DONE}.tmp")
+    partial.write_text(json.dumps({"settings": wanted, "figures": figures}, indent=1, sort_keys=True), encoding="utf-8")
+    partial.replace(mark)
+    return figures

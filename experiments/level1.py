@@ -1,0 +1,204 @@
+"""Level 1 of MASCOT: SFT, preference pairs, persona reward model, GRPO of each persona, and what the team is then worth on held-out scenarios.
+
+    python -m experiments.level1                                    # the nano grade, 40 % of replies broken
+    python -m experiments.level1 --broken 0.6 --seed 3 --out runs/level1-60-3
+    python -m experiments.level1 --stages sft,pairs                 # only these; the others when it is called again
+    python -m experiments.level1 --learner dpo                      # DPO on the same pairs instead of reward model and GRPO
+    python -m experiments.level1 --model hf:./my-checkpoint --judge openai:MODEL@http://127.0.0.1:8000/v1 --data runs/my-conversations
+
+A run that was stopped goes on where it was when it is called again. Teams are measured by a judge that trained nothing, on scenarios that
+nobody trained on; what holds in the language world is said of the language world only.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments import console, persona_eval, setting
+from experiments.progress import Progress
+from experiments.tracking import Tracker
+from mascot_env import catalog
+from mascot_env.errors import ConfigError
+from mascot_env.players.resolve import resolve_director
+
+STAGES = ("sft", "pairs", "reward", "grpo", "evaluate")
+PAPER_SHARE = 0.00187  # of the parameters are trained in the paper (MASCOT, arXiv 2601.14230)
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run of level 1.
+
+    model: the base model: nano, nano:FOLDER or hf:PATH_OR_ID
+    domain: support or meeting
+    broken: share of broken replies in the SFT policy's data (language world)
+    data: a run folder whose conversations the SFT policy learns from; empty for the language world's
+    judge: that pays; it trains the reward model
+    held_out: the judge that reports and trains nothing
+    director: who directs while contexts are collected and teams are measured
+    user: who plays the user
+    stages: comma-separated, of sft, pairs, reward, grpo, evaluate
+    reward: model, or judge: straight from the training judge
+    format: world or plain: what the format term checks
+    beta: weight of the KL divergence from the SFT policy
+    contexts: of preference pairs
+    sft_conversations: of the SFT policy's data
+    sft_steps, reward_steps, grpo_steps: updates (grpo: of each persona)
+    scenarios_from: world (the language world's) or catalog (the domain's own)
+    scenarios: held-out ones that teams are measured on
+    seed: of everything
+    out: the run folder
+    wandb: log to W&B where it is installed (offline unless logged in)
+    json: end with one JSON object
+    """
+
+    model: str = "nano"
+    domain: str = "support"
+    broken: float = 0.4
+    data: str = ""
+    judge: str = "nano"
+    held_out: str = "nano-heldout"
+    director: str = "world"
+    user: str = "world"
+    stages: str = ",".join(STAGES)
+    reward: str = "model"
+    format: str = "world"
+    beta: float = 0.2
+    contexts: int = 400
+    sft_conversations: int = 400
+    sft_steps: int = 120
+    reward_steps: int = 150
+    grpo_steps: int = 40
+    scenarios_from: str = "world"
+    scenarios: int = 96
+    seed: int = 0
+    out: str = "runs/level1"
+    wandb: bool = True
+    json: bool = False
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        return tuple(s for s in self.stages.split(",") if s)
+
+
+def settings_of(config: Config) -> Any:
+    from agents import level1
+    from agents.grpo import GRPOSettings
+    from agents.reward_model import RewardSettings
+    from agents.sft import SFTSettings
+
+    return level1.Level1Settings(
+        sft=SFTSettings(steps=config.sft_steps),
+        reward_model=RewardSettings(steps=config.reward_steps),
+        grpo=GRPOSettings(steps=config.grpo_steps, beta=config.beta),
+        contexts=config.contexts,
+        reward=config.reward,
+        format=config.format,
+    )
+
+
+def prepared(config: Config, progress: Any) -> Any:
+    """The run: domain, scenarios, players and judge by their names."""
+    from agents import level1
+    from agents.backbone import Backbone
+
+    domain = catalog.domain(config.domain)
+    where = level1.Setting(
+        domain,
+        setting.scenarios(domain, config.scenarios_from, "train"),
+        resolve_director(config.director, domain),
+        setting.user(config.user),
+        setting.judge(config.judge),
+        Backbone(config.model),
+        config.seed,
+    )
+    return level1.Level1(where, settings_of(config), Path(config.out), progress)
+
+
+def sft_contexts(config: Config, domain: Any) -> list[Any]:
+    """What the SFT policy learns from: a run folder's conversations, or the language world's with a share of broken replies."""
+    from agents import contexts, world_data
+    from mascot_env.run_folder import RunFolder
+    from mascot_env.types import Transcript
+
+    if config.data:
+        rows = list(RunFolder.open(config.data).episodes())
+        return [c for row in rows for c in contexts.of_transcript(Transcript.from_json(row["transcript"]), domain, row["seed"])]
+    chosen = setting.scenarios(domain, "world", "train", config.sft_conversations, config.seed)
+    return world_data.contexts(domain, chosen, config.broken, config.seed)
+
+
+def evaluate(config: Config, run: Any) -> dict[str, Any]:
+    """The prompted team, the SFT team and the trained team on the same held-out scenarios."""
+    s = run.setting
+    chosen = setting.scenarios(s.domain, config.scenarios_from, "test", config.scenarios, config.seed)
+    where = persona_eval.Evaluation(s.domain, chosen, s.director, s.user, setting.judge(config.held_out, "held_out"))
+    base, tuned = s.base.llm(), run.policy.llm()
+    speakers = {"prompted": s.base.speaker(base), "sft": run.policy.speaker(tuned)}
+    if run.adapters:
+        speakers["grpo"] = run.speakers()
+    return {name: where.measure(policy) for name, policy in speakers.items()}
+
+
+def shown(found: Mapping[str, persona_eval.TeamFigures], seed: int) -> tuple[str, dict[str, Any]]:
+    """A table of means with paired differences to the SFT team, and the same as JSON."""
+    names = list(found)
+    rows, figures = [], {}
+    for name in found["sft"].named():
+        cells = [name]
+        for team in names:
+            values = found[team].named().get(name, {})
+            mean = sum(values.values()) / len(values) if values else float("nan")
+            figures.setdefault(team, {})[name] = mean
+            cells.append(f"{mean:.3f}" if abs(mean) <= 1 else f"{mean:.1f}")
+        for team in names:
+            if team not in ("prompted", "sft"):
+                gap = persona_eval.difference(found[team].named().get(name, {}), found["sft"].named()[name], seed)
+                figures.setdefault(f"{team} - sft", {})[name] = getattr(gap, "estimate", None)
+                cells.append(f"{gap.estimate:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]" if hasattr(gap, "low") else str(gap))
+        rows.append(cells)
+    whole = [[name, *(f"{found[t].whole.get(name, float('nan')):.3f}" for t in names)] for name in found["sft"].whole]
+    for t in names:
+        figures[t] |= dict(found[t].whole) | {"turns": found[t].turns, "failed": found[t].failed}
+    gaps = [f"{t} - sft" for t in names if t not in ("prompted", "sft")]
+    return console.table(["by scenario", *names, *gaps], rows) + "\n\n" + console.table(["of all", *names], whole), figures
+
+
+def main(argv: list[str] | None = None) -> int:
+    import torch
+
+    config = console.parse(Config, __doc__ or "", argv)
+    if unknown := [s for s in config.chosen if s not in STAGES]:
+        raise ConfigError("no such stage", field="stages", value=unknown, remedy=f"use some of {', '.join(STAGES)}")
+    torch.set_num_threads(1)
+    folder = Path(config.out)
+    tracker = Tracker(folder, folder.name, asdict(config), config.wandb)
+    progress = Progress(
+        tracker, {"sft": config.sft_steps, "pairs": config.contexts, "reward": config.reward_steps, "grpo": config.grpo_steps}
+    )
+    figures: dict[str, Any] = {}
+    run = prepared(config, progress)
+    for stage in config.chosen:
+        with console.stage(stage), progress:
+            if stage == "evaluate":
+                text, figures[stage] = shown(evaluate(config, run), config.seed)
+                print(text)
+            else:
+                figures[stage] = run.sft(sft_contexts(config, run.setting.domain)) if stage == "sft" else getattr(run, stage)()
+                print(figures[stage])
+    tracker.summarise(figures)
+    tracker.close()
+    console.finish(figures, config.json)
+    return 0
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,243 @@
+"""Level 2 of MASCOT: a Director that writes directives, trained with GRPO on the group reward of blocks; and what it is then worth.
+
+    python -m experiments.level2 --team runs/level1                   # directs the team of a level-1 run; speakers are frozen
+    python -m experiments.level2 --team nano --reward judge           # the base team, paid straight from the training judge
+    python -m experiments.level2 --team runs/level1 --unit episode    # whole conversations instead of decisions
+    python -m experiments.level2 --team runs/level1 --ppo-steps 20000 # and a discrete Director with MaskablePPO beside it
+
+Directors are compared on the same held-out scenarios by the group reward of a judge that trained nothing, with random, round-robin and
+never-twice-in-a-row Directors of a fixed manner. A run that was stopped goes on where it was when it is called again.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments import console, persona_eval, setting
+from experiments.progress import Progress
+from experiments.tracking import Tracker
+from mascot_env import catalog
+from mascot_env.envs.dialogue import DialogueEnv
+from mascot_env.errors import ConfigError
+from mascot_env.players.directors import NoRepeatDirector, RandomDirector, RoundRobinDirector
+from mascot_env.players.policy import Policy, Team
+from mascot_env.players.resolve import resolve_speakers
+from mascot_env.rollout import play
+from mascot_env.scoring import group_rewards
+from mascot_env.types import Transcript
+
+STAGES = ("blocks", "reward", "grpo", "ppo", "evaluate")
+HEURISTICS = ("random", "round-robin", "never twice")
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run of level 2.
+
+    model: what the Director starts from: nano, nano:FOLDER or hf:PATH_OR_ID
+    team: the frozen speakers: a run folder of experiments.level1, or a player's name (nano, world, hf:...)
+    domain: support or meeting
+    judge: that pays
+    held_out: the judge that reports and trains nothing
+    user: who plays the user
+    stages: comma-separated, of blocks, reward, grpo, ppo, evaluate
+    reward: model (the group reward model) or judge
+    unit: decision (agent-and-turn groups) or episode
+    steps: updates of the writing Director
+    beta: weight of the KL divergence from the model it starts from
+    reward_states: decisions whose blocks the group reward model learns from
+    reward_steps: updates of the group reward model
+    ppo_steps: decisions of the discrete Director; 0 trains none
+    scenarios_from: world (the language world's) or catalog (the domain's own)
+    scenarios: held-out ones that Directors are compared on
+    seed: of everything
+    out: the run folder
+    wandb: log to W&B where it is installed (offline unless logged in)
+    json: end with one JSON object
+    """
+
+    model: str = "nano"
+    team: str = "runs/level1"
+    domain: str = "support"
+    judge: str = "nano"
+    held_out: str = "nano-heldout"
+    user: str = "world"
+    stages: str = ",".join(STAGES)
+    reward: str = "model"
+    unit: str = "decision"
+    steps: int = 40
+    beta: float = 0.05
+    reward_states: int = 96
+    reward_steps: int = 100
+    ppo_steps: int = 20_000
+    scenarios_from: str = "world"
+    scenarios: int = 96
+    seed: int = 0
+    out: str = "runs/level2"
+    wandb: bool = True
+    json: bool = False
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        return tuple(s for s in self.stages.split(",") if s)
+
+
+def speakers(team: str, domain: Any, model: str) -> Policy:
+    """A level-1 run's team, with its personas' adapters, or a player by name."""
+    from agents.backbone import Backbone
+    from agents.level1 import trained
+
+    if (Path(team) / "sft" / "model.safetensors").exists():
+        return trained(Backbone(model), Path(team), domain)
+    if Path(team).is_dir():
+        raise ConfigError("this folder holds no level-1 run", field="team", value=team, remedy="make one with experiments.level1")
+    return resolve_speakers(team, domain)
+
+
+def settings_of(config: Config) -> Any:
+    from agents import level2
+    from agents.grpo import GRPOSettings
+    from agents.reward_model import RewardSettings
+
+    return level2.Level2Settings(
+        grpo=GRPOSettings(steps=config.steps, beta=config.beta),
+        unit=config.unit,
+        reward=config.reward,
+        reward_model=RewardSettings(steps=config.reward_steps),
+        reward_states=config.reward_states,
+    )
+
+
+def prepared(config: Config, progress: Any) -> Any:
+    from agents import level2
+    from agents.backbone import Backbone
+
+    domain = catalog.domain(config.domain)
+    stage = level2.Stage(
+        domain,
+        setting.scenarios(domain, config.scenarios_from, "train"),
+        speakers(config.team, domain, config.model),
+        setting.user(config.user),
+        setting.judge(config.judge),
+        Backbone(config.model),
+        config.seed,
+    )
+    return level2.Level2(stage, settings_of(config), Path(config.out), progress)
+
+
+def ppo(config: Config, run: Any, report: Any) -> Any:
+    """The discrete Director on the same frozen team, or None where none is wanted."""
+    if not config.ppo_steps:
+        return None
+    from agents import maskable_ppo
+    from agents.stages import staged
+
+    s = run.stage
+    env = {"speakers": s.speakers, "user": s.user, "judge": s.judge, "scenarios": s.scenarios, "observation": "features"}
+    settings = maskable_ppo.DirectorPPOConfig(total_steps=config.ppo_steps, env=env)
+    env_id = f"mascot/{config.domain.title()}Director-v0"
+    folder = Path(config.out) / "ppo"
+
+    def work(out: Path) -> Mapping[str, Any]:
+        made = maskable_ppo.train(env_id, settings, config.seed, lambda done, mean: report(done, {"reward": mean}))
+        made.save(out / "policy.safetensors")
+        return {"decisions": config.ppo_steps, "dropped": made.dropped, "curve": [list(p) for p in made.curve]}
+
+    staged(folder, {"ppo": settings.to_json(), "seed": config.seed}, work)
+    return maskable_ppo.TrainedDirector.load(folder / "policy.safetensors", env_id, settings, config.seed)
+
+
+def directors(config: Config, run: Any, discrete: Any) -> dict[str, Policy]:
+    domain = run.stage.domain
+    found: dict[str, Policy] = {"random": RandomDirector(), "round-robin": RoundRobinDirector(domain), "never twice": NoRepeatDirector()}
+    found["untrained"] = run.stage.base.director(run.stage.base.llm())
+    if (run.adapter / "adapter_model.safetensors").exists():
+        found["GRPO"] = run.director()
+    if discrete is not None:
+        found["PPO"] = discrete
+    return found
+
+
+def evaluate(config: Config, run: Any, discrete: Any = None) -> dict[str, dict[str, Any]]:
+    """Director -> group reward by scenario (held-out judge), and its conversations."""
+    s = run.stage
+    chosen = setting.scenarios(s.domain, config.scenarios_from, "test", config.scenarios, config.seed)
+    held_out = setting.judge(config.held_out, "held_out")
+    found = {}
+    for name, director in directors(config, run, discrete).items():
+        team = Team.of(s.domain, director=director, speakers=s.speakers, user=s.user)
+        form = "text" if name in ("untrained", "GRPO") else "discrete"
+        episodes = play(team, chosen, lambda form=form: DialogueEnv(domain=s.domain, judge=None, user=None, director=form), seed=1_000_000)
+        transcripts = [e.transcript for e in episodes]
+        found[name] = {"reward": group_rewards(transcripts, held_out, s.domain, run.settings.eta), "transcripts": transcripts}
+    return found
+
+
+def shown(found: Mapping[str, Mapping[str, Any]], seed: int) -> tuple[str, dict[str, Any]]:
+    """A table of mean group rewards, and of each learnt Director's paired differences to the heuristics."""
+    learnt = [n for n in ("untrained", "GRPO", "PPO") if n in found]
+    rows, figures = [], {}
+    for name, values in found.items():
+        mean = float(np.mean(list(values["reward"].values())))
+        figures[name] = {"group reward": mean, **_habits(values["transcripts"])}
+        cells = [name, f"{mean:.3f}"]
+        for other in learnt:
+            gap = persona_eval.difference(found[other]["reward"], values["reward"], seed)
+            cells.append("-" if other == name or not hasattr(gap, "low") else f"{gap.estimate:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]")
+            if other != name and hasattr(gap, "low"):
+                figures[name][f"{other} - this"] = [gap.estimate, gap.low, gap.high]
+        rows.append([*cells, f"{figures[name]['turns per block']:.2f}", f"{figures[name]['speakers per block']:.2f}"])
+    headings = ["Director", "group reward, held-out judge", *(f"{n} - this" for n in learnt), "turns per block", "speakers per block"]
+    return console.table(headings, rows), figures
+
+
+def _habits(transcripts: list[Transcript]) -> dict[str, float]:
+    blocks = [[turn.agent for turn in t.turns[u + 1 : e] if turn.agent in t.agents[:4]] for t in transcripts for u, e in t.blocks()]
+    return {
+        "turns per block": float(np.mean([len(b) for b in blocks])),
+        "speakers per block": float(np.mean([len(set(b)) for b in blocks])),
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    import torch
+
+    config = console.parse(Config, __doc__ or "", argv)
+    if unknown := [s for s in config.chosen if s not in STAGES]:
+        raise ConfigError("no such stage", field="stages", value=unknown, remedy=f"use some of {', '.join(STAGES)}")
+    torch.set_num_threads(1)
+    tracker = Tracker(Path(config.out), Path(config.out).name, asdict(config), config.wandb)
+    totals = {"blocks": config.reward_states, "group reward": config.reward_steps, "director": config.steps, "ppo": config.ppo_steps}
+    progress = Progress(tracker, totals)
+    figures: dict[str, Any] = {}
+    run, discrete = prepared(config, progress), None
+    for stage in config.chosen:
+        if stage in ("blocks", "reward") and config.reward == "judge":
+            continue
+        with console.stage(stage), progress:
+            if stage == "ppo":
+                discrete = ppo(config, run, progress("ppo"))
+            elif stage == "evaluate":
+                text, figures[stage] = shown(evaluate(config, run, discrete), config.seed)
+                print(text)
+            else:
+                figures[stage] = getattr(run, stage)()
+                print(figures[stage])
+    tracker.summarise(figures)
+    tracker.close()
+    console.finish(figures, config.json)
+    return 0
+
+
+if __name__ == "__main__":
+    console.run(main)

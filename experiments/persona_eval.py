@@ -1,0 +1,131 @@
+"""A team of speakers, measured on held-out scenarios: by a judge that trained nothing, by the recogniser, and by measures without a model.
+
+Everything is by scenario, so that teams are compared in pairs: the same scenarios, seeds, Director and user. The recogniser's figures exist
+in the language world only; replies that it does not know count as out of persona.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mascot_env import metrics, seeding
+from mascot_env.envs.dialogue import DialogueEnv
+from mascot_env.judge.protocol import Judge
+from mascot_env.metrics import Interval, Measure, NotMeasured
+from mascot_env.players.policy import Policy, Team
+from mascot_env.rollout import play
+from mascot_env.scoring import score_turns
+from mascot_env.types import DIRECTOR, USER, Domain, Scenario, Transcript
+from mascot_env.worlds import scene, truth
+
+Values = Mapping[str, float]  # scenario id -> value
+
+
+@dataclass(frozen=True)
+class TeamFigures:
+    """name -> scenario -> value; `whole` has what is a figure of all conversations together. Shares in [0, 1], judged criteria in 0..100."""
+
+    judged: Mapping[str, Values]
+    read: Mapping[str, Values]
+    measured: Mapping[str, Values]
+    whole: Mapping[str, float]
+    turns: int
+    failed: int  # turns that the judge could not score
+    transcripts: Sequence[Transcript] = field(default=(), repr=False)
+
+    def named(self) -> dict[str, Values]:
+        return {**self.judged, **self.read, **self.measured}
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "judged": self.judged,
+            "read": self.read,
+            "measured": self.measured,
+            "whole": self.whole,
+            "turns": self.turns,
+            "failed": self.failed,
+        }
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Where teams are measured."""
+
+    domain: Domain
+    scenarios: tuple[Scenario, ...]
+    director: Policy
+    user: Policy
+    judge: Judge
+    seed: int = 1_000_000
+
+    def play(self, speakers: Policy) -> list[Transcript]:
+        team = Team.of(self.domain, director=self.director, speakers=speakers, user=self.user)
+        episodes = play(team, self.scenarios, lambda: DialogueEnv(domain=self.domain, judge=None, user=None), seed=self.seed)
+        return [e.transcript for e in episodes]
+
+    def measure(self, speakers: Policy) -> TeamFigures:
+        transcripts = self.play(speakers)
+        scores = score_turns(transcripts, self.judge, self.domain)
+        criteria = [c.id for c in self.domain.speaker_rubric.criteria]
+        judged = {c: {s.scenario: s.criteria[c] for s in scores if c in s.criteria} for c in criteria}
+        judged["overall"] = {s.scenario: s.overall for s in scores if s.overall is not None}
+        found = metrics.summary(transcripts, names=[p.name for p in self.domain.personas], permutations=0)
+        return TeamFigures(
+            judged,
+            read(transcripts, self.domain),
+            {name: found[name].by_scenario for name in ("redundancy", "agreement", "novelty")} | {"words": _words(transcripts)},
+            {name: m.value for name, m in found.items() if _is_whole(m)},
+            sum(s.blocks for s in scores),
+            sum(s.failed for s in scores),
+            transcripts,
+        )
+
+
+def _is_whole(m: Measure) -> bool:
+    return isinstance(m.value, float) and not m.by_scenario
+
+
+def read(transcripts: Sequence[Transcript], domain: Domain) -> dict[str, dict[str, float]]:
+    """What the recogniser says of the team's turns: shares of each conversation's."""
+    out: dict[str, dict[str, float]] = {}
+    for t in transcripts:
+        if t.scenario.source != "world":
+            continue
+        marks = [truth.marks(t, domain, i, scene.at(t, domain, i)) for i, turn in enumerate(t) if turn.agent not in (DIRECTOR, USER)]
+        if marks:
+            for name, flags in {
+                "in persona": [m.in_persona for m in marks],
+                "recognised": [not m.unknown for m in marks],
+                "act honoured": [m.asked for m in marks],
+                "generic": [m.generic for m in marks],
+                "echo": [m.echo for m in marks],
+                "said before": [m.again for m in marks],
+                "agrees": [m.agrees for m in marks],
+                "other voice": [m.other_voice for m in marks],
+                "foreign detail": [m.foreign > 0 for m in marks],
+                "settled": [m.settled for m in marks],
+                "own detail": [m.own > 0 for m in marks],
+            }.items():
+                out.setdefault(name, {})[t.scenario.id] = float(np.mean(flags))
+    return out
+
+
+def _words(transcripts: Sequence[Transcript]) -> dict[str, float]:
+    """Words of a turn of the team, the mean of each conversation."""
+    out = {}
+    for t in transcripts:
+        said = [len(turn.text.split()) for turn in t if turn.agent not in (DIRECTOR, USER)]
+        if said:
+            out[t.scenario.id] = float(np.mean(said))
+    return out
+
+
+def difference(a: Values, b: Values, seed: int = 0) -> Interval | NotMeasured:
+    """a - b over the scenarios that have both, with the 95 % interval of a paired bootstrap."""
+    both = sorted(a.keys() & b.keys())
+    rng = seeding.generator("persona-eval", seed)
+    return metrics.paired_bootstrap({k: a[k] for k in both}, {k: b[k] for k in both}, rng)

@@ -1,0 +1,37 @@
+"""Domain, scenarios and players of a training program, from the names on its command line."""
+
+from __future__ import annotations
+
+from mascot_env import catalog
+from mascot_env import judge as judges
+from mascot_env.errors import ConfigError
+from mascot_env.judge import Judge
+from mascot_env.players.policy import Policy
+from mascot_env.players.resolve import resolve_user
+from mascot_env.types import Domain, Scenario
+from mascot_env.worlds import frames
+
+SOURCES = ("world", "catalog")
+
+
+def scenarios(domain: Domain, source: str, split: str, count: int | None = None, seed: int = 0) -> tuple[Scenario, ...]:
+    """The language world's (`world`; as many as wanted) or the domain's own (`catalog`; at most as many as there are)."""
+    if source == "world":
+        return frames.scenarios(domain.id, split, count, seed)
+    if source == "catalog":
+        return catalog.scenarios(domain.id, split)[:count]
+    raise ConfigError("unknown source", field="scenarios_from", value=source, remedy=f"use one of {', '.join(SOURCES)}")
+
+
+def judge(name: str, field: str = "judge") -> Judge:
+    found = judges.resolve(name)
+    if found is None:
+        raise ConfigError("a judge is needed", field=field, value=name)
+    return found
+
+
+def user(name: str) -> Policy:
+    found = resolve_user(name)
+    if found is None:
+        raise ConfigError("somebody must play the user", field="user", value=name)
+    return found

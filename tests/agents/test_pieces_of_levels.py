@@ -1,0 +1,173 @@
+"""The small functions that both levels are made of, against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agents import decisions, formats, group_reward
+from agents.backbone import Backbone
+from agents.contexts import Context, of_transcript
+from agents.group_reward import Block
+from agents.level1 import Level1Settings, evenly
+from agents.level2 import Level2Settings, Spent, Stage
+from agents.preferences import Pair
+from agents.reward_model import agreement, split
+from agents.stages import staged
+from mascot_env import judge as judges
+from mascot_env.errors import ConfigError, LLMError, RunFolderError
+from mascot_env.llm import Message, Request
+from mascot_env.players.resolve import resolve_director, resolve_speakers, resolve_user
+from mascot_env.rollout import Task
+from mascot_env.types import DIRECTOR, USER, Completion, Directive
+from mascot_env.worlds import frames, play, teams
+
+ASKED = Request((Message("user", "x"),))
+
+
+@pytest.fixture(scope="module")
+def context() -> Context:
+    domain = teams.base("support")
+    played = play.conversation(domain, frames.scenarios("support", "train", 1)[0], (0,))
+    return next(of_transcript(played.transcript, domain, 0))
+
+
+def ended(text: str) -> Completion:
+    return Completion(text, stop="stop")
+
+
+def test_the_plain_format(context: Context) -> None:
+    assert formats.plain(context, ended("I hear you. Tell me more.")) == 1.0
+    assert formats.plain(context, ended("I hear you. I hear you!")) == 0.0  # said twice
+    assert formats.plain(context, Completion("I hear you", stop="length")) == 0.0
+    assert formats.plain(context, ended("... !")) == 0.0
+
+
+def test_the_world_format_asks_for_sentences_of_the_world_and_not_for_persona(context: Context) -> None:
+    assert formats.world(context, ended(context.said)) == 1.0
+    assert formats.world(context, ended("Colourless green ideas sleep furiously.")) == 0.0
+    domain = context.view.domain
+    other = next(p for p in domain.personas if p.agent != context.view.agent)
+    twin = dataclasses.replace(context, view=dataclasses.replace(context.view, agent=other.agent))
+    assert formats.world(twin, ended(context.said)) == 1.0  # another's voice is well formed all the same
+
+
+def test_agreement_on_held_out_pairs() -> None:
+    found = agreement(np.array([math.log(3.0), -math.log(3.0)]))  # confidence 0.75 twice, right once
+    assert found["accuracy"] == 0.5 and found["calibration error"] == pytest.approx(0.25)
+    assert found["loss"] == pytest.approx((math.log(4 / 3) + math.log(4.0)) / 2)
+
+
+def test_pairs_are_held_out_by_scenario() -> None:
+    made = [Pair(f"scenario-{i % 20}|0|{i}", "anchor", ASKED, "a", "b", 4.0, 3.0) for i in range(200)]
+    train, held = split(made, 0.3, 0)
+    assert len(train) + len(held) == 200 and held
+    assert not {p.context.split("|")[0] for p in train} & {p.context.split("|")[0] for p in held}
+
+
+def test_pairs_of_blocks_come_from_one_decision_and_keep_the_margin() -> None:
+    def block(decision: str, said: str, coherence: float) -> Block:
+        return Block(decision, ASKED, said, coherence, ("anchor_0",), ())
+
+    made, dropped = group_reward.pairs([block("d", "a", 0.5), block("d", "b", 0.2), block("d", "c", 0.3), block("e", "x", -1.0)])
+    assert [(p.chosen, p.rejected) for p in made] == [("a", "b")]  # 0.3 of reward is 0.6 of score; the others are 0.4 and 0.2
+    assert made[0].margin == pytest.approx(0.6) and dropped == {"margin below delta": 2}
+
+
+def test_blocks_are_written_and_read(tmp_path: Path) -> None:
+    blocks = [Block("d", Request((Message("system", "s"), Message("user", "ü"))), "a\nb", 0.25, ("x", "y"), ("z",))]
+    group_reward.write(blocks, tmp_path / "b.jsonl")
+    assert group_reward.read(tmp_path / "b.jsonl") == blocks
+
+
+def test_contexts_are_spread_evenly(context: Context) -> None:
+    items = [dataclasses.replace(context, said=str(i)) for i in range(10)]
+    assert [c.said for c in evenly(items, 4)] == ["0", "2", "5", "7"] and evenly(items, 20) == items
+
+
+def test_seconds_are_counted_once() -> None:
+    spent = Spent()
+    with spent.on("outer"):
+        time.sleep(0.02)
+        with spent.on("inner"):
+            time.sleep(0.05)
+    assert 0.015 < spent.seconds["outer"] < 0.045 and spent.seconds["inner"] >= 0.05
+
+
+def test_a_stage_is_done_once_and_refuses_other_settings(tmp_path: Path) -> None:
+    calls = []
+    work = lambda out: calls.append(out) or {"n": len(calls)}  # noqa: E731
+    assert staged(tmp_path / "s", {"a": 1}, work) == {"n": 1} == staged(tmp_path / "s", {"a": 1}, work)
+    with pytest.raises(RunFolderError, match=r"other settings \(a\)"):
+        staged(tmp_path / "s", {"a": 2}, work)
+
+
+def test_bad_settings_are_named() -> None:
+    for settings, field in ((Level1Settings, "reward"), (Level1Settings, "format"), (Level2Settings, "unit"), (Level2Settings, "reward")):
+        with pytest.raises(ConfigError, match=field):
+            settings(**{field: "x"})
+    with pytest.raises(ConfigError, match="model"):
+        Backbone("gpt4")
+    with pytest.raises(LLMError, match="cannot be loaded"):
+        Backbone("hf:/nowhere").load()
+
+
+# ---------------------------------------------------------------------- decisions
+
+
+@pytest.fixture(scope="module")
+def stage() -> Stage:
+    domain, world = teams.base("support"), judges.resolve("world")
+    user = resolve_user("world")
+    assert world is not None and user is not None
+    return Stage(domain, frames.scenarios("support", "train"), resolve_speakers("world", domain), user, world, Backbone("nano"))
+
+
+@pytest.fixture(scope="module")
+def found(stage: Stage) -> list[decisions.Decision]:
+    tasks = [Task(i, s) for i, s in enumerate(stage.scenarios[:4])]
+    return decisions.collect(stage.team(resolve_director("world", stage.domain)), tasks, lambda: stage.make_env(judged=False))
+
+
+def test_every_decision_of_the_conversations_is_collected(found: list[decisions.Decision]) -> None:
+    assert len({d.id for d in found}) == len(found) > 12
+    for d in found:
+        assert d.view.agent == DIRECTOR and d.view.transcript[len(d.view.transcript) - 1].agent != DIRECTOR
+
+
+def test_playing_out_ends_with_the_block_and_pays_it(stage: Stage, found: list[decisions.Decision]) -> None:
+    team = stage.team(resolve_director("world", stage.domain))
+    outcomes = decisions.play_out(found, [Directive("anchor_0", "reflect_feeling", "calm")] * len(found), team, stage.make_env)
+    for d, o in zip(found, outcomes, strict=True):
+        assert o.reward is not None and o.reward.valid and -1.0 <= o.reward.value <= 1.1
+        assert o.start <= len(d.view.transcript) < o.end == len(o.transcript)
+        assert all(t.agent != USER for t in o.transcript.turns[o.start : o.end])
+        assert o.transcript[len(d.view.transcript)].directive == Directive("anchor_0", "reflect_feeling", "calm")
+
+
+def test_what_comes_after_one_directive_is_the_same_each_time_and_whoever_is_beside_it(stage: Stage, found: list[decisions.Decision]) -> None:
+    team = stage.team(resolve_director("world", stage.domain))
+    directive = Directive("beacon_0", "encourage", "warm")
+    together = decisions.play_out(found[:3] * 2, [directive] * 6, team, stage.make_env)
+    alone = [decisions.play_out([d], [directive], team, stage.make_env)[0] for d in found[:3]]
+    assert [o.transcript for o in together] == [o.transcript for o in alone] * 2
+    assert [o.reward for o in together] == [o.reward for o in alone] * 2
+
+
+def test_an_unreadable_directive_and_a_hand_back_are_paid_by_rule(stage: Stage, found: list[decisions.Decision]) -> None:
+    first = found[0]
+    team = stage.team(resolve_director("world", stage.domain))
+    back, nonsense = decisions.play_out([first] * 2, ["Agent: user.", "whatever"], team, stage.make_env)
+    assert back.reward is not None and back.reward.value == pytest.approx(0.9 * -1.0 + 0.1 * 1.0)  # bottom of the scale, well formed
+    assert nonsense.reward is not None and nonsense.reward.value == pytest.approx(-0.9)
+    assert group_reward.block(first, back, ASKED) is None
+
+
+def test_a_judge_that_is_held_out_trains_no_director(stage: Stage) -> None:
+    with pytest.raises(ConfigError, match="held out"):
+        dataclasses.replace(stage, judge=judges.resolve("nano-heldout"))

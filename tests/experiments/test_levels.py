@@ -1,0 +1,110 @@
+"""Both levels, end to end and small: on the embedded model, and on a tiny Qwen3 so that the path of real models is exercised."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
+
+from experiments import level1, level2  # noqa: E402
+from mascot_env import catalog  # noqa: E402
+from mascot_env.envs.dialogue import DialogueEnv  # noqa: E402
+from mascot_env.errors import MascotError  # noqa: E402
+from mascot_env.players.policy import Team  # noqa: E402
+from mascot_env.players.resolve import resolve_director, resolve_speakers, resolve_user  # noqa: E402
+from mascot_env.rollout import Task, rollout  # noqa: E402
+from mascot_env.run_folder import RunFolder  # noqa: E402
+from tests.llm import tiny  # noqa: E402
+
+SMALL1 = ["--sft-conversations", "6", "--sft-steps", "2", "--reward-steps", "2", "--grpo-steps", "2", "--contexts", "12", "--scenarios", "3"]
+SMALL2 = ["--steps", "2", "--reward-states", "10", "--reward-steps", "2", "--ppo-steps", "0", "--scenarios", "3"]
+
+
+def last_json(text: str) -> dict:
+    return json.loads(text.strip().splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A level-1 run of a few updates on the embedded model, paid by the world's truth."""
+    monkeypatch = pytest.MonkeyPatch()
+    folder = tmp_path_factory.mktemp("level1")
+    shrink(monkeypatch)
+    assert level1.main([*SMALL1, "--judge", "world", "--held-out", "world", "--out", str(folder), "--no-wandb", "--json"]) == 0
+    monkeypatch.undo()
+    return folder
+
+
+def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer conversations, places and samples than anybody would train with."""
+    import dataclasses
+
+    plain1, plain2 = level1.settings_of, level2.settings_of
+
+    def smaller1(config: level1.Config) -> object:
+        s = plain1(config)
+        s = dataclasses.replace(s, pairs=dataclasses.replace(s.pairs, delta=0.01))  # nobody has learnt to speak yet
+        return dataclasses.replace(s, pair_conversations=4, grpo_conversations=4, grpo=dataclasses.replace(s.grpo, places=2, group=2))
+
+    def smaller2(config: level2.Config) -> object:
+        s = plain2(config)
+        return dataclasses.replace(s, delta=0.01, states=4, conversations=2, grpo=dataclasses.replace(s.grpo, places=2, group=3))
+
+    monkeypatch.setattr(level1, "settings_of", smaller1)
+    monkeypatch.setattr(level2, "settings_of", smaller2)
+
+
+def test_level_1_runs_and_is_not_run_again(small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    shrink(monkeypatch)
+    assert sorted(p.name for p in (small / "grpo").iterdir()) == ["anchor", "beacon", "catalyst", "guide"]
+    weights = (small / "grpo" / "anchor" / "adapter_model.safetensors").read_bytes()
+    asked = [*SMALL1, "--judge", "world", "--held-out", "world", "--out", str(small), "--no-wandb", "--json"]
+    assert level1.main(asked) == 0
+    figures = last_json(capsys.readouterr().out)
+    assert (small / "grpo" / "anchor" / "adapter_model.safetensors").read_bytes() == weights
+    assert figures["pairs"]["pairs"] > 0 and 0 <= figures["reward"]["train pairs"] <= figures["pairs"]["pairs"]
+    assert 0.01 < figures["grpo"]["anchor"]["trainable share"] < 0.06 and figures["sft"]["trainable share"] == 1.0
+    assert {"prompted", "sft", "grpo", "grpo - sft"} <= set(figures["evaluate"])
+    assert 0.0 <= figures["evaluate"]["grpo"]["in persona"] <= 1.0 and figures["evaluate"]["grpo"]["failed"] == 0
+    assert (small / "metrics.jsonl").read_text(encoding="utf-8").count("grpo anchor/reward") >= 2
+
+
+def test_other_settings_are_not_mixed_into_a_run(small: Path) -> None:
+    with pytest.raises(MascotError, match="other settings"):
+        level1.main([*SMALL1, "--judge", "world", "--seed", "5", "--out", str(small), "--no-wandb"])
+    with pytest.raises(MascotError, match="no such stage"):
+        level1.main(["--stages", "sft,grop", "--out", str(small), "--no-wandb"])
+
+
+def test_level_2_trains_a_director_on_the_team_of_level_1(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shrink(monkeypatch)
+    asked = [*SMALL2, "--team", str(small), "--judge", "world", "--held-out", "world", "--out", str(tmp_path), "--no-wandb", "--json"]
+    assert level2.main(asked) == 0
+    figures = last_json(capsys.readouterr().out)
+    assert figures["blocks"]["blocks"] > 0 and figures["reward"]["blocks"] == figures["blocks"]["blocks"]
+    assert set(figures["evaluate"]) == {"random", "round-robin", "never twice", "untrained", "GRPO"}
+    assert set(figures["grpo"]["seconds"]) >= {"replies", "directives", "environment", "training"}
+    assert all(-1.0 <= row["group reward"] <= 1.1 for row in figures["evaluate"].values())
+
+
+@pytest.mark.parametrize("reward", ["judge", "model"])
+def test_a_tiny_qwen_goes_through_both_levels(reward: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shrink(monkeypatch)
+    base, data = tiny.save(tmp_path / "base", "qwen3", positions=8192), tmp_path / "data"
+    domain = catalog.domain("support")
+    team = Team.of(domain, director=resolve_director("round-robin", domain), speakers=resolve_speakers("scripted", domain), user=resolve_user("scripted"))
+    tasks = [Task(i, s) for i, s in enumerate(catalog.scenarios("support", "train")[:3])]
+    with RunFolder.create(data, {}, seed=0, judge=None, models={}) as folder:
+        for episode in rollout(team, tasks, lambda: DialogueEnv(domain=domain, user=None, judge=None)):
+            folder.append(episode)
+    common = ["--model", f"hf:{base}", "--judge", "scripted", "--held-out", "scripted-heldout", "--scenarios-from", "catalog", "--no-wandb", "--reward", reward]
+    players = ["--user", "scripted"]
+    assert level1.main([*SMALL1, *common, *players, "--director", "round-robin", "--data", str(data), "--format", "plain", "--out", str(tmp_path / "one")]) == 0
+    assert (tmp_path / "one" / "grpo" / "guide" / "adapter_model.safetensors").exists()
+    assert level2.main([*SMALL2, *common, *players, "--team", str(tmp_path / "one"), "--out", str(tmp_path / "two")]) == 0
+    assert (tmp_path / "two" / "director" / "adapter_model.safetensors").exists()
