@@ -23,6 +23,7 @@ from agents.backbone import Backbone, Tokens, lora_targets, trainable_share
 from agents.contexts import Context
 from agents.formats import Format
 from agents.trainers import Report, arguments, quiet, run
+from mascot_env import seeding
 from mascot_env.errors import LLMError
 from mascot_env.llm import Request
 from mascot_env.llm.local import LocalLLM
@@ -138,6 +139,15 @@ def reward_funcs(rollouts: Rollouts, reward: Reward, form: Format | None) -> tup
     return ([paid], [1.0]) if form is None else ([paid, formed], [1.0, rollouts.settings.format_weight])
 
 
+def order(names: Sequence[str], count: int, seed: int) -> list[str]:
+    """Names for the whole run, each pass over them in an order of its own. As one epoch: what TRL's sampler draws for a second one is lost
+    when a run is taken up again."""
+    out: list[str] = []
+    while len(out) < count:
+        out += [names[i] for i in seeding.generator("grpo-order", seed, len(out)).permutation(len(names))]
+    return out[:count]
+
+
 @quiet()
 def train(
     backbone: Backbone,
@@ -176,6 +186,7 @@ def train(
         reward_weights=weights,
         scale_rewards="group",
         remove_unused_columns=False,
+        shuffle_dataset=False,  # `order` has shuffled
     )
     rank = settings.lora_rank
     lora = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=lora_targets(model), task_type="CAUSAL_LM")
@@ -183,7 +194,7 @@ def train(
         model,
         reward_funcs=functions,
         args=config,
-        train_dataset=Dataset.from_list([{"prompt": name} for name in rollouts.names]),
+        train_dataset=Dataset.from_list([{"prompt": name} for name in order(rollouts.names, settings.steps * settings.places, seed)]),
         processing_class=tokenizer,
         peft_config=lora,
         rollout_func=rollouts,

@@ -42,11 +42,11 @@ def arguments(**own: Any) -> dict[str, Any]:
 class Clock(TrainerCallback):  # type: ignore[misc]
     """Saves when CHECKPOINT_SECONDS have passed, counted from the end of the last step that saved; reports the figures of each step."""
 
-    def __init__(self, report: Report | None, seconds: float = CHECKPOINT_SECONDS) -> None:
-        self.report, self.seconds, self._last = report, seconds, time.monotonic()
+    def __init__(self, report: Report | None) -> None:
+        self.report, self._last = report, time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if time.monotonic() - self._last >= self.seconds:
+        if time.monotonic() - self._last >= CHECKPOINT_SECONDS:
             control.should_save, self._last = True, time.monotonic()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
@@ -54,10 +54,10 @@ class Clock(TrainerCallback):  # type: ignore[misc]
             self.report(state.global_step, {k: float(v) for k, v in logs.items() if isinstance(v, int | float | str)})
 
 
-def run(trainer: Any, report: Report | None, seconds: float = CHECKPOINT_SECONDS) -> None:
+def run(trainer: Any, report: Report | None) -> None:
     """Trains to the end, from the last checkpoint where there is one."""
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(Clock(report, seconds))
+    trainer.add_callback(Clock(report))
     folder = Path(trainer.args.output_dir)
     last = get_last_checkpoint(str(folder)) if folder.is_dir() else None
     with _labelled_only():

@@ -22,6 +22,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, LinearAttentionLayer
 
 BLOCK = 16
+SAMPLED = 1024
 
 
 class Roomy(DynamicLayer):
@@ -136,6 +137,16 @@ def empty(layers: Sequence[int], capacity: int) -> Cache:
     return Cache(layers=[Recent(kernel) if kernel else Roomy(capacity) for kernel in layers])
 
 
+def _sampled(model: Any) -> list[float]:
+    """Sums over some SAMPLED elements of each weight that may be trained: fused optimisers change weights and leave `_version` as it was."""
+    sums = []
+    for p in model.parameters():
+        if p.requires_grad and p.numel():
+            flat = p.detach().flatten()
+            sums.append(flat[:: max(flat.numel() // SAMPLED, 1)].double().sum())
+    return torch.stack(sums).tolist() if sums else []  # one transfer from a GPU
+
+
 class Block(NamedTuple):
     """What a model remembers of BLOCK tokens."""
 
@@ -158,7 +169,7 @@ class Prefixes:
 
     def renew(self, model: Any) -> None:
         """Empties the store if the model's weights are others, or were written to, since the last call."""
-        weights = tuple((id(p), p._version) for p in model.parameters())
+        weights = (*((id(p), p._version) for p in model.parameters()), *_sampled(model))
         if weights != self._weights:
             self._blocks.clear()
             self.bytes, self._weights = 0, weights

@@ -431,6 +431,22 @@ def test_changed_weights_are_not_answered_from_memory(folder: Path) -> None:
         assert a.logprobs == pytest.approx(b.logprobs, abs=1e-4)
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_step_of_an_optimiser_is_not_answered_from_memory(folder: Path, fused: bool) -> None:
+    import torch
+
+    llm = LocalLLM(folder)
+    before = llm.score_choices(_story(3), ["1", "2"])
+    optimiser = torch.optim.AdamW(llm.model.parameters(), lr=0.05, fused=fused)  # a fused one leaves the tensors' versions as they were
+    for weight in llm.model.parameters():
+        weight.grad = torch.ones_like(weight)
+    optimiser.step()
+    after, anew = llm.score_choices(_story(3), ["1", "2"]), LocalLLM(llm.model, llm._chat.tokenizer, prefix_cache=0).score_choices(_story(3), ["1", "2"])
+    assert [a.logprobs for a in after] != [b.logprobs for b in before]
+    for a, b in zip(after, anew, strict=True):
+        assert a.logprobs == pytest.approx(b.logprobs, abs=1e-4)
+
+
 def test_the_prefix_store_keeps_to_its_limit_and_forgets_the_oldest(folder: Path) -> None:
     llm = LocalLLM(folder, prefix_cache=200_000)
     for start in range(0, 60, 6):
