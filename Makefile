@@ -9,7 +9,7 @@ export PYTHONUNBUFFERED := 1
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-rllib lint bench bench-director nano nano-budget nano-world nano-report nano-sizes nano-verify nano-throughput pages golden lock clean
+.PHONY: help setup demo test test-all test-rllib lint bench bench-director level1 level2 nano nano-budget nano-world nano-report nano-sizes nano-verify nano-throughput pages golden lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -61,14 +61,20 @@ bench: setup  ## overhead of the environment, as ratios within one run (1 minute
 bench-director: setup  ## the claim behind the demo: 5 training seeds, paired intervals (6 minutes)
 	@$(PY) -m experiments.bench_director
 
-nano-budget: setup  ## what the nano models will cost on this machine (2 minutes)
+level1: setup  ## MASCOT's first level on the nano grade: SFT, pairs, reward model, GRPO of each persona, controls, held-out figures; resumable
+	@$(PY) -m experiments.level1
+
+level2: setup  ## MASCOT's second level on the team of `make level1`: group reward model, a Director by GRPO and one by PPO; resumable
+	@$(PY) -m experiments.level2
+
+nano-budget: setup  ## what the nano models will cost on this machine (4 minutes)
 	@$(PY) -m experiments.nano.budget
 
 nano: setup  ## make the nano models from nothing: corpora, training, packing; resumable (`make nano-budget` says how long)
 	@$(PY) -m experiments.nano.build --pack
 
 nano-report: setup  ## measure the nano models on held-out frames; write docs/results/nano.md and the cards' figures (TEXTS=PATH: other people's files to compare with)
-	@$(PY) -m experiments.nano.report --cards --out docs/results/nano.md $(if $(TEXTS),--data $(TEXTS))
+	@$(PY) -m experiments.nano.report --cards --out docs/results/nano.md $(if $(TEXTS),--data "$(TEXTS)")
 
 nano-sizes: setup  ## the base recipe at 0.5M, 2M and 5M, for the size study (hours, resumable; not shipped)
 	@$(PY) -m experiments.nano.sizes
@@ -79,8 +85,8 @@ nano-verify: setup  ## rebuild the nano models and hold their figures against th
 nano-throughput: setup  ## the local model against transformers' generate on one rollout's requests
 	@$(PY) -m experiments.nano.throughput
 
-nano-world: setup  ## count the language world and test its recogniser (3 minutes)
-	@$(PY) -m experiments.nano.world_report --out docs/results/world.md
+nano-world: setup  ## count the language world and test its recogniser (half a minute; TEXTS=PATH: other people's files to compare with)
+	@$(PY) -m experiments.nano.world_report --out docs/results/world.md $(if $(TEXTS),--data "$(TEXTS)")
 
 pages: setup  ## rewrite the generated documentation
 	@$(PY) -m experiments.environment_pages

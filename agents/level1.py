@@ -6,6 +6,7 @@ Source: MASCOT (arXiv 2601.14230), level 1. Each stage is a function of a run fo
     folder/pairs          pairs.jsonl, and the contexts' conversations
     folder/reward         the persona reward model
     folder/grpo/PERSONA   a LoRA adapter for each persona, on the SFT policy
+    folder/best_sft       a control: SFT on the best of K replies
 
     python -m experiments.level1
 """
@@ -18,8 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agents import grpo, judge_noise, preferences, reward_model, sft
+from agents import best_of, grpo, judge_noise, preferences, reward_model, sft
 from agents.backbone import Backbone
+from agents.best_of import BestOf
 from agents.contexts import Context, by_persona, of_episodes
 from agents.formats import FORMATS
 from agents.grpo import GRPOSettings
@@ -185,6 +187,32 @@ class Level1:
             )
             for p in s.domain.personas
         }
+
+    def best_of(self) -> BestOf:
+        """The first control: the SFT team, saying the best of as many replies as a group of GRPO has."""
+        s, speaker = self.settings, self.policy.speaker(self.policy.llm())
+        return BestOf(speaker, RewardModel.load(self.folder / "reward"), s.grpo.group, FORMATS[s.format], s.grpo.format_weight)
+
+    def best_sft(self) -> dict[str, Any]:
+        """The second control: SFT on the best of as many replies, with GRPO's sampling budget."""
+        return staged(
+            self.folder / "best_sft",
+            {"sft": self.settings.sft, "grpo": self.settings.grpo, "format": self.settings.format, "seed": self.setting.seed},
+            self._best_sft,
+        )
+
+    def _best_sft(self, out: Path) -> dict[str, Any]:
+        s, chosen = self.settings, self.best_of()
+        budget = s.grpo.steps * s.grpo.places * len(self.setting.domain.personas)  # contexts; `group` replies to each
+        contexts = evenly(self.conversations("grpo", s.grpo_conversations, chosen.speaker), budget)
+        examples: list[Context] = []
+        report = self.progress("best of K")
+        for start in range(0, len(contexts), 64):
+            part = contexts[start : start + 64]
+            examples += best_of.examples(chosen.speaker, chosen.model, part, s.grpo.group, chosen.form, chosen.format_weight)
+            report(start + len(part), {"contexts": float(start + len(part))})
+        figures = sft.train(self.policy, examples, s.sft, self.setting.seed, out, self.progress("sft on the best"))
+        return {**figures, "contexts": len(contexts), "replies": len(contexts) * s.grpo.group}
 
     def pay(self, speaker: Any) -> grpo.Reward:
         if self.settings.reward == "judge":

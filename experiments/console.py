@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mascot_env.errors import MascotError
+from mascot_env.errors import ConfigError, MascotError
 
 C = TypeVar("C")
 
@@ -107,6 +107,22 @@ def write_whole(path: Path, text: str) -> None:
     partial = path.with_name(f"{path.name}.tmp")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
+
+
+def make_room(out: str) -> None:
+    """Makes the folder of a file that a program will write at its end, so that nothing fails there after all the work."""
+    if out:
+        try:
+            Path(out).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"its folder cannot be made ({error})", field="out", value=out, remedy="choose another file") from error
+
+
+def at_least(least: int, **counts: int) -> None:
+    """Raises `ConfigError` for a count that is smaller."""
+    for name, count in counts.items():
+        if count < least:
+            raise ConfigError(f"must be at least {least}", field=name, value=count)
 
 
 def finish(figures: dict[str, Any], as_json: bool) -> None:

@@ -260,17 +260,20 @@ def report(setting: directors.Setting, config: Config, out: Path, results: dict[
                 else {"estimate": found.estimate, "low": found.low, "high": found.high, "scenarios": len(shared)}
             )
         line["training_judge"] = directors.mean(setting.score(episodes, setting.training_judge))
+        line["truth"] = directors.truth(episodes, setting.domain)
         line["trained_minus_this"] = gap
         figures[name] = line
         met = "-" if line["needs_met"] is None else f"{100 * line['needs_met']:.0f} %"
         ahead = "" if gap is None else f"{gap['estimate']:+.1f} [{gap['low']:+.1f}, {gap['high']:+.1f}]"
-        rows.append([name, f"{line['overall']:.1f}", ahead, f"{line['training_judge']:.1f}", met, str(line["blocks_failed"])])
+        truth = [] if line["truth"] is None else [f"{line['truth']:.1f}"]
+        rows.append([name, f"{line['overall']:.1f}", ahead, f"{line['training_judge']:.1f}", *truth, met, str(line["blocks_failed"])])
+    known = ["truth"] if all(line["truth"] is not None for line in figures.values()) else []
     text = console.table(
-        ["Director", "held-out judge", "trained is ahead by [95 %]", "training judge", "needs met", "blocks not scored"], rows
+        ["Director", "held-out judge", "trained is ahead by [95 %]", "training judge", *known, "needs met", "blocks not scored"], rows
     )
     note = (
         f"0-100, {len(setting.test)} held-out scenarios, same seeds, paired bootstrap over scenarios; one training seed, so an illustration.\n"
-        f"{GRADES[config.grade].note}"
+        f"{GRADES[config.grade].note}{_hacked(figures)}"
     )
     print(f"\n{text}\n{note}")
     beats = {
@@ -289,6 +292,17 @@ def report(setting: directors.Setting, config: Config, out: Path, results: dict[
     pictures.learning_curve(director.curve, out / "learning_curve.png", f"MaskablePPO on {setting.domain.id}, training judge, one seed")
     console.write_whole(out / TABLE, json.dumps(everything, indent=2))  # last: with it the run is finished
     return everything
+
+
+def _hacked(figures: dict[str, Any]) -> str:
+    """Says it where the judges prefer the trained Director and the truth of the world does not."""
+    ours, theirs = figures["trained (PPO)"], figures["round-robin"]
+    if ours["truth"] is None or not (ours["overall"] > theirs["overall"] and ours["truth"] < theirs["truth"]):
+        return ""
+    return (
+        "\nBoth judges prefer the trained Director to round-robin, and the truth of the language world does not: it has learnt what they fail "
+        "to see. That is reward hacking, as it really happens; a held-out judge that errs alike does not show it."
+    )
 
 
 def what_next(out: Path) -> None:

@@ -74,6 +74,15 @@ def mean(scores: Sequence[ConversationScore]) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
+def truth(episodes: Sequence[Episode], domain: Domain) -> float | None:
+    """The mean over conversations by the language world's truth (0..100); None where scenarios are not all the world's."""
+    if any(e.transcript.scenario.source != "world" for e in episodes):
+        return None
+    world = judges.resolve("world")
+    assert world is not None
+    return mean(score_blocks([e.transcript for e in episodes], world, domain))
+
+
 def tune_manner(setting: Setting, scenarios: Sequence[Scenario], seed: int, report: Report | None = None) -> dict[str, tuple[str, str]]:
     """The best fixed (act, tone) for each persona: coordinate search on train scenarios with the training judge, for round-robin.
 

@@ -3,7 +3,6 @@
     python -m experiments.level1                                    # the nano grade, 40 % of replies broken
     python -m experiments.level1 --broken 0.6 --seed 3 --out runs/level1-60-3
     python -m experiments.level1 --stages sft,pairs                 # only these; the others when it is called again
-    python -m experiments.level1 --learner dpo                      # DPO on the same pairs instead of reward model and GRPO
     python -m experiments.level1 --model hf:./my-checkpoint --judge openai:MODEL@http://127.0.0.1:8000/v1 --data runs/my-conversations
 
 A run that was stopped goes on where it was when it is called again. Teams are measured by a judge that trained nothing, on scenarios that
@@ -29,7 +28,7 @@ from mascot_env import catalog
 from mascot_env.errors import ConfigError
 from mascot_env.players.resolve import resolve_director
 
-STAGES = ("sft", "pairs", "reward", "grpo", "evaluate")
+STAGES = ("sft", "pairs", "reward", "grpo", "best_sft", "evaluate")
 PAPER_SHARE = 0.00187  # of the parameters are trained in the paper (MASCOT, arXiv 2601.14230)
 
 
@@ -45,7 +44,7 @@ class Config:
     held_out: the judge that reports and trains nothing
     director: who directs while contexts are collected and teams are measured
     user: who plays the user
-    stages: comma-separated, of sft, pairs, reward, grpo, evaluate
+    stages: comma-separated, of sft, pairs, reward, grpo, best_sft (a control), evaluate
     reward: model, or judge: straight from the training judge
     format: world or plain: what the format term checks
     beta: weight of the KL divergence from the SFT policy
@@ -137,12 +136,17 @@ def sft_contexts(config: Config, domain: Any) -> list[Any]:
 
 
 def evaluate(config: Config, run: Any) -> dict[str, Any]:
-    """The prompted team, the SFT team and the trained team on the same held-out scenarios."""
+    """The prompted team, the SFT team, the controls and the trained team on the same held-out scenarios."""
     s = run.setting
     chosen = setting.scenarios(s.domain, config.scenarios_from, "test", config.scenarios, config.seed)
     where = persona_eval.Evaluation(s.domain, chosen, s.director, s.user, setting.judge(config.held_out, "held_out"))
     base, tuned = s.base.llm(), run.policy.llm()
     speakers = {"prompted": s.base.speaker(base), "sft": run.policy.speaker(tuned)}
+    if (run.folder / "reward" / "done.json").exists():
+        speakers[f"best of {run.settings.grpo.group}"] = run.best_of()
+    if (run.folder / "best_sft" / "done.json").exists():
+        again = s.base.at(run.folder / "best_sft")
+        speakers["sft on the best"] = again.speaker(again.llm())
     if run.adapters:
         speakers["grpo"] = run.speakers()
     return {name: where.measure(policy) for name, policy in speakers.items()}

@@ -15,10 +15,11 @@ import numpy as np
 from mascot_env import metrics, seeding
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.judge.protocol import Judge
+from mascot_env.judge.world import WorldJudge
 from mascot_env.metrics import Interval, Measure, NotMeasured
 from mascot_env.players.policy import Policy, Team
 from mascot_env.rollout import play
-from mascot_env.scoring import score_turns
+from mascot_env.scoring import ConversationScore, score_turns
 from mascot_env.types import DIRECTOR, USER, Domain, Scenario, Transcript
 from mascot_env.worlds import scene, truth
 
@@ -27,7 +28,10 @@ Values = Mapping[str, float]  # scenario id -> value
 
 @dataclass(frozen=True)
 class TeamFigures:
-    """name -> scenario -> value; `whole` has what is a figure of all conversations together. Shares in [0, 1], judged criteria in 0..100."""
+    """name -> scenario -> value; `whole` has what is a figure of all conversations together.
+
+    Shares in [0, 1], judged criteria in 0..100; `true X` is criterion X by the language world's truth.
+    """
 
     judged: Mapping[str, Values]
     read: Mapping[str, Values]
@@ -70,19 +74,30 @@ class Evaluation:
     def measure(self, speakers: Policy) -> TeamFigures:
         transcripts = self.play(speakers)
         scores = score_turns(transcripts, self.judge, self.domain)
-        criteria = [c.id for c in self.domain.speaker_rubric.criteria]
-        judged = {c: {s.scenario: s.criteria[c] for s in scores if c in s.criteria} for c in criteria}
-        judged["overall"] = {s.scenario: s.overall for s in scores if s.overall is not None}
+        judged = by_criterion(scores)
+        known = [t for t in transcripts if t.scenario.source == "world"]
+        true = by_criterion(score_turns(known, WorldJudge(), self.domain)) if known else {}
         found = metrics.summary(transcripts, names=[p.name for p in self.domain.personas], permutations=0)
         return TeamFigures(
             judged,
-            read(transcripts, self.domain),
+            {**{f"true {name}": values for name, values in true.items()}, **read(transcripts, self.domain)},
             {name: found[name].by_scenario for name in ("redundancy", "agreement", "novelty")} | {"words": _words(transcripts)},
             {name: m.value for name, m in found.items() if _is_whole(m)},
             sum(s.blocks for s in scores),
             sum(s.failed for s in scores),
             transcripts,
         )
+
+
+def by_criterion(scores: Sequence[ConversationScore]) -> dict[str, dict[str, float]]:
+    """criterion (and `overall`) -> scenario -> 0..100."""
+    out: dict[str, dict[str, float]] = {}
+    for s in scores:
+        for name, value in s.criteria.items():
+            out.setdefault(name, {})[s.scenario] = value
+        if s.overall is not None:
+            out.setdefault("overall", {})[s.scenario] = s.overall
+    return out
 
 
 def _is_whole(m: Measure) -> bool:

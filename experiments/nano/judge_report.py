@@ -148,7 +148,8 @@ def agreement(found: Mapping[str, np.ndarray], made: Sequence[Item]) -> dict[str
 
 
 def best(made: Sequence[Item]) -> dict[str, np.ndarray]:
-    """The scores of a reader who knows the world and is shown what a judge's prompt shows: no judge can be better."""
+    """The scores of a reader who knows the world's rules and applies them to what a judge's prompt shows. Near the best that a judge can do, and
+    no bound: the truth is in steps, and a reply can give a fault away by more than the rules use."""
     seen = [_seen(i.case) for i in made]
     return {n: np.array([s[n] for s in seen]) for n in made[0].truth}
 
@@ -227,15 +228,24 @@ def noise(llm: LLM, wordings: Sequence[int], made: Sequence[Item]) -> dict[str, 
     return {name: resampled(lambda v: float(np.sqrt(np.nanmean(v))), np.nanvar(np.stack(v), axis=0, ddof=1)) for name, v in rows.items()}
 
 
-def equal_pairs(found: Mapping[str, np.ndarray], made: Sequence[Item], seed: int, count: int = 4000) -> Figure:
-    """Share of pairs of turns of equal truth (mean over criteria) whose judged means differ by DELTA or more."""
+def reworded(llm: LLM, wordings: Sequence[int], made: Sequence[Item]) -> dict[str, Figure]:
+    """Root mean square change of scores when the criterion is asked in a wording that the judge was not trained with."""
+    count = min(len(options) for options in content.wordings().values())
+    unseen = [n for n in range(count) if n not in wordings]
+    own, other = scores(judge(llm, wordings), made), scores(judge(llm, unseen), made)
+    return {name: resampled(lambda v: float(np.sqrt(np.nanmean(v))), (own[name] - other[name]) ** 2) for name in own}
+
+
+def equal_pairs(found: Mapping[str, np.ndarray], made: Sequence[Item], seed: int) -> Figure:
+    """Share of pairs of turns of equal truth (mean over criteria) whose judged means differ by DELTA or more; turns are resampled."""
     means = np.nanmean(np.stack(list(found.values())), axis=0)
     true = np.array([np.mean(list(i.truth.values())) for i in made])
-    rng = np.random.default_rng(seed)
-    a, b = rng.integers(len(made), size=(2, count * 20))
-    same = (np.abs(true[a] - true[b]) < 1e-9) & (a != b)
-    gaps = np.abs(means[a] - means[b])[same][:count]
-    return share((gaps >= DELTA).tolist())
+
+    def passing(judged: np.ndarray, real: np.ndarray, turn: np.ndarray) -> float:
+        same = (np.abs(real[:, None] - real[None]) < 1e-9) & (turn[:, None] != turn[None])
+        return float((np.abs(judged[:, None] - judged[None])[same] >= DELTA).mean()) if same.any() else float("nan")
+
+    return resampled(passing, means, true, np.arange(len(made), dtype=float), seed=seed)
 
 
 def error_correlation(one: Mapping[str, np.ndarray], two: Mapping[str, np.ndarray], made: Sequence[Item], seed: int) -> dict[str, Figure]:

@@ -16,6 +16,7 @@ from typing import Any
 from experiments.nano import forests, tokenizer, train, trees
 from experiments.nano.recipe import Model, chain
 from experiments.nano.trees import Forest
+from mascot_env.llm import loading
 
 COPYING, UPDATES, CONVERSATIONS, TOLERANCE = 6, 6, 6, 1e-3
 
@@ -32,7 +33,8 @@ def losses(model: Model, folder: Path) -> dict[str, Any]:
         short = replace(begins, copying=COPYING, steps=UPDATES)
         forest = _first_trees(begins, words, Path(place) / "begins.npz")
         found = train.train(short, forest, words, Path(place) / "run", stop_after=COPYING + UPDATES, log_every=1)
-        weights = Lfm2ForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
+        with loading.bars(str(folder)):
+            weights = Lfm2ForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
         own = _first_trees(model, words, Path(place) / "own.npz")
         return {"updates": [loss for _, loss in found["losses"]], "shipped": train.evaluate(weights, own, words)}
 

@@ -162,6 +162,7 @@ def table(figures: Mapping[str, float]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
+    console.at_least(1, conversations=config.conversations, repeats=config.repeats, batch_size=config.batch_size)
     figures = compare(Path(config.model) if config.model else nano.folder("base"), config)
     print(table(figures))
     holds = figures["times faster"] >= FASTER and figures["requests with the same tokens"] == 1.0

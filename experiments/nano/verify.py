@@ -23,6 +23,7 @@ from typing import Any
 from experiments import console
 from experiments.nano import build, figures, forests, prefix, report
 from experiments.nano.recipe import MODELS, Folders, Model, chain, recipe_hash
+from mascot_env.errors import ConfigError
 
 PACKED = build.PACKED
 
@@ -68,6 +69,8 @@ def against(cards: dict[str, Any], rebuilt: dict[str, Any]) -> dict[str, bool]:
 
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
+    if config.only not in ("", *MODELS):
+        raise ConfigError("no such model", field="only", value=config.only, remedy=f"use one of {', '.join(MODELS)}")
     models = {m: c for m in MODELS.values() if config.only in ("", m.name) and (c := card(m)) is not None}
     checks: dict[str, dict[str, bool]] = {}
     for model, found in models.items():

@@ -14,14 +14,16 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from experiments import console
 from mascot_env import catalog
+from mascot_env.errors import ConfigError
 from mascot_env.types import DIRECTOR, USER, Transcript
 from mascot_env.worlds import content, frames, play, reading, teams, truth
 from mascot_env.worlds.play import Played
@@ -30,6 +32,7 @@ from mascot_env.worlds.wording import tokens
 BROKEN, SKILL, MEETINGS = 0.45, 0.7, 0.3
 WINDOW, LONG = 10, 8  # words of a string that must not come back often; words of a sentence that must not stand in other people's data
 SIZES = {"event frames": 400, "clauses": 1500, "patterns": 5000}
+TEXTS = (".csv", ".json", ".jsonl", ".txt", ".md", ".tsv")
 MOST_TOP_100, MOST_TEN_WORDS = 0.25, 0.005
 
 
@@ -194,20 +197,37 @@ def abstention() -> dict[str, float]:
     return out
 
 
+def text_files(folder: Path) -> list[Path]:
+    """Other people's files. Raises `ConfigError` where there is none."""
+    files = [f for f in sorted(folder.rglob("*")) if f.is_file() and f.suffix in TEXTS] if folder.is_dir() else []
+    if not files:
+        raise ConfigError("no text files to compare with", field="data", value=str(folder), remedy=f"name a folder of {', '.join(TEXTS)}")
+    return files
+
+
 def shared_sentences(seen: Seen, folder: Path) -> Iterator[str]:
     """Sentences of the sample, eight words or more, that stand in other people's files."""
-    for file in sorted(folder.rglob("*")):
-        if file.is_file() and file.suffix in (".csv", ".json", ".jsonl", ".txt", ".md", ".tsv"):
-            text = file.read_text(encoding="utf-8", errors="replace").replace("_comma_", ",")
-            words = [w for w in tokens(text) if w not in ",.?!"]
-            present = {" ".join(words[i : i + LONG]) for i in range(len(words) - LONG + 1)}
-            for sentence in seen.long:
-                if " ".join(sentence.split()[:LONG]) in present and f" {sentence} " in f" {' '.join(words)} ":
-                    yield f"{file.name}: {sentence}"
+    for file in text_files(folder):
+        text = _unescaped(file.read_text(encoding="utf-8", errors="replace").replace("_comma_", ","))
+        words = [w for w in tokens(text) if w not in ",.?!"]
+        present = {" ".join(words[i : i + LONG]) for i in range(len(words) - LONG + 1)}
+        for sentence in sorted(seen.long):
+            if " ".join(sentence.split()[:LONG]) in present and f" {sentence} " in f" {' '.join(words)} ":
+                yield f"{file.name}: {sentence}"
+
+
+def _unescaped(text: str) -> str:
+    """JSON's escapes as the characters that they stand for: `\\n\\nThank you` holds the word `Thank`."""
+    text = re.sub(r"\\u([0-9a-fA-F]{4})", lambda m: chr(int(m[1], 16)), text)
+    return re.sub(r"\\([nrtbf\"/\\])", lambda m: {'"': '"', "/": "/", "\\": "\\"}.get(m[1], " "), text)
 
 
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
+    console.at_least(1, sentences=config.sentences)
+    console.make_room(config.out)
+    if config.data:
+        text_files(Path(config.data))  # known before the work, not after it
     counted, seen = variety(config)
     read = recogniser(min(max(config.sentences // 250, 20), 400), config.seed)
     outside = abstention()
@@ -221,15 +241,17 @@ def main(argv: list[str] | None = None) -> int:
     found = list(shared_sentences(seen, Path(config.data))) if config.data else None
     if found is not None:
         shown["no sentence of eight words or more stands in the data"] = not found
-    page = report(counted, read, outside, shown)
+    page = report(counted, read, outside, shown, found or [])
     print(page)
     if config.out:
-        Path(config.out).write_text(page, encoding="utf-8")
+        console.write_whole(Path(config.out), page)
     console.finish({"variety": counted, "recogniser": read, "abstention": outside, "shown": shown, "found_in_data": found}, config.json)
     return 0 if all(shown.values()) else 1
 
 
-def report(counted: dict[str, Any], read: dict[str, dict[str, float]], outside: dict[str, float], shown: dict[str, bool]) -> str:
+def report(
+    counted: dict[str, Any], read: dict[str, dict[str, float]], outside: dict[str, float], shown: dict[str, bool], found: Sequence[str]
+) -> str:
     """The page."""
 
     def plain(value: Any) -> str:
@@ -244,6 +266,7 @@ def report(counted: dict[str, Any], read: dict[str, dict[str, float]], outside: 
         console.table(["", *read], rows),
         f"\nOutside of the world it abstains: {', '.join(f'{d} {100 * v:.1f} % of sentences' for d, v in outside.items())}.\n",
         *(f"- {'yes' if holds else 'NO'}: {name}" for name, holds in shown.items()),
+        *(f"  - found: {where.partition(': ')[2]}" for where in found),
     ]
     return "\n".join(lines) + "\n"
 

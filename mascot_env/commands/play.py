@@ -37,7 +37,7 @@ class Config:
     domain: str = option("support", options.DOMAIN_HELP, **options.DOMAIN)
     director: str = option("heuristic", options.DIRECTOR_HELP, metavar="NAME")
     speakers: str = option("scripted", options.SPEAKERS_HELP, metavar="NAME")
-    user: str = option("scripted", "who plays the user: scripted, hf:PATH_OR_ID, openai:MODEL@URL", metavar="NAME")
+    user: str = option("scripted", "who plays the user: scripted, world, nano, hf:PATH_OR_ID, openai:MODEL@URL", metavar="NAME")
     judge: str = option("scripted", options.JUDGE_HELP, metavar="NAME")
     episodes: int = option(1, "number of conversations", type=positive, metavar="N")
     seed: int = option(0, "seed of the first conversation; the next has the next", type=natural, metavar="N")

@@ -31,14 +31,14 @@ def visible(text: str) -> str:
 def _label(turn: Turn, domain: Domain) -> str:
     if turn.agent == USER:
         return "User"
-    return next((p.name for p in domain.personas if p.agent == turn.agent), turn.agent)
+    return visible(next((p.name for p in domain.personas if p.agent == turn.agent), turn.agent))
 
 
 def _directive(turn: Turn, domain: Domain) -> str:
     directive = turn.directive
     if directive is None or directive.speaker is None:
         return "-> the floor goes back to the user" + (" (directive could not be read)" if "unparseable" in turn.flags else "")
-    name = next(p.name for p in domain.personas if p.agent == directive.speaker)
+    name = visible(next(p.name for p in domain.personas if p.agent == directive.speaker))
     parts = [directive.act and directive.act.replace("_", " "), directive.tone, directive.instruction and visible(directive.instruction)]
     return f"-> {name}: " + ", ".join(part for part in parts if part)
 

@@ -33,7 +33,7 @@ def load(path: str, device: str | None, dtype: Any, *, offline: bool, allow_remo
     common: dict[str, Any] = {"local_files_only": offline, "trust_remote_code": allow_remote_code}
     try:
         words = AutoTokenizer.from_pretrained(path, **common) if tokenizer else None
-        with _bars(path):
+        with bars(path):
             model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True, **common)
         return model.to(device).eval(), words
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:  # what transformers raises for bad or missing files
@@ -43,7 +43,7 @@ def load(path: str, device: str | None, dtype: Any, *, offline: bool, allow_remo
 
 
 @contextmanager
-def _bars(path: str) -> Iterator[None]:
+def bars(path: str) -> Iterator[None]:
     """transformers' bars only where they say something: on a terminal, and for weights that take a while to read."""
     from transformers.utils import logging as words
 

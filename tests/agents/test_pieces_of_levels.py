@@ -171,3 +171,41 @@ def test_an_unreadable_directive_and_a_hand_back_are_paid_by_rule(stage: Stage, 
 def test_a_judge_that_is_held_out_trains_no_director(stage: Stage) -> None:
     with pytest.raises(ConfigError, match="held out"):
         dataclasses.replace(stage, judge=judges.resolve("nano-heldout"))
+
+
+# ---------------------------------------------------------------------- controls
+
+
+class Fixed:
+    """A speaker whose model gives these replies in turn, for every place."""
+
+    def __init__(self, texts: list[str]) -> None:
+        self.texts, self.llm = texts, self
+
+    def request(self, view: object) -> Request:
+        return Request((Message("user", "x"),), key=("place",))
+
+    def generate(self, requests: list[Request]) -> list[Completion]:
+        assert len({r.key for r in requests}) == len(requests) // (len(requests) // len(self.texts))  # every sample has a key of its own
+        return [ended(t) if t else Completion("", stop="timeout", message="gone") for t in self.texts * (len(requests) // len(self.texts))]
+
+    def actions(self, completions: list[Completion], infos: object) -> list[Completion]:
+        return completions
+
+
+class Lengths:
+    """A reward model that pays by the letter."""
+
+    def score(self, requests: list[Request], replies: list[str]) -> list[float]:
+        return [float(len(r)) for r in replies]
+
+
+def test_the_best_of_several_is_said(context: Context) -> None:
+    from agents import best_of
+
+    speaker = Fixed(["Go on.", "Tell me more of it.", "", "Well. Well. Well. Well. Well."])
+    said = best_of.best(speaker, Lengths(), [context, context], 4, formats.plain, 100.0)
+    assert [r.text for r in said] == ["Tell me more of it."] * 2  # the longest repeats itself
+    assert best_of.best(speaker, Lengths(), [context], 4, formats.plain, 0.0)[0].text.startswith("Well.")
+    assert [c.said for c in best_of.examples(speaker, Lengths(), [context], 4, formats.plain, 100.0)] == ["Tell me more of it."]
+    assert best_of.examples(Fixed([""]), Lengths(), [context], 1, formats.plain, 1.0) == []

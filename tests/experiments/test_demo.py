@@ -179,6 +179,14 @@ def test_demo_plays_and_judges_with_nano_models(
     assert len(rows) == 8 and all(row["scenario"].startswith("world-") for row in rows)
 
 
+def test_the_demo_says_when_its_judges_are_fooled() -> None:
+    def table(judged: float, truth: float | None) -> dict:
+        return {"trained (PPO)": {"overall": judged, "truth": truth}, "round-robin": {"overall": 60.0, "truth": None if truth is None else 58.0}}
+
+    assert "reward hacking" in demo._hacked(table(64.0, 53.0))
+    assert not demo._hacked(table(64.0, 59.0)) and not demo._hacked(table(58.0, 53.0)) and not demo._hacked(table(64.0, None))
+
+
 def test_a_grade_that_is_none_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UnknownIdError, match="no such grade"):
         demo.main(["--grade", "huge"])

@@ -67,7 +67,7 @@ def test_level_1_runs_and_is_not_run_again(small: Path, monkeypatch: pytest.Monk
     assert (small / "grpo" / "anchor" / "adapter_model.safetensors").read_bytes() == weights
     assert figures["pairs"]["pairs"] > 0 and 0 <= figures["reward"]["train pairs"] <= figures["pairs"]["pairs"]
     assert 0.01 < figures["grpo"]["anchor"]["trainable share"] < 0.06 and figures["sft"]["trainable share"] == 1.0
-    assert {"prompted", "sft", "grpo", "grpo - sft"} <= set(figures["evaluate"])
+    assert {"prompted", "sft", "best of 2", "sft on the best", "grpo", "grpo - sft"} <= set(figures["evaluate"])
     assert 0.0 <= figures["evaluate"]["grpo"]["in persona"] <= 1.0 and figures["evaluate"]["grpo"]["failed"] == 0
     assert (small / "metrics.jsonl").read_text(encoding="utf-8").count("grpo anchor/reward") >= 2
 

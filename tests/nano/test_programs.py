@@ -13,6 +13,7 @@ pytest.importorskip("torch")
 
 from experiments.nano import forests, recipe, report, sizes, throughput  # noqa: E402
 from experiments.nano.recipe import MODELS, Size  # noqa: E402
+from mascot_env.errors import MascotError  # noqa: E402
 
 
 def last_json(text: str) -> dict:
@@ -52,6 +53,29 @@ def test_the_report_finds_a_sentence_of_the_world_in_a_file(
     sentence = min(seen.long)
     (tmp_path / "b.csv").write_text(f"7,Somebody said. {sentence} And so on.", encoding="utf-8")
     assert report.main(asked) == 1 and last_json(capsys.readouterr().out)["found in data"] == [f"b.csv: {sentence}"]
+    (tmp_path / "b.csv").unlink()
+    (tmp_path / "c.jsonl").write_text(
+        json.dumps({"text": f"Dear \u00e9lan\n\n{sentence}\n\nAnd so on."}), encoding="utf-8"
+    )  # escapes hide nothing
+    assert report.main(asked) == 1 and last_json(capsys.readouterr().out)["found in data"] == [f"c.jsonl: {sentence}"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        (["--only", "judge"], "only"),
+        (["--only", "data"], "data"),
+        (["--data", "/nowhere"], "data"),
+        (["--replies", "0"], "replies"),
+        (["--cases", "-5"], "cases"),
+        (["--cards", "--replies", "20"], "cards"),
+        (["--models", "/nowhere", "--only", "judges"], "models"),
+        (["--out", "/proc/nowhere/x.md"], "out"),
+    ],
+)
+def test_a_report_that_could_say_nothing_is_refused_at_once(arguments: list[str], field: str) -> None:
+    with pytest.raises(MascotError, match=field):
+        report.main([*arguments, "--cache", ""])
 
 
 def test_throughput_compares_the_same_requests(untrained: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,66 @@
+"""What trainers share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
+
+from agents import grpo, trainers, world_data  # noqa: E402
+from agents.backbone import Backbone, Tokens, Unasked, lora_targets, trainable_share  # noqa: E402
+from agents.grpo import GRPOSettings, Rollouts, order  # noqa: E402
+from mascot_env import judge as judges  # noqa: E402
+from mascot_env.worlds import frames, teams  # noqa: E402
+
+NANO = Backbone("nano")
+
+
+def test_scoring_labelled_positions_alone_changes_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from safetensors.torch import load_file
+
+    domain, world = teams.base("support"), judges.resolve("world")
+    contexts = world_data.contexts(domain, frames.scenarios("support", "train", 1), 0.4, 0)[:2]
+    settings = GRPOSettings(steps=2, places=2, group=3)
+
+    def weights(out: Path) -> dict:
+        grpo.train(NANO, Rollouts(contexts, NANO.speaker(Unasked()), settings, 0), grpo.by_judge(world), out)
+        return load_file(str(out / "adapter_model.safetensors"))
+
+    @contextmanager
+    def everything() -> Iterator[None]:
+        yield
+
+    quick = weights(tmp_path / "quick")
+    monkeypatch.setattr(trainers, "_labelled_only", everything)
+    for name, slow in weights(tmp_path / "slow").items():
+        assert (quick[name] - slow).abs().max() < 1e-4, name
+
+
+def test_prompts_and_replies_are_the_tokens_that_players_sample() -> None:
+    domain = teams.base("support")
+    context = world_data.contexts(domain, frames.scenarios("support", "train", 1), 0.0, 0)[0]
+    llm = NANO.llm()
+    speaker = NANO.speaker(llm)
+    request, tokens = speaker.request(context.view), Tokens(llm._chat.tokenizer)
+    made = llm.generate([request])[0]
+    assert made.stop == "stop" and made.prompt_tokens == len(tokens.prompt(request))
+    assert tuple(tokens.reply(request, made.text)) == made.token_ids
+
+
+def test_lora_goes_everywhere_but_the_head() -> None:
+    model, _ = NANO.load()
+    assert lora_targets(model) == ["in_proj", "k_proj", "out_proj", "q_proj", "v_proj", "w1", "w2", "w3"]
+    for parameter in model.parameters():
+        parameter.requires_grad = False
+    assert trainable_share(model) == 0.0
+
+
+def test_places_come_in_passes_each_in_an_order_of_its_own() -> None:
+    names = [str(i) for i in range(8)]
+    found = order(names, 20, 0)
+    assert len(found) == 20 and sorted(found[:8]) == sorted(found[8:16]) == names and found[:8] != found[8:16]
+    assert order(names, 20, 0) == found != order(names, 20, 1)
