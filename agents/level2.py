@@ -13,37 +13,32 @@ conversation's block rewards.
 
 from __future__ import annotations
 
-import copy
 import dataclasses as dc
-import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from agents import group_reward, grpo
-from agents.backbone import Backbone, Unasked
-from agents.decisions import Decision, Outcome, collect, play_out
+from agents.backbone import Unasked
+from agents.decisions import Decision, Outcome, play_out
+from agents.directing import Conversing, Directing, Stage, States, collected
 from agents.group_reward import Block, GroupRewardModel, block, unjudged
-from agents.grpo import ADAPTER, GRPOSettings
+from agents.grpo import GRPOSettings
 from agents.preferences import DELTA
 from agents.reward_model import RewardSettings
+from agents.spent import Spent
 from agents.stages import staged
 from agents.trainers import Report
 from mascot_env import directives as directives_in_words
-from mascot_env import rewards, seeding
-from mascot_env.envs.dialogue import DialogueEnv
+from mascot_env import rewards
 from mascot_env.errors import ConfigError
-from mascot_env.judge.panel import refuse_to_train
-from mascot_env.judge.protocol import Judge
 from mascot_env.llm.local import LocalLLM
 from mascot_env.players.directors import RandomDirector
-from mascot_env.players.policy import LLMPolicy, Policy, Team
+from mascot_env.players.policy import Policy
 from mascot_env.rewards import ETA
-from mascot_env.rollout import Task
-from mascot_env.types import DIRECTOR, Completion, Domain, Scenario
+from mascot_env.types import Completion
 
 UNITS = ("decision", "episode")
 REWARDS = ("model", "judge")
@@ -77,141 +72,12 @@ class Level2Settings:
     eta: float = ETA
 
     def __post_init__(self) -> None:
+        if self.unit == "episode" and self.reward == "model":
+            message = "the group reward model is trained on blocks; whole conversations are paid by the judge"
+            raise ConfigError(message, field="reward", value=self.reward, remedy="use reward='judge', or unit='decision'")
         for name, known in (("unit", UNITS), ("reward", REWARDS)):
             if getattr(self, name) not in known:
                 raise ConfigError("unknown value", field=name, value=getattr(self, name), remedy=f"use one of {', '.join(known)}")
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Where a Director learns: domain, train scenarios, the frozen team, the user, the judge that pays, and the model it starts from."""
-
-    domain: Domain
-    scenarios: tuple[Scenario, ...]
-    speakers: Policy
-    user: Policy
-    judge: Judge
-    base: Backbone
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        refuse_to_train(self.judge)
-
-    def team(self, director: Policy) -> Team:
-        return Team.of(self.domain, director=director, speakers=self.speakers, user=self.user)
-
-    def make_env(self, eta: float = ETA, judged: bool = True) -> DialogueEnv:
-        judge = self.judge if judged else None
-        return DialogueEnv(domain=self.domain, judge=judge, user=None, director="text", judge_speakers=False, features=False, eta=eta)
-
-
-class Spent:
-    """Seconds by what they were spent on, models' answers taken out of what asked for them."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._inside: list[float] = []
-
-    @contextmanager
-    def on(self, what: str) -> Iterator[None]:
-        self._inside.append(0.0)
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            took = time.perf_counter() - started
-            self.seconds[what] = self.seconds.get(what, 0.0) + took - self._inside.pop()
-            if self._inside:
-                self._inside[-1] += took
-
-
-class Directing(grpo.Rollouts):
-    """Rollouts whose places are decisions: collected anew every `refresh` updates, kept in `folder` so that a resumed run has them again."""
-
-    def __init__(self, stage: Stage, settings: Level2Settings, player: Any, folder: Path, spent: Spent) -> None:
-        super().__init__([], player, settings.grpo, stage.seed)
-        self.stage, self.level2, self.folder, self.spent, self._round = stage, settings, folder, spent, -1
-
-    @property
-    def names(self) -> list[str]:
-        return [str(i) for i in range(self.level2.states)]
-
-    def __call__(self, prompts: Sequence[str], trainer: Any) -> dict[str, Any]:
-        self.llm = self._asked(trainer)
-        wanted = trainer.state.global_step // self.level2.refresh
-        if wanted != self._round:
-            with self.spent.on("environment"):
-                self.places = {str(i): d for i, d in enumerate(self._states(wanted))}
-            self._round = wanted
-        with self.spent.on("directives"):
-            return super().__call__(prompts, trainer)
-
-    def _states(self, wanted: int) -> list[Decision]:
-        file = self.folder / f"states-{wanted}.json"
-        if not file.exists():
-            made = collected(self.stage, self.current(), self.level2.states, self.level2.conversations, "train", wanted)
-            partial = file.with_name(f"{file.name}.tmp")
-            partial.write_text(json.dumps([d.state for d in made]), encoding="utf-8")
-            partial.replace(file)
-        return [self._restored(state) for state in json.loads(file.read_text(encoding="utf-8"))]
-
-    def _restored(self, state: Mapping[str, Any]) -> Decision:
-        env = self.stage.make_env(self.level2.eta)
-        env.restore_state(state)
-        return Decision(state, env.infos[DIRECTOR]["view"])
-
-    def current(self) -> Policy:
-        """The Director as it is now, on the model that is trained."""
-        return self.stage.base.director(_TimedLLM(self.llm, self.spent, "directives"), ADAPTER)
-
-    def played(self, decisions: Sequence[Decision], directives: Sequence[Completion], judged: bool) -> list[Outcome]:
-        with self.spent.on("environment"):
-            s = self.stage
-            return play_out(decisions, directives, s.team(self.current()), lambda: s.make_env(self.level2.eta, judged))
-
-
-class _TimedLLM:
-    """A model whose seconds are counted."""
-
-    def __init__(self, inner: Any, spent: Spent, what: str = "replies") -> None:
-        self.inner, self.spent, self.what = inner, spent, what
-        self.name, self.cacheable = inner.name, inner.cacheable
-
-    @property
-    def usage(self) -> Any:
-        return self.inner.usage
-
-    def generate(self, requests: Sequence[Any]) -> Any:
-        with self.spent.on(self.what):
-            return self.inner.generate(requests)
-
-    def score_choices(self, requests: Sequence[Any], choices: Sequence[str]) -> Any:
-        with self.spent.on(self.what):
-            return self.inner.score_choices(requests, choices)
-
-
-class _TimedJudge(Judge):
-    """A judge whose seconds are counted."""
-
-    def __init__(self, inner: Judge, spent: Spent) -> None:
-        self.base, self.spent, self.name = inner, spent, inner.name
-
-    def score(self, cases: Sequence[Any]) -> Any:
-        with self.spent.on("judging"):
-            return self.base.judge(cases)
-
-
-def timed(stage: Stage, spent: Spent) -> Stage:
-    """The same stage, with the seconds of its models and its judge counted."""
-
-    def policy(inner: Policy) -> Policy:
-        if not isinstance(inner, LLMPolicy):
-            return inner
-        twin = copy.copy(inner)
-        twin.llm = _TimedLLM(inner.llm, spent)
-        return twin
-
-    return replace(stage, speakers=policy(stage.speakers), user=policy(stage.user), judge=_TimedJudge(stage.judge, spent))
 
 
 class Level2:
@@ -284,9 +150,16 @@ class Level2:
 
     def _grpo(self, out: Path) -> dict[str, Any]:
         spent, started = Spent(), time.perf_counter()
-        stage = timed(self.stage, spent)
-        rollouts = Directing(stage, self.settings, stage.base.director(Unasked()), out, spent)
-        model = GroupRewardModel.load(self.folder / "reward", self.settings.eta) if self.settings.reward == "model" else None
+        rollouts, pay = self._deciding(out, spent) if self.settings.unit == "decision" else self._conversing(spent)
+        figures = grpo.train(self.stage.base, rollouts, pay, out, self.progress("director"))
+        spent.seconds["training"] = time.perf_counter() - started - sum(spent.seconds.values())
+        return {**figures, "seconds": dict(spent.seconds)}
+
+    def _deciding(self, out: Path, spent: Spent) -> tuple[Directing, grpo.Reward]:
+        s, stage = self.settings, self.stage.timed(spent)
+        states = States(s.refresh, s.states, s.conversations)
+        rollouts = Directing(stage, s.grpo, stage.base.director(Unasked()), states, out, s.eta, spent)
+        model = GroupRewardModel.load(self.folder / "reward", s.eta) if s.reward == "model" else None
 
         def pay(decisions: Sequence[Decision], directives: Sequence[Completion], llm: LocalLLM) -> list[float | None]:
             outcomes = rollouts.played(decisions, directives, judged=model is None)
@@ -295,9 +168,12 @@ class Level2:
             with spent.on("judging"):
                 return by_model(model, rollouts.player, decisions, directives, outcomes)
 
-        figures = grpo.train(stage.base, rollouts, pay, out, self.progress("director"))
-        spent.seconds["training"] = time.perf_counter() - started - sum(spent.seconds.values())
-        return {**figures, "seconds": dict(spent.seconds)}
+        return rollouts, pay
+
+    def _conversing(self, spent: Spent) -> tuple[Conversing, grpo.Reward]:
+        s, stage = self.settings, self.stage.timed(spent)
+        rollouts = Conversing(stage, s.grpo, stage.base.director(Unasked()), s.states, s.eta, spent)
+        return rollouts, lambda places, directives, llm: rollouts.paid
 
 
 def by_model(
@@ -312,13 +188,3 @@ def by_model(
         well_formed = directive.ok and directives_in_words.parse(directive.text, decision.view.domain) is not None
         out.append(rewards.with_format(rewards.Reward(value), well_formed).value)
     return out
-
-
-def collected(stage: Stage, director: Policy, states: int, conversations: int, *salt: int | str) -> list[Decision]:
-    """`states` decisions of a Director, from conversations on train scenarios that are drawn by seed and salt."""
-    rng = seeding.generator("level2", stage.seed, *salt)
-    chosen = [stage.scenarios[i] for i in rng.choice(len(stage.scenarios), conversations, replace=conversations > len(stage.scenarios))]
-    first = seeding.digest("level2", stage.seed, *salt) % 2**31
-    found = collect(stage.team(director), [Task(first + i, c) for i, c in enumerate(chosen)], lambda: stage.make_env(judged=False))
-    picked = rng.choice(len(found), states, replace=states > len(found))
-    return [found[i] for i in sorted(picked)]

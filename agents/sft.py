@@ -32,7 +32,7 @@ class SFTSettings:
 
     steps: int = 250
     batch_size: int = 16
-    learning_rate: float = 3e-4
+    learning_rate: float = 5e-5
     warmup: float = 0.05
     lora_rank: int = 16
 

@@ -112,7 +112,7 @@ def prepared(config: Config, progress: Any) -> Any:
     domain = catalog.domain(config.domain)
     where = level1.Setting(
         domain,
-        setting.scenarios(domain, config.scenarios_from, "train"),
+        setting.disguised(domain) if config.scenarios_from == "world" else setting.scenarios(domain, config.scenarios_from, "train"),
         resolve_director(config.director, domain),
         setting.user(config.user),
         setting.judge(config.judge),

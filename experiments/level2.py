@@ -29,6 +29,7 @@ from experiments.tracking import Tracker
 from mascot_env import catalog
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.errors import ConfigError
+from mascot_env.judge.world import WorldJudge
 from mascot_env.players.directors import NoRepeatDirector, RandomDirector, RoundRobinDirector
 from mascot_env.players.policy import Policy, Team
 from mascot_env.players.resolve import resolve_speakers
@@ -121,9 +122,10 @@ def settings_of(config: Config) -> Any:
 def prepared(config: Config, progress: Any) -> Any:
     from agents import level2
     from agents.backbone import Backbone
+    from agents.directing import Stage
 
     domain = catalog.domain(config.domain)
-    stage = level2.Stage(
+    stage = Stage(
         domain,
         setting.scenarios(domain, config.scenarios_from, "train"),
         speakers(config.team, domain, config.model),
@@ -180,25 +182,37 @@ def evaluate(config: Config, run: Any, discrete: Any = None) -> dict[str, dict[s
         episodes = play(team, chosen, lambda form=form: DialogueEnv(domain=s.domain, judge=None, user=None, director=form), seed=1_000_000)
         transcripts = [e.transcript for e in episodes]
         found[name] = {"reward": group_rewards(transcripts, held_out, s.domain, run.settings.eta), "transcripts": transcripts}
+        if config.scenarios_from == "world":
+            found[name]["truth"] = group_rewards(transcripts, WorldJudge(), s.domain, run.settings.eta)
+            found[name]["in persona"] = persona_eval.read(transcripts, s.domain)["in persona"]
     return found
 
 
 def shown(found: Mapping[str, Mapping[str, Any]], seed: int) -> tuple[str, dict[str, Any]]:
-    """A table of mean group rewards, and of each learnt Director's paired differences to the heuristics."""
+    """Mean group rewards, and each learnt Director's paired differences to the others: by the held-out judge, and by the world's truth."""
     learnt = [n for n in ("untrained", "GRPO", "PPO") if n in found]
-    rows, figures = [], {}
+    kinds = {"reward": "held-out judge", "truth": "truth"} if all("truth" in v for v in found.values()) else {"reward": "held-out judge"}
+    figures: dict[str, Any] = {name: _habits(values["transcripts"]) for name, values in found.items()}
+    tables = []
+    for kind, title in kinds.items():
+        rows = []
+        for name, values in found.items():
+            mean = float(np.mean(list(values[kind].values())))
+            figures[name][f"group reward, {title}"] = mean
+            cells = [name, f"{mean:.3f}"]
+            for other in learnt:
+                gap = None if other == name else persona_eval.difference(found[other][kind], values[kind], seed)
+                cells.append(f"{gap.estimate:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]" if gap is not None and hasattr(gap, "low") else "-")
+                if gap is not None and hasattr(gap, "low"):
+                    figures[name][f"{other} - this, {title}"] = [gap.estimate, gap.low, gap.high]
+            rows.append(cells)
+        tables.append(console.table(["Director", f"group reward, {title}", *(f"{n} - this" for n in learnt)], rows))
     for name, values in found.items():
-        mean = float(np.mean(list(values["reward"].values())))
-        figures[name] = {"group reward": mean, **_habits(values["transcripts"])}
-        cells = [name, f"{mean:.3f}"]
-        for other in learnt:
-            gap = persona_eval.difference(found[other]["reward"], values["reward"], seed)
-            cells.append("-" if other == name or not hasattr(gap, "low") else f"{gap.estimate:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]")
-            if other != name and hasattr(gap, "low"):
-                figures[name][f"{other} - this"] = [gap.estimate, gap.low, gap.high]
-        rows.append([*cells, f"{figures[name]['turns per block']:.2f}", f"{figures[name]['speakers per block']:.2f}"])
-    headings = ["Director", "group reward, held-out judge", *(f"{n} - this" for n in learnt), "turns per block", "speakers per block"]
-    return console.table(headings, rows), figures
+        if "in persona" in values:
+            figures[name]["in persona"] = float(np.mean(list(values["in persona"].values())))
+    habits = ["turns per block", "speakers per block", *(["in persona"] if "truth" in kinds else [])]
+    tables.append(console.table(["Director", *habits], [[n, *(f"{figures[n][h]:.2f}" for h in habits)] for n in found]))
+    return "\n\n".join(tables), figures
 
 
 def _habits(transcripts: list[Transcript]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from mascot_env.judge import Judge
 from mascot_env.players.policy import Policy
 from mascot_env.players.resolve import resolve_user
 from mascot_env.types import Domain, Scenario
-from mascot_env.worlds import frames
+from mascot_env.worlds import content, frames
 
 SOURCES = ("world", "catalog")
 
@@ -21,6 +21,16 @@ def scenarios(domain: Domain, source: str, split: str, count: int | None = None,
     if source == "catalog":
         return catalog.scenarios(domain.id, split)[:count]
     raise ConfigError("unknown source", field="scenarios_from", value=source, remedy=f"use one of {', '.join(SOURCES)}")
+
+
+def disguised(domain: Domain, seed: int = 0) -> tuple[Scenario, ...]:
+    """The language world's train scenarios twice: as they are, and with their content words exchanged (`worlds.frames`).
+
+    Policies that learn on frames which the base model knows by heart learn nothing of words that they will meet for the first time.
+    """
+    plain = frames.scenarios(domain.id, "train", seed=seed)
+    chosen = content.frames_of(domain.id, "train")
+    return plain + tuple(frames.scenario(f.id, ("disguised", seed, i), disguise="world") for i, f in enumerate(chosen))
 
 
 def judge(name: str, field: str = "judge") -> Judge:

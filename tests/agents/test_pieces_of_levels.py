@@ -13,11 +13,13 @@ import pytest
 from agents import decisions, formats, group_reward
 from agents.backbone import Backbone
 from agents.contexts import Context, of_transcript
+from agents.directing import Stage
 from agents.group_reward import Block
 from agents.level1 import Level1Settings, evenly
-from agents.level2 import Level2Settings, Spent, Stage
+from agents.level2 import Level2Settings
 from agents.preferences import Pair
 from agents.reward_model import agreement, split
+from agents.spent import Spent
 from agents.stages import staged
 from mascot_env import judge as judges
 from mascot_env.errors import ConfigError, LLMError, RunFolderError

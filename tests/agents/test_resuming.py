@@ -13,6 +13,7 @@ pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]
 from agents import grpo, level2, reward_model, sft, trainers, world_data  # noqa: E402
 from agents.backbone import Backbone, Unasked  # noqa: E402
 from agents.contexts import Context  # noqa: E402
+from agents.directing import Stage  # noqa: E402
 from agents.grpo import GRPOSettings, Rollouts  # noqa: E402
 from agents.preferences import Pair  # noqa: E402
 from agents.reward_model import RewardSettings  # noqa: E402
@@ -55,16 +56,20 @@ def _grpo(out: Path, contexts: list[Context], report: Report | None) -> Path:
     return out / "adapter_model.safetensors"
 
 
-def _director(out: Path, contexts: list[Context], report: Report | None) -> Path:
+def _director(out: Path, contexts: list[Context], report: Report | None, **own: Any) -> Path:
     world, user = judges.resolve("world"), resolve_user("world")
     assert world is not None and user is not None
-    stage = level2.Stage(DOMAIN, frames.scenarios("support", "train"), resolve_speakers("world", DOMAIN), user, world, NANO)
-    settings = level2.Level2Settings(grpo=GRPOSettings(steps=STEPS, places=2, group=3), reward="judge", refresh=2, states=4, conversations=2)
+    stage = Stage(DOMAIN, frames.scenarios("support", "train"), resolve_speakers("world", DOMAIN), user, world, NANO)
+    settings = level2.Level2Settings(grpo=GRPOSettings(steps=STEPS, places=2, group=3), reward="judge", refresh=2, states=4, conversations=2, **own)
     level2.Level2(stage, settings, out, lambda name: report).grpo()
     return out / "director" / "adapter_model.safetensors"
 
 
-@pytest.mark.parametrize("learner", [_sft, _reward, _grpo, _director], ids=lambda f: f.__name__.strip("_"))
+def _episodes(out: Path, contexts: list[Context], report: Report | None) -> Path:
+    return _director(out, contexts, report, unit="episode")
+
+
+@pytest.mark.parametrize("learner", [_sft, _reward, _grpo, _director, _episodes], ids=lambda f: f.__name__.strip("_"))
 def test_a_stopped_training_ends_as_it_would_have(
     learner: Callable[..., Path], contexts: list[Context], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
