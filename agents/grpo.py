@@ -40,7 +40,7 @@ class GRPOSettings:
     steps: updates of each persona
     places: contexts, or decisions, in an update
     group: G, samples at a place
-    learning_rate: of AdamW, constant after a warmup
+    learning_rate: of AdamW, with a linear decay to 0 after a warmup
     beta: weight of the KL divergence from the SFT policy
     format_weight: of the format term (`agents.formats`), in standard deviations of the reward model's
     temperature, top_p: of sampling; 1 and 1 sample the policy that is trained
@@ -178,7 +178,7 @@ def train(
         num_generations=settings.group,
         learning_rate=settings.learning_rate,
         warmup_steps=max(settings.steps // 20, 1),
-        lr_scheduler_type="constant_with_warmup",
+        lr_scheduler_type="linear",
         beta=settings.beta,
         loss_type=settings.loss_type,
         temperature=settings.temperature,

@@ -6,6 +6,7 @@ Source: MASCOT (arXiv 2601.14230), level 1. Each stage is a function of a run fo
     folder/pairs          pairs.jsonl, and the contexts' conversations
     folder/reward         the persona reward model
     folder/grpo/PERSONA   a LoRA adapter for each persona, on the SFT policy
+    folder/dpo/PERSONA    the same by DPO on the pairs, where that was asked for
     folder/best_sft       a control: SFT on the best of K replies
 
     python -m experiments.level1
@@ -19,10 +20,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agents import best_of, grpo, judge_noise, preferences, reward_model, sft
+from agents import best_of, dpo, grpo, judge_noise, preferences, reward_model, sft
 from agents.backbone import Backbone
 from agents.best_of import BestOf
 from agents.contexts import Context, by_persona, of_episodes
+from agents.dpo import DPOSettings
 from agents.formats import FORMATS
 from agents.grpo import GRPOSettings
 from agents.preferences import Pair, PairSettings
@@ -57,6 +59,7 @@ class Level1Settings:
     pairs: PairSettings = field(default_factory=PairSettings)
     reward_model: RewardSettings = field(default_factory=RewardSettings)
     grpo: GRPOSettings = field(default_factory=GRPOSettings)
+    dpo: DPOSettings = field(default_factory=DPOSettings)
     pair_conversations: int = 80
     grpo_conversations: int = 160
     contexts: int = 400
@@ -188,6 +191,25 @@ class Level1:
             for p in s.domain.personas
         }
 
+    def dpo(self) -> dict[str, Any]:
+        """The option beside reward model and GRPO: every persona on its own pairs; the figures by persona."""
+        found = read(self.folder / "pairs" / "pairs.jsonl")
+        return {
+            p.id: staged(
+                self.folder / "dpo" / p.id,
+                {"dpo": self.settings.dpo, "seed": self.setting.seed},
+                lambda out, name=p.id: dpo.train(
+                    self.policy,
+                    [pair for pair in found if pair.persona == name],
+                    self.settings.dpo,
+                    self.setting.seed,
+                    out,
+                    self.progress(f"dpo {name}"),
+                ),
+            )
+            for p in self.setting.domain.personas
+        }
+
     def best_of(self) -> BestOf:
         """The first control: the SFT team, saying the best of as many replies as a group of GRPO has."""
         s, speaker = self.settings, self.policy.speaker(self.policy.llm())
@@ -224,14 +246,14 @@ class Level1:
         return trained(self.setting.base, self.folder, self.setting.domain)
 
 
-def adapters_of(folder: Path, domain: Domain) -> dict[str, Path]:
-    out = {p.id: folder / "grpo" / p.id for p in domain.personas}
+def adapters_of(folder: Path, domain: Domain, learner: str = "grpo") -> dict[str, Path]:
+    out = {p.id: folder / learner / p.id for p in domain.personas}
     return {name: place for name, place in out.items() if (place / "adapter_model.safetensors").exists()}
 
 
-def trained(base: Backbone, folder: Path, domain: Domain) -> Policy:
+def trained(base: Backbone, folder: Path, domain: Domain, learner: str = "grpo") -> Policy:
     """The team of a run: its SFT policy with the adapters of the personas that have one, all served in one batch."""
-    policy, found = base.at(folder / "sft"), adapters_of(folder, domain)
+    policy, found = base.at(folder / "sft"), adapters_of(folder, domain, learner)
     return policy.speaker(policy.llm(found), {name: name for name in found})
 
 

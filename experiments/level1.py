@@ -3,6 +3,7 @@
     python -m experiments.level1                                    # the nano grade, 40 % of replies broken
     python -m experiments.level1 --broken 0.6 --seed 3 --out runs/level1-60-3
     python -m experiments.level1 --stages sft,pairs                 # only these; the others when it is called again
+    python -m experiments.level1 --stages sft,pairs,reward,dpo,evaluate   # DPO on the pairs instead of GRPO
     python -m experiments.level1 --model hf:./my-checkpoint --judge openai:MODEL@http://127.0.0.1:8000/v1 --data runs/my-conversations
 
 A run that was stopped goes on where it was when it is called again. Teams are measured by a judge that trained nothing, on scenarios that
@@ -29,6 +30,7 @@ from mascot_env.errors import ConfigError
 from mascot_env.players.resolve import resolve_director
 
 STAGES = ("sft", "pairs", "reward", "grpo", "best_sft", "evaluate")
+OPTIONS = ("dpo",)
 PAPER_SHARE = 0.00187  # of the parameters are trained in the paper (MASCOT, arXiv 2601.14230)
 
 
@@ -44,13 +46,16 @@ class Config:
     held_out: the judge that reports and trains nothing
     director: who directs while contexts are collected and teams are measured
     user: who plays the user
-    stages: comma-separated, of sft, pairs, reward, grpo, best_sft (a control), evaluate
+    stages: comma-separated, of sft, pairs, reward, grpo, best_sft (a control), dpo (an option), evaluate
     reward: model, or judge: straight from the training judge
     format: world or plain: what the format term checks
     beta: weight of the KL divergence from the SFT policy
     contexts: of preference pairs
     sft_conversations: of the SFT policy's data
-    sft_steps, reward_steps, grpo_steps: updates (grpo: of each persona)
+    sft_steps: updates of the SFT policy
+    reward_steps: updates of the reward model
+    grpo_steps: updates of each persona's adapter
+    dpo_steps: updates of each persona's adapter, where DPO is asked for
     scenarios_from: world (the language world's) or catalog (the domain's own)
     scenarios: held-out ones that teams are measured on
     seed: of everything
@@ -76,6 +81,7 @@ class Config:
     sft_steps: int = 120
     reward_steps: int = 150
     grpo_steps: int = 40
+    dpo_steps: int = 60
     scenarios_from: str = "world"
     scenarios: int = 96
     seed: int = 0
@@ -90,6 +96,7 @@ class Config:
 
 def settings_of(config: Config) -> Any:
     from agents import level1
+    from agents.dpo import DPOSettings
     from agents.grpo import GRPOSettings
     from agents.reward_model import RewardSettings
     from agents.sft import SFTSettings
@@ -98,6 +105,7 @@ def settings_of(config: Config) -> Any:
         sft=SFTSettings(steps=config.sft_steps),
         reward_model=RewardSettings(steps=config.reward_steps),
         grpo=GRPOSettings(steps=config.grpo_steps, beta=config.beta),
+        dpo=DPOSettings(steps=config.dpo_steps),
         contexts=config.contexts,
         reward=config.reward,
         format=config.format,
@@ -137,6 +145,8 @@ def sft_contexts(config: Config, domain: Any) -> list[Any]:
 
 def evaluate(config: Config, run: Any) -> dict[str, Any]:
     """The prompted team, the SFT team, the controls and the trained team on the same held-out scenarios."""
+    from agents import level1
+
     s = run.setting
     chosen = setting.scenarios(s.domain, config.scenarios_from, "test", config.scenarios, config.seed)
     where = persona_eval.Evaluation(s.domain, chosen, s.director, s.user, setting.judge(config.held_out, "held_out"))
@@ -147,8 +157,9 @@ def evaluate(config: Config, run: Any) -> dict[str, Any]:
     if (run.folder / "best_sft" / "done.json").exists():
         again = s.base.at(run.folder / "best_sft")
         speakers["sft on the best"] = again.speaker(again.llm())
-    if run.adapters:
-        speakers["grpo"] = run.speakers()
+    for learner in ("dpo", "grpo"):
+        if level1.adapters_of(run.folder, s.domain, learner):
+            speakers[learner] = level1.trained(s.base, run.folder, s.domain, learner)
     return {name: where.measure(policy) for name, policy in speakers.items()}
 
 
@@ -180,8 +191,8 @@ def main(argv: list[str] | None = None) -> int:
     import torch
 
     config = console.parse(Config, __doc__ or "", argv)
-    if unknown := [s for s in config.chosen if s not in STAGES]:
-        raise ConfigError("no such stage", field="stages", value=unknown, remedy=f"use some of {', '.join(STAGES)}")
+    if unknown := [s for s in config.chosen if s not in (*STAGES, *OPTIONS)]:
+        raise ConfigError("no such stage", field="stages", value=unknown, remedy=f"use some of {', '.join((*STAGES, *OPTIONS))}")
     torch.set_num_threads(1)
     folder = Path(config.out)
     tracker = Tracker(folder, folder.name, asdict(config), config.wandb)

@@ -10,10 +10,11 @@ import pytest
 
 pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
 
-from agents import grpo, level2, reward_model, sft, trainers, world_data  # noqa: E402
+from agents import dpo, grpo, level2, reward_model, sft, trainers, world_data  # noqa: E402
 from agents.backbone import Backbone, Unasked  # noqa: E402
 from agents.contexts import Context  # noqa: E402
 from agents.directing import Stage  # noqa: E402
+from agents.dpo import DPOSettings  # noqa: E402
 from agents.grpo import GRPOSettings, Rollouts  # noqa: E402
 from agents.preferences import Pair  # noqa: E402
 from agents.reward_model import RewardSettings  # noqa: E402
@@ -49,6 +50,13 @@ def _reward(out: Path, contexts: list[Context], report: Report | None) -> Path:
     return out / "model.safetensors"
 
 
+def _dpo(out: Path, contexts: list[Context], report: Report | None) -> Path:
+    speaker = NANO.speaker(Unasked())
+    pairs = [Pair(c.id, c.persona, speaker.request(c.view), c.said, "No.", 4.0, 2.0) for c in contexts]
+    dpo.train(NANO, pairs, DPOSettings(steps=STEPS, batch_size=2), 0, out, report)
+    return out / "adapter_model.safetensors"
+
+
 def _grpo(out: Path, contexts: list[Context], report: Report | None) -> Path:
     world = judges.resolve("world")
     settings = GRPOSettings(steps=STEPS, places=2, group=3)
@@ -69,7 +77,7 @@ def _episodes(out: Path, contexts: list[Context], report: Report | None) -> Path
     return _director(out, contexts, report, unit="episode")
 
 
-@pytest.mark.parametrize("learner", [_sft, _reward, _grpo, _director, _episodes], ids=lambda f: f.__name__.strip("_"))
+@pytest.mark.parametrize("learner", [_sft, _reward, _dpo, _grpo, _director, _episodes], ids=lambda f: f.__name__.strip("_"))
 def test_a_stopped_training_ends_as_it_would_have(
     learner: Callable[..., Path], contexts: list[Context], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

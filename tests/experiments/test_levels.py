@@ -19,7 +19,8 @@ from mascot_env.rollout import Task, rollout  # noqa: E402
 from mascot_env.run_folder import RunFolder  # noqa: E402
 from tests.llm import tiny  # noqa: E402
 
-SMALL1 = ["--sft-conversations", "6", "--sft-steps", "2", "--reward-steps", "2", "--grpo-steps", "2", "--contexts", "12", "--scenarios", "3"]
+SMALL1 = ["--sft-conversations", "6", "--sft-steps", "2", "--reward-steps", "2", "--grpo-steps", "2", "--dpo-steps", "2"]
+SMALL1 += ["--contexts", "12", "--scenarios", "3"]
 SMALL2 = ["--steps", "2", "--reward-states", "10", "--reward-steps", "2", "--ppo-steps", "0", "--scenarios", "3"]
 
 
@@ -70,6 +71,19 @@ def test_level_1_runs_and_is_not_run_again(small: Path, monkeypatch: pytest.Monk
     assert {"prompted", "sft", "best of 2", "sft on the best", "grpo", "grpo - sft"} <= set(figures["evaluate"])
     assert 0.0 <= figures["evaluate"]["grpo"]["in persona"] <= 1.0 and figures["evaluate"]["grpo"]["failed"] == 0
     assert (small / "metrics.jsonl").read_text(encoding="utf-8").count("grpo anchor/reward") >= 2
+
+
+def test_dpo_is_an_option_on_the_same_pairs(small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    shrink(monkeypatch)
+    have = {json.loads(line)["persona"] for line in (small / "pairs" / "pairs.jsonl").read_text(encoding="utf-8").splitlines()}
+    asked = [*SMALL1, "--judge", "world", "--held-out", "world", "--out", str(small), "--no-wandb", "--stages", "dpo", "--json"]
+    if have < {"anchor", "beacon", "catalyst", "guide"}:
+        with pytest.raises(MascotError, match="no pair"):
+            level1.main(asked)
+    else:
+        assert level1.main(asked) == 0
+        assert set(last_json(capsys.readouterr().out)["dpo"]) == {"anchor", "beacon", "catalyst", "guide"}
+        assert (small / "dpo" / "guide" / "adapter_model.safetensors").exists()
 
 
 def test_other_settings_are_not_mixed_into_a_run(small: Path) -> None:
