@@ -17,6 +17,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env import catalog
 from mascot_env.errors import ConfigError
+from mascot_env.metrics import Interval
 from mascot_env.players.resolve import resolve_director
 
 STAGES = ("sft", "pairs", "reward", "grpo", "best_sft", "evaluate")
@@ -171,16 +173,17 @@ def shown(found: Mapping[str, persona_eval.TeamFigures], seed: int) -> tuple[str
         cells = [name]
         for team in names:
             values = found[team].named().get(name, {})
-            mean = sum(values.values()) / len(values) if values else float("nan")
+            mean = sum(values.values()) / len(values) if values else None
             figures.setdefault(team, {})[name] = mean
-            cells.append(f"{mean:.3f}" if abs(mean) <= 1 else f"{mean:.1f}")
+            cells.append("-" if mean is None else f"{mean:.3f}" if abs(mean) <= 1 else f"{mean:.1f}")
         for team in names:
             if team not in ("prompted", "sft"):
                 gap = persona_eval.difference(found[team].named().get(name, {}), found["sft"].named()[name], seed)
-                figures.setdefault(f"{team} - sft", {})[name] = getattr(gap, "estimate", None)
-                cells.append(f"{gap.estimate:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]" if hasattr(gap, "low") else str(gap))
+                known = isinstance(gap, Interval)
+                figures.setdefault(f"{team} - sft", {})[name] = [gap.estimate, gap.low, gap.high] if known else None
+                cells.append(f"{gap.estimate:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]" if known else "-")
         rows.append(cells)
-    whole = [[name, *(f"{found[t].whole.get(name, float('nan')):.3f}" for t in names)] for name in found["sft"].whole]
+    whole = [[name, *(f"{found[t].whole[name]:.3f}" if name in found[t].whole else "-" for t in names)] for name in found["sft"].whole]
     for t in names:
         figures[t] |= dict(found[t].whole) | {"turns": found[t].turns, "failed": found[t].failed}
     gaps = [f"{t} - sft" for t in names if t not in ("prompted", "sft")]
@@ -206,9 +209,14 @@ def main(argv: list[str] | None = None) -> int:
             if stage == "evaluate":
                 text, figures[stage] = shown(evaluate(config, run), config.seed)
                 print(text)
+                console.write_whole(Path(config.out) / "evaluation.md", text + "\n")
+                console.write_whole(Path(config.out) / "evaluation.json", json.dumps(figures[stage], indent=1, sort_keys=True))
             else:
                 figures[stage] = run.sft(sft_contexts(config, run.setting.domain)) if stage == "sft" else getattr(run, stage)()
                 print(figures[stage])
+            if stage == "grpo":
+                share = next(iter(figures[stage].values()))["trainable share"]
+                print(f"trained of each persona's model: {share:.3%} of the parameters (the paper: {PAPER_SHARE:.3%}, of far larger models)")
     tracker.summarise(figures)
     tracker.close()
     console.finish(figures, config.json)

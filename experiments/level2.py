@@ -16,6 +16,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -244,6 +245,8 @@ def main(argv: list[str] | None = None) -> int:
             elif stage == "evaluate":
                 text, figures[stage] = shown(evaluate(config, run, discrete), config.seed)
                 print(text)
+                console.write_whole(Path(config.out) / "evaluation.md", text + "\n")
+                console.write_whole(Path(config.out) / "evaluation.json", json.dumps(figures[stage], indent=1, sort_keys=True))
             else:
                 figures[stage] = getattr(run, stage)()
                 print(figures[stage])
