@@ -162,7 +162,7 @@ def evaluate(config: Config, run: Any) -> dict[str, Any]:
     for learner in ("dpo", "grpo"):
         if level1.adapters_of(run.folder, s.domain, learner):
             speakers[learner] = level1.trained(s.base, run.folder, s.domain, learner)
-    return {name: where.measure(policy) for name, policy in speakers.items()}
+    return {name: where.measure(policy, run.folder / "evaluation" / name.replace(" ", "-")) for name, policy in speakers.items()}
 
 
 def shown(found: Mapping[str, persona_eval.TeamFigures], seed: int) -> tuple[str, dict[str, Any]]:
@@ -216,7 +216,9 @@ def main(argv: list[str] | None = None) -> int:
                 print(figures[stage])
             if stage == "grpo":
                 share = next(iter(figures[stage].values()))["trainable share"]
-                print(f"trained of each persona's model: {share:.3%} of the parameters (the paper: {PAPER_SHARE:.3%}, of far larger models)")
+                print(
+                    f"trained of each persona's model: {share:.3%} of the parameters (the paper: {PAPER_SHARE:.3%}, of far larger models)"
+                )
     tracker.summarise(figures)
     tracker.close()
     console.finish(figures, config.json)

@@ -34,7 +34,6 @@ from mascot_env.judge.world import WorldJudge
 from mascot_env.players.directors import NoRepeatDirector, RandomDirector, RoundRobinDirector
 from mascot_env.players.policy import Policy, Team
 from mascot_env.players.resolve import resolve_speakers
-from mascot_env.rollout import play
 from mascot_env.scoring import group_rewards
 from mascot_env.types import Transcript
 
@@ -180,8 +179,10 @@ def evaluate(config: Config, run: Any, discrete: Any = None) -> dict[str, dict[s
     for name, director in directors(config, run, discrete).items():
         team = Team.of(s.domain, director=director, speakers=s.speakers, user=s.user)
         form = "text" if name in ("untrained", "GRPO") else "discrete"
-        episodes = play(team, chosen, lambda form=form: DialogueEnv(domain=s.domain, judge=None, user=None, director=form), seed=1_000_000)
-        transcripts = [e.transcript for e in episodes]
+        place = run.folder / "evaluation" / name.replace(" ", "-")
+        transcripts = persona_eval.kept(
+            place, team, chosen, 1_000_000, lambda form=form: DialogueEnv(domain=s.domain, judge=None, user=None, director=form), name
+        )
         found[name] = {"reward": group_rewards(transcripts, held_out, s.domain, run.settings.eta), "transcripts": transcripts}
         if config.scenarios_from == "world":
             found[name]["truth"] = group_rewards(transcripts, WorldJudge(), s.domain, run.settings.eta)

@@ -6,8 +6,10 @@ in the language world only; replies that it does not know count as out of person
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,8 @@ from mascot_env.judge.protocol import Judge
 from mascot_env.judge.world import WorldJudge
 from mascot_env.metrics import Interval, Measure, NotMeasured
 from mascot_env.players.policy import Policy, Team
-from mascot_env.rollout import play
+from mascot_env.rollout import Task, rollout
+from mascot_env.run_folder import RunFolder
 from mascot_env.scoring import ConversationScore, score_turns
 from mascot_env.types import DIRECTOR, USER, Domain, Scenario, Transcript
 from mascot_env.worlds import scene, truth
@@ -66,13 +69,13 @@ class Evaluation:
     judge: Judge
     seed: int = 1_000_000
 
-    def play(self, speakers: Policy) -> list[Transcript]:
+    def play(self, speakers: Policy, keep: Path) -> list[Transcript]:
+        """One conversation for each scenario, in their order. What is in the run folder `keep` already is not played again."""
         team = Team.of(self.domain, director=self.director, speakers=speakers, user=self.user)
-        episodes = play(team, self.scenarios, lambda: DialogueEnv(domain=self.domain, judge=None, user=None), seed=self.seed)
-        return [e.transcript for e in episodes]
+        return kept(keep, team, self.scenarios, self.seed, lambda: DialogueEnv(domain=self.domain, judge=None, user=None), _name(speakers))
 
-    def measure(self, speakers: Policy) -> TeamFigures:
-        transcripts = self.play(speakers)
+    def measure(self, speakers: Policy, keep: Path) -> TeamFigures:
+        transcripts = self.play(speakers, keep)
         scores = score_turns(transcripts, self.judge, self.domain)
         judged = by_criterion(scores)
         known = [t for t in transcripts if t.scenario.source == "world"]
@@ -87,6 +90,30 @@ class Evaluation:
             sum(s.failed for s in scores),
             transcripts,
         )
+
+
+def kept(
+    folder: Path, team: Team, scenarios: Sequence[Scenario], seed: int, make_env: Callable[[], DialogueEnv], players: str
+) -> list[Transcript]:
+    """The conversations of a run folder, in the order of the scenarios; those that are missing are played first, and kept one by one.
+
+    Raises `RunFolderError` where the folder holds those of other players.
+    """
+    tasks = [Task(seed + i, s) for i, s in enumerate(scenarios)]
+    with RunFolder.create(folder, {}, seed=seed, judge=None, models={"players": players}, resume=True) as run:
+        done = run.keys_done()
+        for episode in rollout(team, [t for t in tasks if t.scenario is not None and (t.scenario.id, t.seed) not in done], make_env):
+            run.append(episode)
+        rows = {(row["scenario"], row["seed"]): row["transcript"] for row in run.episodes()}
+    return [Transcript.from_json(rows[t.scenario.id, t.seed]) for t in tasks if t.scenario is not None]
+
+
+def _name(policy: Policy) -> str:
+    llm = getattr(policy, "llm", None) or getattr(getattr(policy, "speaker", None), "llm", None)
+    if llm is None:
+        return type(policy).__name__
+    marks = "".join(re.findall(r"(?:\+[\w-]+)?#[0-9a-f]{12}", llm.name))  # of the weights and the adapters, wherever they lie
+    return f"{type(policy).__name__}({marks or llm.name})"
 
 
 def by_criterion(scores: Sequence[ConversationScore]) -> dict[str, dict[str, float]]:

@@ -70,6 +70,8 @@ def test_level_1_runs_and_is_not_run_again(small: Path, monkeypatch: pytest.Monk
     assert 0.01 < figures["grpo"]["anchor"]["trainable share"] < 0.06 and figures["sft"]["trainable share"] == 1.0
     assert {"prompted", "sft", "best of 2", "sft on the best", "grpo", "grpo - sft"} <= set(figures["evaluate"])
     assert 0.0 <= figures["evaluate"]["grpo"]["in persona"] <= 1.0 and figures["evaluate"]["grpo"]["failed"] == 0
+    rows = [json.loads(line) for line in (small / "evaluation" / "grpo" / "episodes.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == 3 == len({row["scenario"] for row in rows})  # played once, and read again
     assert json.loads((small / "evaluation.json").read_text(encoding="utf-8")) == figures["evaluate"]
     assert (small / "metrics.jsonl").read_text(encoding="utf-8").count("grpo anchor/reward") >= 2
 
