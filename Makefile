@@ -9,7 +9,7 @@ export PYTHONUNBUFFERED := 1
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-rllib lint bench bench-director level1 level2 nano nano-budget nano-world nano-report nano-sizes nano-verify nano-throughput pages golden lock clean
+.PHONY: help setup demo test test-all test-rllib lint bench bench-director bench-grpo level1 level2 nano nano-budget nano-world nano-report nano-sizes nano-verify nano-throughput pages golden lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -29,8 +29,8 @@ $(VENV)/.ready: requirements.lock setup.cfg pyproject.toml
 demo: setup  ## watch a conversation, train a Director, compare it (5 minutes after setup; DATA=PATH for real data)
 	@$(PY) -m experiments.demo $(if $(DATA),--data "$(DATA)")
 
-test: setup  ## the tests (about 6 minutes on 2 cores)
-	@echo "The test suite takes about 6 minutes on two cores; slower suites are in 'make test-all'."
+test: setup  ## the tests (about 8 minutes on 2 cores)
+	@echo "The test suite takes about 8 minutes on two cores; slower suites are in 'make test-all'."
 	@$(PY) -m pytest -m "not slow"
 
 test-all: setup  ## all tests, the slow ones too
@@ -60,6 +60,9 @@ bench: setup  ## overhead of the environment, as ratios within one run (1 minute
 
 bench-director: setup  ## the claim behind the demo: 5 training seeds, paired intervals (6 minutes)
 	@$(PY) -m experiments.bench_director
+
+bench-grpo: setup  ## a GRPO step of level 1 beside TRL's own with a constant reward (1 minute)
+	@$(PY) -m experiments.bench_grpo
 
 level1: setup  ## MASCOT's first level on the nano grade: SFT, pairs, reward model, GRPO of each persona, controls, held-out figures; resumable
 	@$(PY) -m experiments.level1

@@ -22,7 +22,7 @@ from agents.preferences import Pair
 from agents.trainers import Report, arguments, quiet, run
 from mascot_env import seeding
 from mascot_env.errors import ConfigError
-from mascot_env.llm import Request
+from mascot_env.llm import Request, loading
 
 BINS = 10
 SCALE = "reward_scale.json"
@@ -65,7 +65,8 @@ class RewardModel:
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
         register()
-        model = AutoModelForSequenceClassification.from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
+        with loading.bars(str(folder)):
+            model = AutoModelForSequenceClassification.from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
         scale = Scale(**json.loads((folder / SCALE).read_text(encoding="utf-8")))
         return cls(model, AutoTokenizer.from_pretrained(str(folder), local_files_only=True), scale)
 
@@ -99,6 +100,7 @@ def register() -> None:
     """transformers has no sequence classifier for LFM2, the nano models' architecture; its generic one serves."""
     from transformers import AutoModelForSequenceClassification, Lfm2Config
 
+    loading.without_kernels()
     AutoModelForSequenceClassification.register(Lfm2Config, _lfm2_classifier(), exist_ok=True)
 
 

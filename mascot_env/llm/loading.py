@@ -28,7 +28,7 @@ def load(path: str, device: str | None, dtype: Any, *, offline: bool, allow_remo
         raise DependencyError("transformers", "hf") from error
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if device == "cpu":
-        logging.getLogger(KERNELS).addFilter(_of_use)
+        without_kernels()
     dtype = dtype or ("float32" if device == "cpu" else "auto")
     common: dict[str, Any] = {"local_files_only": offline, "trust_remote_code": allow_remote_code}
     try:
@@ -56,6 +56,11 @@ def bars(path: str) -> Iterator[None]:
     finally:
         if was:
             words.enable_progress_bar()
+
+
+def without_kernels() -> None:
+    """Keeps transformers from recommending CUDA kernels to a CPU."""
+    logging.getLogger(KERNELS).addFilter(_of_use)
 
 
 def _of_use(record: logging.LogRecord) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
 
-from experiments import level1, level2  # noqa: E402
+from experiments import bench_grpo, level1, level2  # noqa: E402
 from mascot_env import catalog  # noqa: E402
 from mascot_env.envs.dialogue import DialogueEnv  # noqa: E402
 from mascot_env.errors import MascotError  # noqa: E402
@@ -129,3 +129,9 @@ def test_a_tiny_qwen_goes_through_both_levels(reward: str, tmp_path: Path, monke
     assert (tmp_path / "one" / "grpo" / "guide" / "adapter_model.safetensors").exists()
     assert level2.main([*SMALL2, *common, "--scenarios", "1", "--team", str(tmp_path / "one"), "--out", str(tmp_path / "two")]) == 0
     assert (tmp_path / "two" / "director" / "adapter_model.safetensors").exists()
+
+
+def test_steps_are_timed_beside_trls_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench_grpo.main(["--steps", "2", "--places", "2", "--group", "2", "--json"]) in (0, 1)  # so small, either may be ahead
+    figures = last_json(capsys.readouterr().out)
+    assert figures["ours / TRL"] == pytest.approx(figures["ours, seconds a step"] / figures["TRL, seconds a step"]) and figures["ours / TRL"] > 0
