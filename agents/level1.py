@@ -147,7 +147,13 @@ class Level1:
         noise = judge_noise.refuse_noisy(s.judge, [c.case(c.said) for c in evenly(contexts, 40)], settings.allow_noise)
         report = self.progress("pairs")
         made = preferences.build(
-            s.judge, speaker, contexts, settings.pairs, f"pairs{s.seed}", report=lambda done, note: report(done, {"contexts": done})
+            s.judge,
+            speaker,
+            contexts,
+            settings.pairs,
+            f"pairs{s.seed}",
+            report=lambda done, note: report(done, {"contexts": done}),
+            keep=out,
         )
         preferences.write(made.kept, out / "pairs.jsonl")
         return {"judge noise": noise, **preferences.summary(made, settings.pairs.delta)}

@@ -112,9 +112,13 @@ class Level2:
         made: list[Block] = []
         found = collected(stage, director, s.reward_states, max(s.reward_states // 2, 1), "blocks")
         for start in range(0, len(found), 16):
-            part = [d for d in found[start : start + 16] for _ in range(s.grpo.group)]
-            outcomes = play_out(part, self._tried(director, part), stage.team(director), lambda: stage.make_env(s.eta))
-            made += [b for b in (block(d, o, director.request(d.view)) for d, o in zip(part, outcomes, strict=True)) if b is not None]
+            file = out / f"blocks-{start}.jsonl"
+            if not file.exists():
+                part = [d for d in found[start : start + 16] for _ in range(s.grpo.group)]
+                outcomes = play_out(part, self._tried(director, part), stage.team(director), lambda: stage.make_env(s.eta))
+                played = (block(d, o, director.request(d.view)) for d, o in zip(part, outcomes, strict=True))
+                group_reward.write([b for b in played if b is not None], file)
+            made += group_reward.read(file)
             if report is not None:
                 report(start + 16, {"blocks": float(len(made))})
         group_reward.write(made, out / "blocks.jsonl")

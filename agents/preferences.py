@@ -14,7 +14,7 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -132,13 +132,23 @@ def build(
     salt: str = "pairs",
     batch: int = 64,
     report: Callable[[int, str], None] | None = None,
+    keep: Path | None = None,
 ) -> Pairs:
-    """Samples, scores and pairs, `batch` contexts at a time. Raises `ConfigError` for a judge that is held out."""
+    """Samples, scores and pairs, `batch` contexts at a time. Raises `ConfigError` for a judge that is held out.
+
+    keep: a folder for the scored candidates of each batch, which are then not made again where a run is taken up.
+    """
     refuse_to_train(judge)
     out = Pairs()
     for start in range(0, len(contexts), batch):
         part = contexts[start : start + batch]
-        scored = score(judge, part, sample(speaker, part, settings.candidates, salt))
+        file = None if keep is None else keep / f"candidates-{start}.json"
+        if file is not None and file.exists():
+            scored = [[Candidate(**c) for c in row] for row in json.loads(file.read_text(encoding="utf-8"))]
+        else:
+            scored = score(judge, part, sample(speaker, part, settings.candidates, salt))
+            if file is not None:
+                _whole(file, json.dumps([[asdict(c) for c in row] for row in scored], ensure_ascii=False))
         for context, candidates in zip(part, scored, strict=True):
             out.candidates[context.id] = candidates
             out.kept += pairs_of(context, speaker.request(context.view), candidates, settings, out.dropped)
@@ -176,10 +186,12 @@ def pairs_of(
 
 def write(pairs: Iterable[Pair], path: Path) -> None:
     """One JSON object a line, whole or not at all."""
+    _whole(path, "".join(json.dumps(pair.row(), ensure_ascii=False) + "\n" for pair in pairs))
+
+
+def _whole(path: Path, text: str) -> None:
     partial = path.with_name(f"{path.name}.tmp")
-    with partial.open("w", encoding="utf-8") as file:
-        for pair in pairs:
-            file.write(json.dumps(pair.row(), ensure_ascii=False) + "\n")
+    partial.write_text(text, encoding="utf-8")
     partial.replace(path)
 
 

@@ -66,6 +66,9 @@ def test_building_samples_scores_and_writes_what_datasets_reads(places: list[Con
     again = preferences.build(world, speaker, places[:3], PairSettings(candidates=4), batch=1)
     assert again.kept == made.kept and again.dropped == made.dropped  # batches do not matter
     assert made.kept and all(p.margin >= 0.5 for p in made.kept)
+    for judge in (world, Failing()):  # the second is not asked: what the first has scored is kept
+        kept = preferences.build(judge, speaker, places[:3], PairSettings(candidates=4), batch=2, keep=tmp_path)
+        assert kept.kept == made.kept and kept.dropped == made.dropped
     preferences.write(made.kept, tmp_path / "pairs.jsonl")
     rows = datasets.load_dataset("json", data_files=str(tmp_path / "pairs.jsonl"), split="train", cache_dir=str(tmp_path / "cache"))
     assert rows[0]["prompt"][0]["role"] == "system" and rows[0]["chosen"][0]["content"] == made.kept[0].chosen
