@@ -100,6 +100,13 @@ def lora_targets(model: Any) -> list[str]:
     return sorted({name.rsplit(".", 1)[-1] for name, m in model.named_modules() if isinstance(m, torch.nn.Linear) and m is not head})
 
 
+def lora(model: Any, rank: int, task: str = "CAUSAL_LM") -> Any:
+    """The configuration of a LoRA adapter on all linear layers but the head; alpha is twice the rank."""
+    from peft import LoraConfig
+
+    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=lora_targets(model), task_type=task)
+
+
 def trainable_share(model: Any) -> float:
     """Trained parameters by all parameters, in [0, 1]; the paper trains 0.187 % (MASCOT, arXiv 2601.14230)."""
     counts: Sequence[tuple[int, bool]] = [(p.numel(), p.requires_grad) for p in model.parameters()]

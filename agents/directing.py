@@ -17,6 +17,7 @@ from agents.backbone import Backbone
 from agents.decisions import Decision, Outcome, collect, play_out
 from agents.grpo import ADAPTER, GRPOSettings
 from agents.spent import Spent, TimedJudge, TimedLLM, timed_policy
+from agents.stages import write_whole
 from mascot_env import seeding
 from mascot_env.envs.arguments import Arguments
 from mascot_env.envs.dialogue import DialogueEnv
@@ -98,9 +99,7 @@ class Directing(grpo.Rollouts):
         file = self.folder / f"states-{wanted}.json"
         if not file.exists():
             made = collected(self.stage, self.current(), self.states.count, self.states.conversations, "train", wanted)
-            partial = file.with_name(f"{file.name}.tmp")
-            partial.write_text(json.dumps([d.state for d in made]), encoding="utf-8")
-            partial.replace(file)
+            write_whole(file, json.dumps([d.state for d in made]))
         return [self._restored(state) for state in json.loads(file.read_text(encoding="utf-8"))]
 
     def _restored(self, state: Mapping[str, Any]) -> Decision:

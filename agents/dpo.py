@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.backbone import Backbone, Tokens, lora_targets, trainable_share
+from agents.backbone import Backbone, Tokens, lora, trainable_share
 from agents.preferences import Pair
 from agents.trainers import Report, arguments, quiet, run
 from mascot_env.errors import ConfigError
@@ -43,7 +43,6 @@ def train(
 ) -> dict[str, float]:
     """Trains one persona's adapter and writes it to `out`. `backbone` is the SFT policy. Raises `ConfigError` where there is no pair."""
     from datasets import Dataset
-    from peft import LoraConfig
     from trl import DPOConfig, DPOTrainer
 
     if not pairs:
@@ -61,7 +60,6 @@ def train(
         beta=settings.beta,
         max_length=None,
     )
-    rank = settings.lora_rank
 
     class OnTokens(DPOTrainer):  # type: ignore[misc]
         """TRL's trainer renders and tokenises by itself; here the tokens are those that players are asked with."""
@@ -74,7 +72,7 @@ def train(
         args=config,
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
-        peft_config=LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=lora_targets(model), task_type="CAUSAL_LM"),
+        peft_config=lora(model, settings.lora_rank),
     )
     share = trainable_share(trainer.model)
     run(trainer, report)

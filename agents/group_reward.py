@@ -22,11 +22,12 @@ import numpy as np
 from agents import reward_model
 from agents.backbone import Backbone
 from agents.decisions import Decision, Outcome
-from agents.preferences import DELTA, Pair
+from agents.preferences import DELTA, Pair, messages_of, request_of
 from agents.reward_model import RewardModel, RewardSettings, Scale
+from agents.stages import write_whole
 from agents.trainers import Report
 from mascot_env import prompts, rewards
-from mascot_env.llm import Message, Request
+from mascot_env.llm import Request
 from mascot_env.types import DIRECTOR, USER, Domain
 
 COHERENCE = "coherence_scale.json"
@@ -123,12 +124,8 @@ def train(
 
 def write(blocks: Sequence[Block], path: Path) -> None:
     """One JSON object a line, whole or not at all."""
-    partial = path.with_name(f"{path.name}.tmp")
-    with partial.open("w", encoding="utf-8") as file:
-        for b in blocks:
-            row = {**asdict(b), "request": [{"role": m.role, "content": m.content} for m in b.request.messages]}
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    partial.replace(path)
+    rows = ({**asdict(b), "request": messages_of(b.request)} for b in blocks)
+    write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def read(path: Path) -> list[Block]:
@@ -136,6 +133,7 @@ def read(path: Path) -> list[Block]:
     out = []
     for line in path.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
-        request = Request(tuple(Message(m["role"], m["content"]) for m in row["request"]))
-        out.append(Block(row["decision"], request, row["said"], row["coherence"], tuple(row["speakers"]), tuple(row["earlier"])))
+        out.append(
+            Block(row["decision"], request_of(row["request"]), row["said"], row["coherence"], tuple(row["speakers"]), tuple(row["earlier"]))
+        )
     return out

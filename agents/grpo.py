@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from agents.backbone import Backbone, Tokens, lora_targets, trainable_share
+from agents.backbone import Backbone, Tokens, lora, trainable_share
 from agents.contexts import Context
 from agents.formats import Format
 from agents.trainers import Report, arguments, quiet, run
 from mascot_env import seeding
-from mascot_env.errors import LLMError
+from mascot_env.errors import ConfigError, LLMError
 from mascot_env.llm import Request
 from mascot_env.llm.local import LocalLLM
 from mascot_env.types import Completion
@@ -142,6 +142,13 @@ def reward_funcs(rollouts: Rollouts, reward: Reward, form: Format | None) -> tup
 def order(names: Sequence[str], count: int, seed: int) -> list[str]:
     """Names for the whole run, each pass over them in an order of its own. As one epoch: what TRL's sampler draws for a second one is lost
     when a run is taken up again."""
+    if not names:
+        raise ConfigError(
+            "there is no place to learn at",
+            field="places",
+            value=0,
+            remedy="play more conversations, under a Director that calls on everybody",
+        )
     out: list[str] = []
     while len(out) < count:
         out += [names[i] for i in seeding.generator("grpo-order", seed, len(out)).permutation(len(names))]
@@ -162,7 +169,6 @@ def train(
     `backbone` is where it starts from, and the reference. `form`: the format term, where the reward does not hold it.
     """
     from datasets import Dataset
-    from peft import LoraConfig
     from trl import GRPOConfig, GRPOTrainer
 
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # `rollout_func` says at each start that it may change
@@ -188,15 +194,13 @@ def train(
         remove_unused_columns=False,
         shuffle_dataset=False,  # `order` has shuffled
     )
-    rank = settings.lora_rank
-    lora = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=lora_targets(model), task_type="CAUSAL_LM")
     trainer = GRPOTrainer(
         model,
         reward_funcs=functions,
         args=config,
         train_dataset=Dataset.from_list([{"prompt": name} for name in order(rollouts.names, settings.steps * settings.places, seed)]),
         processing_class=tokenizer,
-        peft_config=lora,
+        peft_config=lora(model, settings.lora_rank),
         rollout_func=rollouts,
     )
     share = trainable_share(trainer.model)

@@ -14,7 +14,6 @@ Source: MASCOT (arXiv 2601.14230), level 1. Each stage is a function of a run fo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,16 +26,15 @@ from agents.contexts import Context, by_persona, of_episodes
 from agents.dpo import DPOSettings
 from agents.formats import FORMATS
 from agents.grpo import GRPOSettings
-from agents.preferences import Pair, PairSettings
+from agents.preferences import PairSettings
 from agents.reward_model import RewardModel, RewardSettings
 from agents.sft import SFTSettings
-from agents.stages import staged
+from agents.stages import is_done, staged
 from agents.trainers import Report
 from mascot_env import seeding
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.errors import ConfigError
 from mascot_env.judge.protocol import Judge
-from mascot_env.llm import Message, Request
 from mascot_env.players.policy import Policy, Team
 from mascot_env.rollout import play
 from mascot_env.types import Domain, Scenario
@@ -126,7 +124,7 @@ class Level1:
         episodes = play(
             team, chosen, lambda: DialogueEnv(domain=s.domain, judge=None, user=None), seed=seeding.digest(salt, s.seed) % 2**31
         )
-        return of_episodes([e for e in episodes if " failed" not in e.end], s.domain)
+        return of_episodes([e for e in episodes if e.valid], s.domain)
 
     def pairs(self) -> dict[str, Any]:
         return staged(
@@ -164,7 +162,7 @@ class Level1:
             {"reward": self.settings.reward_model, "seed": self.setting.seed},
             lambda out: reward_model.train(
                 self.policy,
-                read(self.folder / "pairs" / "pairs.jsonl"),
+                preferences.read(self.folder / "pairs" / "pairs.jsonl"),
                 self.settings.reward_model,
                 self.setting.seed,
                 out,
@@ -175,7 +173,7 @@ class Level1:
     def grpo(self) -> dict[str, Any]:
         """Every persona in turn; the figures by persona."""
         s, settings = self.setting, self.settings
-        waiting = [p.id for p in s.domain.personas if not (self.folder / "grpo" / p.id / "done.json").exists()]
+        waiting = [p.id for p in s.domain.personas if not is_done(self.folder / "grpo" / p.id)]
         contexts: Mapping[str, Sequence[Context]] = {}
         if waiting:
             speaker = self.policy.speaker(self.policy.llm())
@@ -199,7 +197,7 @@ class Level1:
 
     def dpo(self) -> dict[str, Any]:
         """The option beside reward model and GRPO: every persona on its own pairs; the figures by persona."""
-        found = read(self.folder / "pairs" / "pairs.jsonl")
+        found = preferences.read(self.folder / "pairs" / "pairs.jsonl")
         return {
             p.id: staged(
                 self.folder / "dpo" / p.id,
@@ -268,26 +266,6 @@ def evenly(items: Sequence[Context], count: int) -> list[Context]:
     if count >= len(items):
         return list(items)
     return [items[i * len(items) // count] for i in range(count)]
-
-
-def read(path: Path) -> list[Pair]:
-    """What `preferences.write` wrote."""
-    out = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        request = Request(tuple(Message(m["role"], m["content"]) for m in row["prompt"]))
-        out.append(
-            Pair(
-                row["context"],
-                row["persona"],
-                request,
-                row["chosen"][0]["content"],
-                row["rejected"][0]["content"],
-                row["chosen_score"],
-                row["rejected_score"],
-            )
-        )
-    return out
 
 
 def _fingerprint(contexts: Sequence[Context]) -> str:

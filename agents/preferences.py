@@ -10,6 +10,7 @@ The file is JSON lines that `datasets.load_dataset("json", ...)` reads, with TRL
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from collections import Counter
@@ -21,9 +22,10 @@ from typing import Any
 import numpy as np
 
 from agents.contexts import Context
+from agents.stages import write_whole
 from mascot_env.judge.panel import refuse_to_train
 from mascot_env.judge.protocol import Judge
-from mascot_env.llm import Request
+from mascot_env.llm import Message, Request
 from mascot_env.rewards import failed, mean_score
 from mascot_env.types import Completion
 
@@ -72,7 +74,7 @@ class Pair:
     def row(self) -> dict[str, Any]:
         """In TRL's conversational form."""
         return {
-            "prompt": [{"role": m.role, "content": m.content} for m in self.request.messages],
+            "prompt": messages_of(self.request),
             "chosen": [{"role": "assistant", "content": self.chosen}],
             "rejected": [{"role": "assistant", "content": self.rejected}],
             "chosen_score": self.chosen_score,
@@ -100,8 +102,6 @@ def sample(speaker: Any, contexts: Sequence[Context], count: int, salt: str) -> 
 
 
 def _keyed(request: Request, salt: str, k: int) -> Request:
-    import dataclasses
-
     return dataclasses.replace(request, key=(*request.key, salt, k))
 
 
@@ -148,7 +148,7 @@ def build(
         else:
             scored = score(judge, part, sample(speaker, part, settings.candidates, salt))
             if file is not None:
-                _whole(file, json.dumps([[asdict(c) for c in row] for row in scored], ensure_ascii=False))
+                write_whole(file, json.dumps([[asdict(c) for c in row] for row in scored], ensure_ascii=False))
         for context, candidates in zip(part, scored, strict=True):
             out.candidates[context.id] = candidates
             out.kept += pairs_of(context, speaker.request(context.view), candidates, settings, out.dropped)
@@ -186,13 +186,27 @@ def pairs_of(
 
 def write(pairs: Iterable[Pair], path: Path) -> None:
     """One JSON object a line, whole or not at all."""
-    _whole(path, "".join(json.dumps(pair.row(), ensure_ascii=False) + "\n" for pair in pairs))
+    write_whole(path, "".join(json.dumps(pair.row(), ensure_ascii=False) + "\n" for pair in pairs))
 
 
-def _whole(path: Path, text: str) -> None:
-    partial = path.with_name(f"{path.name}.tmp")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+def read(path: Path) -> list[Pair]:
+    """What `write` wrote."""
+    out = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        said = (row[side][0]["content"] for side in ("chosen", "rejected"))
+        out.append(Pair(row["context"], row["persona"], request_of(row["prompt"]), *said, row["chosen_score"], row["rejected_score"]))
+    return out
+
+
+def messages_of(request: Request) -> list[dict[str, str]]:
+    """The messages of a request in TRL's conversational form."""
+    return [{"role": m.role, "content": m.content} for m in request.messages]
+
+
+def request_of(messages: Iterable[Mapping[str, str]]) -> Request:
+    """A request with these messages, which is all that scoring asks for."""
+    return Request(tuple(Message(m["role"], m["content"]) for m in messages))
 
 
 def summary(pairs: Pairs, delta: float) -> dict[str, Any]:

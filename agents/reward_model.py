@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.backbone import Backbone, Tokens, lora_targets, trainable_share
+from agents.backbone import Backbone, Tokens, lora, trainable_share
 from agents.preferences import Pair
 from agents.trainers import Report, arguments, quiet, run
 from mascot_env import seeding
@@ -156,12 +156,11 @@ def train(
         center_rewards_coefficient=0.01,
     )
     data = Dataset.from_list([_ids(p, tokens) for p in train_pairs])
-    trainer = RewardTrainer(
-        model, args=config, train_dataset=data, processing_class=tokenizer, peft_config=_lora(backbone, model, settings)
-    )
+    adapter = None if backbone.is_nano or not settings.lora_rank else lora(model, settings.lora_rank, "SEQ_CLS")
+    trainer = RewardTrainer(model, args=config, train_dataset=data, processing_class=tokenizer, peft_config=adapter)
     share = trainable_share(trainer.model)
     run(trainer, report)
-    final = trainer.model if backbone.is_nano or not settings.lora_rank else trainer.model.merge_and_unload()
+    final = trainer.model if adapter is None else trainer.model.merge_and_unload()
     final.eval().save_pretrained(out)
     tokenizer.save_pretrained(out)
     figures, scale = _measured(final, tokens, train_pairs, held)
@@ -175,15 +174,6 @@ def _ids(pair: Pair, tokens: Tokens) -> dict[str, list[int]]:
         "chosen_ids": prompt + tokens.reply(pair.request, pair.chosen),
         "rejected_ids": prompt + tokens.reply(pair.request, pair.rejected),
     }
-
-
-def _lora(backbone: Backbone, model: Any, settings: RewardSettings) -> Any:
-    if backbone.is_nano or not settings.lora_rank:
-        return None
-    from peft import LoraConfig
-
-    rank = settings.lora_rank
-    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=lora_targets(model), task_type="SEQ_CLS")
 
 
 def _measured(model: Any, tokens: Tokens, train_pairs: Sequence[Pair], held: Sequence[Pair]) -> tuple[dict[str, Any], Scale]:

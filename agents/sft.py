@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.backbone import Backbone, Tokens, Unasked, lora_targets, trainable_share
+from agents.backbone import Backbone, Tokens, Unasked, lora, trainable_share
 from agents.contexts import Context
 from agents.trainers import Report, arguments, quiet, run
 
@@ -70,25 +70,17 @@ def train(
         dataset_kwargs={"skip_prepare_dataset": True},
         remove_unused_columns=False,
     )
+    adapter = None if backbone.is_nano or not settings.lora_rank else lora(model, settings.lora_rank)
     trainer = SFTTrainer(
         model,
         args=config,
         train_dataset=Dataset.from_list(examples),
         processing_class=tokenizer,
-        peft_config=_lora(backbone, model, settings),
+        peft_config=adapter,
     )
     share = trainable_share(trainer.model)
     run(trainer, report)
-    final = trainer.model if backbone.is_nano or not settings.lora_rank else trainer.model.merge_and_unload()
+    final = trainer.model if adapter is None else trainer.model.merge_and_unload()
     final.save_pretrained(out)
     tokenizer.save_pretrained(out)
     return {"examples": float(len(examples)), "trainable share": share}
-
-
-def _lora(backbone: Backbone, model: Any, settings: SFTSettings) -> Any:
-    if backbone.is_nano or not settings.lora_rank:
-        return None
-    from peft import LoraConfig
-
-    rank = settings.lora_rank
-    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=lora_targets(model), task_type="CAUSAL_LM")

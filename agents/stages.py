@@ -16,6 +16,18 @@ from mascot_env.types import to_json
 DONE = "done.json"
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file so that it is there whole or not at all, however the program ends."""
+    partial = path.with_name(f"{path.name}.tmp")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def is_done(folder: Path) -> bool:
+    """Whether a stage has been done in this folder."""
+    return (folder / DONE).exists()
+
+
 def staged(folder: Path, settings: Any, work: Callable[[Path], Mapping[str, Any]]) -> dict[str, Any]:
     """The figures of a stage: those of its mark, or of `work(folder)`, which is then marked as done."""
     wanted = json.loads(json.dumps(to_json(settings), sort_keys=True))
@@ -33,7 +45,5 @@ def staged(folder: Path, settings: Any, work: Callable[[Path], Mapping[str, Any]
         return dict(found["figures"])
     folder.mkdir(parents=True, exist_ok=True)
     figures = dict(work(folder))
-    partial = mark.with_name(f"{DONE}.tmp")
-    partial.write_text(json.dumps({"settings": wanted, "figures": figures}, indent=1, sort_keys=True), encoding="utf-8")
-    partial.replace(mark)
+    write_whole(mark, json.dumps({"settings": wanted, "figures": figures}, indent=1, sort_keys=True))
     return figures

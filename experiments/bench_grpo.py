@@ -65,11 +65,11 @@ def ours(config: Config, contexts: list[Any], out: Path) -> list[float]:
 
 def trls(config: Config, contexts: list[Any], out: Path) -> list[float]:
     from datasets import Dataset
-    from peft import LoraConfig
     from trl import GRPOConfig, GRPOTrainer
 
-    from agents.backbone import Backbone, Tokens, Unasked, lora_targets
+    from agents.backbone import Backbone, Tokens, Unasked, lora
     from agents.grpo import GRPOSettings
+    from agents.preferences import messages_of
     from agents.trainers import arguments, quiet, run
 
     backbone, settings = Backbone(config.model), GRPOSettings()
@@ -78,7 +78,7 @@ def trls(config: Config, contexts: list[Any], out: Path) -> list[float]:
     with quiet():
         model, tokenizer = backbone.load()
         Tokens(tokenizer)
-        prompts = [[{"role": m.role, "content": m.content} for m in speaker.request(c.view).messages] for c in contexts]
+        prompts = [messages_of(speaker.request(c.view)) for c in contexts]
         args = GRPOConfig(
             **arguments(output_dir=str(out / "trl"), seed=config.seed),
             max_steps=config.steps,
@@ -90,14 +90,13 @@ def trls(config: Config, contexts: list[Any], out: Path) -> list[float]:
             temperature=settings.temperature,
             max_completion_length=speaker.max_tokens,
         )
-        rank = settings.lora_rank
         trainer = GRPOTrainer(
             model,
             reward_funcs=lambda prompts, **_: [0.0] * len(prompts),
             args=args,
             train_dataset=Dataset.from_list([{"prompt": p} for p in prompts]),
             processing_class=tokenizer,
-            peft_config=LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=lora_targets(model), task_type="CAUSAL_LM"),
+            peft_config=lora(model, settings.lora_rank),
         )
 
         def report(step: int, figures: Mapping[str, float]) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from agents import judge_noise, preferences
 from agents.contexts import Context, of_transcript
-from agents.level1 import read
 from agents.preferences import Candidate, PairSettings
 from mascot_env import judge as judges
 from mascot_env.errors import ConfigError
@@ -72,7 +71,7 @@ def test_building_samples_scores_and_writes_what_datasets_reads(places: list[Con
     preferences.write(made.kept, tmp_path / "pairs.jsonl")
     rows = datasets.load_dataset("json", data_files=str(tmp_path / "pairs.jsonl"), split="train", cache_dir=str(tmp_path / "cache"))
     assert rows[0]["prompt"][0]["role"] == "system" and rows[0]["chosen"][0]["content"] == made.kept[0].chosen
-    back = read(tmp_path / "pairs.jsonl")
+    back = preferences.read(tmp_path / "pairs.jsonl")
     assert [(p.chosen, p.rejected, p.margin, p.request.messages) for p in back] == [(p.chosen, p.rejected, p.margin, p.request.messages) for p in made.kept]
 
 

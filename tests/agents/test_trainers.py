@@ -14,6 +14,7 @@ from agents import grpo, trainers, world_data  # noqa: E402
 from agents.backbone import Backbone, Tokens, Unasked, lora_targets, trainable_share  # noqa: E402
 from agents.grpo import GRPOSettings, Rollouts, order  # noqa: E402
 from mascot_env import judge as judges  # noqa: E402
+from mascot_env.errors import ConfigError  # noqa: E402
 from mascot_env.worlds import frames, teams  # noqa: E402
 
 NANO = Backbone("nano")
@@ -63,4 +64,6 @@ def test_places_come_in_passes_each_in_an_order_of_its_own() -> None:
     names = [str(i) for i in range(8)]
     found = order(names, 20, 0)
     assert len(found) == 20 and sorted(found[:8]) == sorted(found[8:16]) == names and found[:8] != found[8:16]
+    with pytest.raises(ConfigError, match="no place"):
+        order([], 3, 0)
     assert order(names, 20, 0) == found != order(names, 20, 1)
