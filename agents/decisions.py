@@ -35,12 +35,14 @@ class Decision:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A block as it was played from a decision: its turns are `transcript[start:end]`. `reward` is None where no block was judged."""
+    """A block as it was played from a decision: its turns are `transcript[start:end]`. `reward` is None where no block was judged; `failed`
+    says that a model gave no words, so that there is no block to pay."""
 
     reward: Reward | None
     transcript: Transcript
     start: int
     end: int
+    failed: bool = False
 
 
 class _Seat:
@@ -92,5 +94,6 @@ def _outcome(env: DialogueEnv, decision: Decision) -> Outcome:
     _ = env.rewards  # reading them settles what all environments have queued
     groups = [j for j in env.judgements if j.kind == "group" and j.end > len(decision.view.transcript)]
     if not groups:
-        return Outcome(None, env.transcript, len(decision.view.transcript), len(env.transcript))
+        failed = " failed" in (env.end_reason or "")
+        return Outcome(None, env.transcript, len(decision.view.transcript), len(env.transcript), failed)
     return Outcome(groups[0].reward, env.transcript, groups[0].start, groups[0].end)

@@ -183,11 +183,15 @@ class Level2:
 def by_model(
     model: GroupRewardModel, player: Any, decisions: Sequence[Decision], directives: Sequence[Completion], outcomes: Sequence[Outcome]
 ) -> list[float | None]:
-    """The group reward model's numbers with the format term; a block in which nobody spoke gets the bottom by rule, as from a judge."""
+    """The group reward model's numbers with the format term; a block in which nobody spoke gets the bottom by rule, as from a judge, and one
+    that a failed model ended is left out."""
     spoken = [unjudged(d, o, player.request(d.view)) for d, o in zip(decisions, outcomes, strict=True)]
-    paid = iter(model.rewards([b for b in spoken if b.speakers]))
+    paid = iter(model.rewards([b for b, o in zip(spoken, outcomes, strict=True) if b.speakers and not o.failed]))
     out: list[float | None] = []
-    for b, decision, directive in zip(spoken, decisions, directives, strict=True):
+    for b, o, decision, directive in zip(spoken, outcomes, decisions, directives, strict=True):
+        if o.failed:
+            out.append(None)
+            continue
         value = next(paid) if b.speakers else rewards.rescale(1.0)
         well_formed = directive.ok and directives_in_words.parse(directive.text, decision.view.domain) is not None
         out.append(rewards.with_format(rewards.Reward(value), well_formed).value)

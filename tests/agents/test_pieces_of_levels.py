@@ -170,6 +170,37 @@ def test_an_unreadable_directive_and_a_hand_back_are_paid_by_rule(stage: Stage, 
     assert group_reward.block(first, back, ASKED) is None
 
 
+class Broken:
+    """A speaker whose model times out."""
+
+    def act(self, observations: list, infos: list) -> list[Completion]:
+        return [Completion("", stop="timeout", message="gone") for _ in infos]
+
+
+class Constant:
+    """A group reward model that pays everything alike, and counts what it is asked."""
+
+    asked = 0
+
+    def rewards(self, blocks: list[Block]) -> list[float]:
+        self.asked += len(blocks)
+        return [0.5 for _ in blocks]
+
+
+def test_a_block_that_a_failed_model_ended_is_paid_by_nobody(stage: Stage, found: list[decisions.Decision]) -> None:
+    from agents.level2 import by_model
+    from mascot_env.players.language import LLMDirector
+
+    broken = dataclasses.replace(stage, speakers=Broken())
+    directives = [ended("Agent: Anchor. Action: reflect_feeling. Tone: calm."), ended("Agent: user.")]
+    outcomes = decisions.play_out(found[:1] * 2, directives, broken.team(resolve_director("world", stage.domain)), broken.make_env)
+    assert outcomes[0].failed and outcomes[0].reward is None and not outcomes[1].failed
+    model, player = Constant(), LLMDirector("scripted:x")
+    assert by_model(model, player, found[:1] * 2, directives, outcomes) == [None, pytest.approx(-0.8)]  # handed back at once: the bottom, by rule
+    sound = decisions.play_out(found[:1], directives[:1], stage.team(resolve_director("world", stage.domain)), lambda: stage.make_env(judged=False))
+    assert by_model(model, player, found[:1], directives[:1], sound) == [pytest.approx(0.9 * 0.5 + 0.1)] and model.asked == 1
+
+
 def test_a_judge_that_is_held_out_trains_no_director(stage: Stage) -> None:
     with pytest.raises(ConfigError, match="held out"):
         dataclasses.replace(stage, judge=judges.resolve("nano-heldout"))
