@@ -11,6 +11,7 @@ Learners train on the very tokens that players are asked with: prompts are rende
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,15 @@ class Backbone:
 
     def user(self, llm: Any) -> LLMUser:
         return LLMUser(llm, **self.manner)
+
+
+def named(player: Any) -> str:
+    """A player's kind, and the fingerprints of its model's weights and adapters, wherever they lie: what a kept run is compared by."""
+    llm = getattr(player, "llm", None) or getattr(getattr(player, "speaker", None), "llm", None)
+    if llm is None:
+        return type(player).__name__
+    marks = "".join(re.findall(r"(?:\+[\w-]+)?#[0-9a-f]{12}", llm.name))
+    return f"{type(player).__name__}({marks or llm.name})"
 
 
 class Tokens:

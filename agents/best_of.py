@@ -23,29 +23,19 @@ class BestOf:
         self.speaker, self.model, self.count, self.form, self.format_weight = speaker, model, count, form, format_weight
 
     def act(self, observations: Sequence[Any], infos: Sequence[Mapping[str, Any]]) -> list[Completion]:
-        contexts = [Context(info["view"], "") for info in infos]
-        return best(self.speaker, self.model, contexts, self.count, self.form, self.format_weight)
+        return self.best([Context(info["view"], "") for info in infos])
+
+    def best(self, contexts: Sequence[Context], salt: str = "best-of") -> list[Completion]:
+        """Of `count` replies at each place, the best paid; the first of equals. Where the model failed every time, its failure."""
+        made = sample(self.speaker, contexts, self.count, salt)
+        sound = [(self.speaker.request(c.view), c, reply) for c, row in zip(contexts, made, strict=True) for reply in row if reply.ok]
+        scores = self.model.score([request for request, _, _ in sound], [reply.text for _, _, reply in sound])
+        paid = iter([score + self.format_weight * self.form(c, reply) for score, (_, c, reply) in zip(scores, sound, strict=True)])
+        worth = [[next(paid) if reply.ok else float("-inf") for reply in row] for row in made]
+        return [row[max(range(self.count), key=lambda k: (w[k], -k))] for row, w in zip(made, worth, strict=True)]
 
 
-def best(speaker: Any, model: Any, contexts: Sequence[Context], count: int, form: Format, format_weight: float) -> list[Completion]:
-    """Of `count` replies at each place, the best paid; the first of equals. Where the model failed every time, its failure."""
-    made = sample(speaker, contexts, count, "best-of")
-    asked = [speaker.request(c.view) for c in contexts]
-    scores = iter(model.score([r for r in asked for _ in range(count)], [reply.text for row in made for reply in row]))
-    out = []
-    for context, row in zip(contexts, made, strict=True):
-        paid = [next(scores) + format_weight * form(context, reply) if reply.ok else _none(scores) for reply in row]
-        out.append(row[max(range(count), key=lambda k: (paid[k], -k))])
-    return out
-
-
-def _none(scores: Any) -> float:
-    """A failed reply is never chosen before one that was made; its score is read all the same, to stay in step."""
-    next(scores)
-    return float("-inf")
-
-
-def examples(speaker: Any, model: Any, contexts: Sequence[Context], count: int, form: Format, format_weight: float) -> list[Context]:
-    """The contexts with the best of `count` replies as what was said there: what the SFT policy is tuned on once more."""
-    chosen = best(speaker, model, contexts, count, form, format_weight)
-    return [dataclasses.replace(c, said=reply.text) for c, reply in zip(contexts, chosen, strict=True) if reply.ok]
+def examples(chosen: BestOf, contexts: Sequence[Context], salt: str) -> list[Context]:
+    """The contexts with the best reply as what was said there: what the SFT policy is tuned on once more."""
+    replies = chosen.best(contexts, salt)
+    return [dataclasses.replace(c, said=reply.text) for c, reply in zip(contexts, replies, strict=True) if reply.ok]

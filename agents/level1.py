@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from agents import best_of, dpo, grpo, judge_noise, preferences, reward_model, sft
-from agents.backbone import Backbone
+from agents.backbone import Backbone, named
 from agents.best_of import BestOf
 from agents.contexts import Context, by_persona, of_episodes
 from agents.dpo import DPOSettings
@@ -98,6 +98,13 @@ class Level1:
         self.setting, self.settings, self.folder, self.progress = setting, settings, folder, progress
 
     @property
+    def identity(self) -> dict[str, Any]:
+        """Who takes part: where a run is taken up with others, its stages refuse."""
+        s = self.setting
+        who = {"director": named(s.director), "user": named(s.user), "judge": s.judge.name, "model": s.base.spec}
+        return {"domain": s.domain.id, **who, "seed": s.seed}
+
+    @property
     def policy(self) -> Backbone:
         """The SFT policy, once there is one."""
         return self.setting.base.at(self.folder / "sft")
@@ -111,7 +118,7 @@ class Level1:
         s = self.setting
         return staged(
             self.folder / "sft",
-            {"sft": self.settings.sft, "seed": s.seed, "contexts": _fingerprint(contexts)},
+            {"sft": self.settings.sft, "seed": s.seed, "model": s.base.spec, "contexts": _fingerprint(contexts)},
             lambda out: sft.train(s.base, contexts, self.settings.sft, s.seed, out, self.progress("sft")),
         )
 
@@ -132,8 +139,9 @@ class Level1:
             {
                 "pairs": self.settings.pairs,
                 "contexts": self.settings.contexts,
-                "seed": self.setting.seed,
+                "conversations": self.settings.pair_conversations,
                 "noise": self.settings.allow_noise,
+                **self.identity,
             },
             self._pairs,
         )
@@ -159,7 +167,7 @@ class Level1:
     def reward(self) -> dict[str, Any]:
         return staged(
             self.folder / "reward",
-            {"reward": self.settings.reward_model, "seed": self.setting.seed},
+            {"reward": self.settings.reward_model, **self.identity},
             lambda out: reward_model.train(
                 self.policy,
                 preferences.read(self.folder / "pairs" / "pairs.jsonl"),
@@ -169,6 +177,11 @@ class Level1:
                 self.progress("reward"),
             ),
         )
+
+    @property
+    def _learning(self) -> dict[str, Any]:
+        s = self.settings
+        return {"grpo": s.grpo, "conversations": s.grpo_conversations, "reward": s.reward, "format": s.format, **self.identity}
 
     def grpo(self) -> dict[str, Any]:
         """Every persona in turn; the figures by persona."""
@@ -182,7 +195,7 @@ class Level1:
         return {
             p.id: staged(
                 self.folder / "grpo" / p.id,
-                {"grpo": settings.grpo, "reward": settings.reward, "format": settings.format, "seed": s.seed},
+                self._learning,
                 lambda out, name=p.id: grpo.train(
                     self.policy,
                     grpo.Rollouts(contexts[name], speaker, settings.grpo, s.seed),
@@ -201,7 +214,7 @@ class Level1:
         return {
             p.id: staged(
                 self.folder / "dpo" / p.id,
-                {"dpo": self.settings.dpo, "seed": self.setting.seed},
+                {"dpo": self.settings.dpo, **self.identity},
                 lambda out, name=p.id: dpo.train(
                     self.policy,
                     [pair for pair in found if pair.persona == name],
@@ -223,22 +236,22 @@ class Level1:
         """The second control: SFT on the best of as many replies, with GRPO's sampling budget."""
         return staged(
             self.folder / "best_sft",
-            {"sft": self.settings.sft, "grpo": self.settings.grpo, "format": self.settings.format, "seed": self.setting.seed},
+            {"sft": self.settings.sft, **self._learning},
             self._best_sft,
         )
 
     def _best_sft(self, out: Path) -> dict[str, Any]:
         s, chosen = self.settings, self.best_of()
         budget = s.grpo.steps * s.grpo.places * len(self.setting.domain.personas)  # contexts; `group` replies to each
-        contexts = evenly(self.conversations("grpo", s.grpo_conversations, chosen.speaker), budget)
+        contexts = self.conversations("grpo", s.grpo_conversations, chosen.speaker)
         examples: list[Context] = []
         report = self.progress("best of K")
-        for start in range(0, len(contexts), 64):
-            part = contexts[start : start + 64]
-            examples += best_of.examples(chosen.speaker, chosen.model, part, s.grpo.group, chosen.form, chosen.format_weight)
+        for start in range(0, budget, 64):
+            part = [contexts[i % len(contexts)] for i in range(start, min(start + 64, budget))]  # a place that comes again is sampled anew
+            examples += best_of.examples(chosen, part, f"best-of{start}")
             report(start + len(part), {"contexts": float(start + len(part))})
         figures = sft.train(self.policy, examples, s.sft, self.setting.seed, out, self.progress("sft on the best"))
-        return {**figures, "contexts": len(contexts), "replies": len(contexts) * s.grpo.group}
+        return {**figures, "contexts": budget, "replies": budget * s.grpo.group}
 
     def pay(self, speaker: Any) -> grpo.Reward:
         if self.settings.reward == "judge":

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from agents import group_reward, grpo
-from agents.backbone import Unasked
+from agents.backbone import Unasked, named
 from agents.decisions import Decision, Outcome, play_out
 from agents.directing import Conversing, Directing, Stage, States, collected
 from agents.group_reward import Block, GroupRewardModel, block, unjudged
@@ -94,6 +94,13 @@ class Level2:
         self.stage, self.settings, self.folder, self.progress = stage, settings, folder, progress
 
     @property
+    def identity(self) -> dict[str, Any]:
+        """Who takes part: where a run is taken up with others, its stages refuse."""
+        s = self.stage
+        who = {"speakers": named(s.speakers), "user": named(s.user), "judge": s.judge.name, "model": s.base.spec}
+        return {"domain": s.domain.id, **who, "seed": s.seed}
+
+    @property
     def adapter(self) -> Path:
         return self.folder / "director"
 
@@ -103,7 +110,7 @@ class Level2:
 
     def blocks(self) -> dict[str, Any]:
         s = self.settings
-        return staged(self.folder / "blocks", {"states": s.reward_states, "group": s.grpo.group, "seed": self.stage.seed}, self._blocks)
+        return staged(self.folder / "blocks", {"states": s.reward_states, "group": s.grpo.group, **self.identity}, self._blocks)
 
     def _blocks(self, out: Path) -> dict[str, Any]:
         stage, s = self.stage, self.settings
@@ -136,7 +143,7 @@ class Level2:
     def reward(self) -> dict[str, Any]:
         return staged(
             self.folder / "reward",
-            {"reward": self.settings.reward_model, "delta": self.settings.delta, "seed": self.stage.seed},
+            {"reward": self.settings.reward_model, "delta": self.settings.delta, **self.identity},
             lambda out: group_reward.train(
                 self.stage.base,
                 group_reward.read(self.folder / "blocks" / "blocks.jsonl"),
@@ -150,7 +157,7 @@ class Level2:
 
     def grpo(self) -> dict[str, Any]:
         """Trains the Director's adapter; gives its figures and where the seconds went."""
-        return staged(self.adapter, {"level2": self.settings, "seed": self.stage.seed}, self._grpo)
+        return staged(self.adapter, {"level2": self.settings, **self.identity}, self._grpo)
 
     def _grpo(self, out: Path) -> dict[str, Any]:
         spent, started = Spent(), time.perf_counter()

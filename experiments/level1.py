@@ -53,6 +53,7 @@ class Config:
     format: world or plain: what the format term checks
     beta: weight of the KL divergence from the SFT policy
     contexts: of preference pairs
+    allow_noise: the largest standard error of the judge over equivalent prompts at which pairs are built
     sft_conversations: of the SFT policy's data
     sft_steps: updates of the SFT policy
     reward_steps: updates of the reward model
@@ -79,6 +80,7 @@ class Config:
     format: str = "world"
     beta: float = 0.2
     contexts: int = 400
+    allow_noise: float = 0.18
     sft_conversations: int = 400
     sft_steps: int = 120
     reward_steps: int = 150
@@ -109,6 +111,7 @@ def settings_of(config: Config) -> Any:
         grpo=GRPOSettings(steps=config.grpo_steps, beta=config.beta),
         dpo=DPOSettings(steps=config.dpo_steps),
         contexts=config.contexts,
+        allow_noise=config.allow_noise,
         reward=config.reward,
         format=config.format,
     )

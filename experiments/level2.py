@@ -31,14 +31,14 @@ from mascot_env import catalog
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.errors import ConfigError
 from mascot_env.judge.world import WorldJudge
-from mascot_env.players.directors import NoRepeatDirector, RandomDirector, RoundRobinDirector
+from mascot_env.metrics import Interval
+from mascot_env.players.directors import NoRepeatDirector, RandomDirector, RoundRobinDirector, default_manner
 from mascot_env.players.policy import Policy, Team
 from mascot_env.players.resolve import resolve_speakers
 from mascot_env.scoring import group_rewards
 from mascot_env.types import Transcript
 
 STAGES = ("blocks", "reward", "grpo", "ppo", "evaluate")
-HEURISTICS = ("random", "round-robin", "never twice")
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,9 @@ def speakers(team: str, domain: Any, model: str) -> Policy:
     """A level-1 run's team, with its personas' adapters, or a player by name."""
     from agents.backbone import Backbone
     from agents.level1 import trained
+    from agents.stages import is_done
 
-    if (Path(team) / "sft" / "model.safetensors").exists():
+    if is_done(Path(team) / "sft"):
         return trained(Backbone(model), Path(team), domain)
     if Path(team).is_dir():
         raise ConfigError("this folder holds no level-1 run", field="team", value=team, remedy="make one with experiments.level1")
@@ -155,13 +156,18 @@ def ppo(config: Config, run: Any, report: Any) -> Any:
         made.save(out / "policy.safetensors")
         return {"decisions": config.ppo_steps, "dropped": made.dropped, "curve": [list(p) for p in made.curve]}
 
-    staged(folder, {"ppo": settings.to_json(), "seed": config.seed}, work)
+    staged(folder, {"ppo": settings.to_json(), **run.identity}, work)
     return maskable_ppo.TrainedDirector.load(folder / "policy.safetensors", env_id, settings, config.seed)
 
 
 def directors(config: Config, run: Any, discrete: Any) -> dict[str, Policy]:
     domain = run.stage.domain
-    found: dict[str, Policy] = {"random": RandomDirector(), "round-robin": RoundRobinDirector(domain), "never twice": NoRepeatDirector()}
+    manner = default_manner(domain)  # each persona's first act in character; who speaks is all that the heuristics choose
+    found: dict[str, Policy] = {
+        "random": RandomDirector(manner),
+        "round-robin": RoundRobinDirector(domain, manner),
+        "never twice": NoRepeatDirector(manner),
+    }
     found["untrained"] = run.stage.base.director(run.stage.base.llm())
     if (run.adapter / "adapter_model.safetensors").exists():
         found["GRPO"] = run.director()
@@ -181,7 +187,7 @@ def evaluate(config: Config, run: Any, discrete: Any = None) -> dict[str, dict[s
         form = "text" if name in ("untrained", "GRPO") else "discrete"
         place = run.folder / "evaluation" / name.replace(" ", "-")
         transcripts = persona_eval.kept(
-            place, team, chosen, 1_000_000, lambda form=form: DialogueEnv(domain=s.domain, judge=None, user=None, director=form), name
+            place, team, chosen, 1_000_000, lambda form=form: DialogueEnv(domain=s.domain, judge=None, user=None, director=form)
         )
         found[name] = {"reward": group_rewards(transcripts, held_out, s.domain, run.settings.eta), "transcripts": transcripts}
         if config.scenarios_from == "world":
@@ -204,8 +210,8 @@ def shown(found: Mapping[str, Mapping[str, Any]], seed: int) -> tuple[str, dict[
             cells = [name, f"{mean:.3f}"]
             for other in learnt:
                 gap = None if other == name else persona_eval.difference(found[other][kind], values[kind], seed)
-                cells.append(f"{gap.estimate:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]" if gap is not None and hasattr(gap, "low") else "-")
-                if gap is not None and hasattr(gap, "low"):
+                cells.append(f"{gap.estimate:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]" if isinstance(gap, Interval) else "-")
+                if isinstance(gap, Interval):
                     figures[name][f"{other} - this, {title}"] = [gap.estimate, gap.low, gap.high]
             rows.append(cells)
         tables.append(console.table(["Director", f"group reward, {title}", *(f"{n} - this" for n in learnt)], rows))

@@ -6,7 +6,6 @@ in the language world only; replies that it does not know count as out of person
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from agents.backbone import named
 from mascot_env import metrics, seeding
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.judge.protocol import Judge
@@ -72,7 +72,7 @@ class Evaluation:
     def play(self, speakers: Policy, keep: Path) -> list[Transcript]:
         """One conversation for each scenario, in their order. What is in the run folder `keep` already is not played again."""
         team = Team.of(self.domain, director=self.director, speakers=speakers, user=self.user)
-        return kept(keep, team, self.scenarios, self.seed, lambda: DialogueEnv(domain=self.domain, judge=None, user=None), _name(speakers))
+        return kept(keep, team, self.scenarios, self.seed, lambda: DialogueEnv(domain=self.domain, judge=None, user=None))
 
     def measure(self, speakers: Policy, keep: Path) -> TeamFigures:
         transcripts = self.play(speakers, keep)
@@ -92,28 +92,20 @@ class Evaluation:
         )
 
 
-def kept(
-    folder: Path, team: Team, scenarios: Sequence[Scenario], seed: int, make_env: Callable[[], DialogueEnv], players: str
-) -> list[Transcript]:
+def kept(folder: Path, team: Team, scenarios: Sequence[Scenario], seed: int, make_env: Callable[[], DialogueEnv]) -> list[Transcript]:
     """The conversations of a run folder, in the order of the scenarios; those that are missing are played first, and kept one by one.
 
     Raises `RunFolderError` where the folder holds those of other players.
     """
     tasks = [Task(seed + i, s) for i, s in enumerate(scenarios)]
-    with RunFolder.create(folder, {}, seed=seed, judge=None, models={"players": players}, resume=True) as run:
+    with RunFolder.create(
+        folder, {}, seed=seed, judge=None, models={agent: named(player) for agent, player in team.items()}, resume=True
+    ) as run:
         done = run.keys_done()
         for episode in rollout(team, [t for t in tasks if t.scenario is not None and (t.scenario.id, t.seed) not in done], make_env):
             run.append(episode)
         rows = {(row["scenario"], row["seed"]): row["transcript"] for row in run.episodes()}
     return [Transcript.from_json(rows[t.scenario.id, t.seed]) for t in tasks if t.scenario is not None]
-
-
-def _name(policy: Policy) -> str:
-    llm = getattr(policy, "llm", None) or getattr(getattr(policy, "speaker", None), "llm", None)
-    if llm is None:
-        return type(policy).__name__
-    marks = "".join(re.findall(r"(?:\+[\w-]+)?#[0-9a-f]{12}", llm.name))  # of the weights and the adapters, wherever they lie
-    return f"{type(policy).__name__}({marks or llm.name})"
 
 
 def by_criterion(scores: Sequence[ConversationScore]) -> dict[str, dict[str, float]]:

@@ -14,7 +14,9 @@ class Progress:
     """`progress(stage)` gives what a trainer reports to; as a context manager it closes the bars that were opened inside."""
 
     def __init__(self, tracker: Tracker, totals: Mapping[str, int]) -> None:
-        self.tracker, self.totals, self._bars = tracker, dict(totals), []  # type: Tracker, dict[str, int], list[console.Bar]
+        self.tracker, self.totals = tracker, dict(totals)
+        self._bars: list[console.Bar] = []
+        self._logged = 0  # W&B takes no step that is smaller than the last, and every stage counts from 1
 
     def __call__(self, stage: str) -> Callable[[int, Mapping[str, float]], None]:
         bar = console.Bar(stage, self.totals.get(stage) or self.totals.get(stage.split(" ")[0], 1))
@@ -22,7 +24,8 @@ class Progress:
         self._bars.append(bar)
 
         def report(step: int, values: Mapping[str, float]) -> None:
-            self.tracker.log(step, **{f"{stage}/{k}": v for k, v in values.items()})
+            self._logged += 1
+            self.tracker.log(self._logged, **{f"{stage}/step": step}, **{f"{stage}/{k}": v for k, v in values.items()})
             bar.update(step, "  ".join(f"{k.split('/')[-1]} {values[k]:.3g}" for k in SHOWN if k in values))
 
         return report

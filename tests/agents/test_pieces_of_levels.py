@@ -237,8 +237,9 @@ def test_the_best_of_several_is_said(context: Context) -> None:
     from agents import best_of
 
     speaker = Fixed(["Go on.", "Tell me more of it.", "", "Well. Well. Well. Well. Well."])
-    said = best_of.best(speaker, Lengths(), [context, context], 4, formats.plain, 100.0)
-    assert [r.text for r in said] == ["Tell me more of it."] * 2  # the longest repeats itself
-    assert best_of.best(speaker, Lengths(), [context], 4, formats.plain, 0.0)[0].text.startswith("Well.")
-    assert [c.said for c in best_of.examples(speaker, Lengths(), [context], 4, formats.plain, 100.0)] == ["Tell me more of it."]
-    assert best_of.examples(Fixed([""]), Lengths(), [context], 1, formats.plain, 1.0) == []
+    strict = best_of.BestOf(speaker, Lengths(), 4, formats.plain, 100.0)
+    assert [r.text for r in strict.best([context, context])] == ["Tell me more of it."] * 2  # the longest repeats itself
+    assert [r.text for r in strict.act([{}], [{"view": context.view}])] == ["Tell me more of it."]
+    assert best_of.BestOf(speaker, Lengths(), 4, formats.plain, 0.0).best([context])[0].text.startswith("Well.")
+    assert [c.said for c in best_of.examples(strict, [context], "x")] == ["Tell me more of it."]
+    assert best_of.examples(best_of.BestOf(Fixed([""]), Lengths(), 1, formats.plain, 1.0), [context], "x") == []
