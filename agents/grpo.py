@@ -210,7 +210,7 @@ def train(
 
 
 def by_reward_model(model: Any, speaker: Any) -> Reward:
-    """The persona reward model's numbers."""
+    """The persona reward model's numbers. What says nothing is scored like any other reply: the format term is against it."""
 
     def pay(contexts: Sequence[Context], replies: Sequence[Completion], llm: LocalLLM) -> list[float | None]:
         return list(model.score([speaker.request(c.view) for c in contexts], [r.text for r in replies]))

@@ -26,7 +26,8 @@ def scenarios(domain: Domain, source: str, split: str, count: int | None = None,
 def disguised(domain: Domain, seed: int = 0) -> tuple[Scenario, ...]:
     """The language world's train scenarios twice: as they are, and with their content words exchanged (`worlds.frames`).
 
-    Policies that learn on frames which the base model knows by heart learn nothing of words that they will meet for the first time.
+    Policies that learn on frames which the base model knows by heart learn nothing of words that they will meet for the first time. The words
+    come from all frames of the world, held-out ones too, as in the base model's own corpus: frames are held out, single words are not.
     """
     plain = frames.scenarios(domain.id, "train", seed=seed)
     chosen = content.frames_of(domain.id, "train")

@@ -201,6 +201,16 @@ def identification(asked: ModelJudge, made: Sequence[Item]) -> Figure:
     return share(right)
 
 
+def given_away(made: Sequence[Item]) -> Figure:
+    """Of the turns by which `identification` is measured: the share whose directive asks for an act that no other card of the team has."""
+    told = []
+    for item in (i for i in made if i.fault is None):
+        turn = item.case.transcript[item.case.start]
+        act = turn.directive.act if turn.directive else None
+        told.append([p.agent for p in item.case.domain.personas if act in p.acts] == [turn.agent])
+    return share(told)
+
+
 def _under(case: Case, agent: str) -> Case:
     """The case as if another member had said it, everybody named alike."""
     personas = tuple(dataclasses.replace(p, name=f"Speaker {chr(65 + i)}") for i, p in enumerate(case.domain.personas))

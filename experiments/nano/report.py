@@ -171,6 +171,7 @@ def _measured(asked: ModelJudge, sample: Sample, seed: int) -> tuple[dict[str, A
         "spearman": _agreement(by_turn, by_block, sample),
         "auc": judge_report.auc_of_defects(judge_report.scores(asked, sample.broken), sample.broken),
         "identification": judge_report.identification(asked, sample.few),
+        "given away": judge_report.given_away(sample.few),
         "equal pairs": judge_report.equal_pairs(by_turn, sample.turns, seed),
     }, {"turns": by_turn, "blocks": by_block}
 
@@ -306,7 +307,7 @@ def _judge_tables(j: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
         console.table(["criterion", *kinds], apart),
         "",
         f"Tells who speaks, names masked: {j['identification']}, {j['identification'].cases} cases ({ALONE} alone {alone['identification']}).",
-        "(In these conversations the directive's act gives the speaker away in 99 %; without the directive in the prompt the figure is the same.)",
+        f"(The directive, which the prompt shows, asks for an act that only the speaker's card has in {j['given away']} of these cases.)",
         f"Pairs of equal truth that pass 0.5: {j['equal pairs']} ({ALONE} alone {alone['equal pairs']}).",
     ]
 
