@@ -57,7 +57,7 @@ class ChatFormat:
             whole = self._rendered((*request.messages, Message("assistant", text)), prompt=False)
             if whole[: len(prompt)] == prompt and end in whole[len(prompt) :]:
                 return whole[len(prompt) : whole.index(end, len(prompt)) + 1]
-        return [*self.choice_ids(text), end]
+        return [*self._encode(f" {text}" if self.plain else text), end]
 
     def choice_ids(self, choice: str) -> tuple[int, ...]:
         """The tokens of a choice where a reply begins: what it adds to the tokens of a prompt."""

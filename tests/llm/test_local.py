@@ -488,3 +488,14 @@ def test_a_convolution_does_not_hold_on_to_a_whole_prompt(prefix_cache: int, mon
     monkeypatch.setattr(decoding, "prefill", watched)
     assert LocalLLM(tiny.model("lfm2"), tiny.tokenizer(), prefix_cache=prefix_cache).generate(_story(4))[0].token_ids
     assert seen and all(layer.read is None and layer.conv_states[0].shape[-1] == layer.kernel for layer in seen)
+
+
+@pytest.mark.parametrize("template", ["chat", "strict", "plain"])
+def test_a_reply_has_the_tokens_that_the_template_gives_it(template: str) -> None:
+    from mascot_env.llm.chat import ChatFormat
+
+    words = tiny.tokenizer({"chat": tiny.TEMPLATE, "strict": tiny.STRICT_TEMPLATE, "plain": None}[template])
+    chat, asked = ChatFormat(words, {}), Request((Message("system", "Be kind."), Message("user", "I am tired.")))
+    ids = chat.reply_ids(asked, "Rest <|im_end|> now.")
+    assert ids[-1] == words.eos_token_id and words.eos_token_id not in ids[:-1]  # what a reply says ends nothing
+    assert chat.text(ids).strip() == "Rest <|im_end|> now."
