@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from agents import grpo
-from agents.backbone import Backbone
+from agents.backbone import ADAPTER, Backbone
 from agents.decisions import Decision, Outcome, collect, play_out
-from agents.grpo import ADAPTER, GRPOSettings
+from agents.grpo import GRPOSettings
 from agents.spent import Spent, TimedJudge, TimedLLM, timed_policy
 from agents.stages import write_whole
 from mascot_env import seeding
@@ -86,7 +86,7 @@ class Directing(grpo.Rollouts):
         return [str(i) for i in range(self.states.count)]
 
     def __call__(self, prompts: Sequence[str], trainer: Any) -> dict[str, Any]:
-        self.llm = self._asked(trainer)
+        self.llm = self.asked(trainer)
         wanted = trainer.state.global_step // self.states.refresh
         if wanted != self._round:
             with self.spent.on("environment"):
@@ -131,7 +131,7 @@ class Conversing(grpo.Rollouts):
         return list(self.scenarios)
 
     def __call__(self, prompts: Sequence[str], trainer: Any) -> dict[str, Any]:
-        self.llm, step = self._asked(trainer), trainer.state.global_step
+        self.llm, step = self.asked(trainer), trainer.state.global_step
         director = self.stage.base.director(TimedLLM(self.llm, self.spent, "directives"), ADAPTER)
         director.temperature, director.top_p = self.settings.temperature, self.settings.top_p
         first = seeding.digest("conversing", self.seed, step) % 2**31

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from agents.backbone import Backbone, Tokens, lora, trainable_share
+from agents.backbone import ADAPTER, Backbone, Tokens, lora, trainable_share
 from agents.contexts import Context
 from agents.formats import Format
+from agents.hacking import Watch, Watching
 from agents.trainers import Report, arguments, quiet, run
 from mascot_env import seeding
 from mascot_env.errors import ConfigError, LLMError
@@ -29,8 +30,6 @@ from mascot_env.llm import Request
 from mascot_env.llm.local import LocalLLM
 from mascot_env.types import Completion
 from mascot_env.view import View
-
-ADAPTER = "default"  # TRL's name of the adapter it trains
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class Rollouts:
         return list(self.places)
 
     def __call__(self, prompts: Sequence[str], trainer: Any) -> dict[str, Any]:
-        self.llm = self._asked(trainer)
+        self.llm = self.asked(trainer)
         requests = self.requests(prompts, trainer.state.global_step)
         made = self.llm.generate(requests)
         if broken := next((c for c in made if not c.token_ids), None):
@@ -117,7 +116,8 @@ class Rollouts:
             out.append(dataclasses.replace(request, key=key, **how))
         return out
 
-    def _asked(self, trainer: Any) -> LocalLLM:
+    def asked(self, trainer: Any) -> LocalLLM:
+        """The model that is trained, as it is now."""
         assert self.tokens is not None
         model = trainer.accelerator.unwrap_model(trainer.model)
         if self.llm is None or self.llm.model is not model:
@@ -163,10 +163,14 @@ def train(
     out: Path,
     report: Report | None = None,
     form: Format | None = None,
+    start: Path | None = None,
+    watch: Watch | None = None,
 ) -> dict[str, float]:
     """Trains one adapter on the places of `rollouts` and writes it to `out`: a persona's, or the Director's.
 
-    `backbone` is where it starts from, and the reference. `form`: the format term, where the reward does not hold it.
+    `backbone` is the reference, and where a new adapter starts from. `form`: the format term, where the reward does not hold it. `start`:
+    the folder of an adapter to go on from. `watch`: stops training where the judges part (`agents.hacking`); what is written then is the
+    adapter of its last look at which they had not.
     """
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
@@ -204,9 +208,22 @@ def train(
         rollout_func=rollouts,
     )
     share = trainable_share(trainer.model)
+    if start is not None:
+        go_on_from(start, trainer.model)
+    if watch is not None:
+        trainer.add_callback(Watching(watch, lambda: rollouts.asked(trainer), trainer))
     run(trainer, report)
     trainer.model.save_pretrained(str(out))
-    return {"places": float(len(rollouts.names)), "trainable share": share}
+    figures = {"places": float(len(rollouts.names)), "trainable share": share}
+    return figures if watch is None else {**figures, **watch.figures()}
+
+
+def go_on_from(start: Path, model: Any) -> None:
+    """Gives the trained adapter the weights of another. Not by loading that adapter: TRL would hold the policy to it by its KL term, and not
+    to the model below."""
+    from peft import load_peft_weights, set_peft_model_state_dict
+
+    set_peft_model_state_dict(model, load_peft_weights(str(start), device="cpu"), adapter_name=ADAPTER)
 
 
 def by_reward_model(model: Any, speaker: Any) -> Reward:

@@ -26,6 +26,7 @@ from agents.contexts import Context, by_persona, of_episodes
 from agents.dpo import DPOSettings
 from agents.formats import FORMATS
 from agents.grpo import GRPOSettings
+from agents.hacking import Watch, WatchSettings
 from agents.preferences import PairSettings
 from agents.reward_model import RewardModel, RewardSettings
 from agents.sft import SFTSettings
@@ -51,6 +52,7 @@ class Level1Settings:
     allow_noise: the largest standard error of the judge over equivalent prompts at which pairs are built
     format: `plain`, or `world` (the language world's grammar too)
     reward: `model` (the persona reward model) or `judge` (straight from the training judge)
+    watch: how the training judge is compared with the held-out one while personas learn, where there is one
     """
 
     sft: SFTSettings = field(default_factory=SFTSettings)
@@ -64,6 +66,7 @@ class Level1Settings:
     allow_noise: float = judge_noise.QUIET
     reward: str = "model"
     format: str = "world"
+    watch: WatchSettings = field(default_factory=WatchSettings)
 
     def __post_init__(self) -> None:
         for name, known in (("reward", REWARDS), ("format", tuple(FORMATS))):
@@ -73,7 +76,10 @@ class Level1Settings:
 
 @dataclass(frozen=True)
 class Setting:
-    """Where a team is aligned: the domain, its train scenarios, who directs and plays the user, the judge that pays, the base model."""
+    """Where a team is aligned: the domain, its train scenarios, who directs and plays the user, the judge that pays, the base model.
+
+    held_out: the judge that `agents.hacking` compares it with; it pays for nothing.
+    """
 
     domain: Domain
     scenarios: tuple[Scenario, ...]
@@ -82,6 +88,7 @@ class Setting:
     judge: Judge
     base: Backbone
     seed: int = 0
+    held_out: Judge | None = None
 
 
 Progress = Callable[[str], Report]  # the name of a stage -> where its figures go
@@ -181,32 +188,57 @@ class Level1:
     @property
     def _learning(self) -> dict[str, Any]:
         s = self.settings
-        return {"grpo": s.grpo, "conversations": s.grpo_conversations, "reward": s.reward, "format": s.format, **self.identity}
+        held_out = self.setting.held_out
+        watched = {"watch": s.watch, "held out": held_out.name} if held_out is not None and s.watch.every else {}
+        return {"grpo": s.grpo, "conversations": s.grpo_conversations, "reward": s.reward, "format": s.format, **watched, **self.identity}
 
-    def grpo(self) -> dict[str, Any]:
-        """Every persona in turn; the figures by persona."""
-        s, settings = self.setting, self.settings
-        waiting = [p.id for p in s.domain.personas if not is_done(self.folder / "grpo" / p.id)]
+    def grpo(
+        self, into: Path | None = None, start: Path | None = None, number: int = 1, personas: Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        """Every persona in turn; the figures by persona.
+
+        into: the folder of the adapters, `folder/grpo` by default. start: such a folder of an earlier round: its team plays the
+        conversations, and its adapters are gone on from. number: of the round. personas: which learn; None is all of them.
+        """
+        s, settings, into = self.setting, self.settings, into or self.folder / "grpo"
         contexts: Mapping[str, Sequence[Context]] = {}
-        if waiting:
-            speaker = self.policy.speaker(self.policy.llm())
-            contexts = by_persona(self.conversations("grpo", settings.grpo_conversations, speaker), s.domain)
+        watched: Mapping[str, Sequence[Context]] = {}
+        team = named(self.team(start)) if start else "sft"
+        learning = [p.id for p in s.domain.personas if personas is None or p.id in personas]
+        speaker = self.policy.speaker(self.policy.llm())
+        if not all(is_done(into / name) for name in learning):
+            contexts, watched = self._places(number, self.team(start) if start else speaker)
             pay = self.pay(speaker)
         return {
-            p.id: staged(
-                self.folder / "grpo" / p.id,
-                self._learning,
-                lambda out, name=p.id: grpo.train(
+            name: staged(
+                into / name,
+                {**self._learning, "from": team},
+                lambda out, name=name: grpo.train(
                     self.policy,
                     grpo.Rollouts(contexts[name], speaker, settings.grpo, s.seed),
                     pay,
                     out,
                     self.progress(f"grpo {name}"),
                     FORMATS[settings.format],
+                    start / name if start else None,
+                    self._watch(watched.get(name, ()), speaker, out / "watch"),
                 ),
             )
-            for p in s.domain.personas
+            for name in learning
         }
+
+    def _places(self, number: int, team: Policy) -> tuple[Mapping[str, Sequence[Context]], Mapping[str, Sequence[Context]]]:
+        """Of each persona, the contexts that it learns at, and those it is watched at."""
+        s, domain = self.settings, self.setting.domain
+        learnt = by_persona(self.conversations(f"grpo {number}", s.grpo_conversations, team), domain)
+        if self.setting.held_out is None or not s.watch.every:
+            return learnt, {}
+        return learnt, by_persona(self.conversations(f"watch {number}", s.watch.places, team), domain)
+
+    def _watch(self, contexts: Sequence[Context], speaker: Any, folder: Path) -> Watch | None:
+        if not contexts or self.setting.held_out is None:
+            return None
+        return Watch(contexts, speaker, self.setting.judge, self.setting.held_out, self.settings.watch, folder)
 
     def dpo(self) -> dict[str, Any]:
         """The option beside reward model and GRPO: every persona on its own pairs; the figures by persona."""
@@ -232,18 +264,18 @@ class Level1:
         s, speaker = self.settings, self.policy.speaker(self.policy.llm())
         return BestOf(speaker, RewardModel.load(self.folder / "reward"), s.grpo.group, FORMATS[s.format], s.grpo.format_weight)
 
-    def best_sft(self) -> dict[str, Any]:
-        """The second control: SFT on the best of as many replies, with GRPO's sampling budget."""
+    def best_sft(self, rounds: int = 1) -> dict[str, Any]:
+        """The second control: SFT on the best of as many replies, with GRPO's sampling budget in all rounds."""
         return staged(
             self.folder / "best_sft",
-            {"sft": self.settings.sft, **self._learning},
-            self._best_sft,
+            {"sft": self.settings.sft, "rounds": rounds, **self._learning},
+            lambda out: self._best_sft(out, rounds),
         )
 
-    def _best_sft(self, out: Path) -> dict[str, Any]:
+    def _best_sft(self, out: Path, rounds: int) -> dict[str, Any]:
         s, chosen = self.settings, self.best_of()
-        budget = s.grpo.steps * s.grpo.places * len(self.setting.domain.personas)  # contexts; `group` replies to each
-        contexts = self.conversations("grpo", s.grpo_conversations, chosen.speaker)
+        budget = rounds * s.grpo.steps * s.grpo.places * len(self.setting.domain.personas)  # contexts; `group` replies to each
+        contexts = self.conversations("grpo 1", s.grpo_conversations, chosen.speaker)
         examples: list[Context] = []
         report = self.progress("best of K")
         for start in range(0, budget, 64):
@@ -258,6 +290,10 @@ class Level1:
             return grpo.by_judge(self.setting.judge)
         return grpo.by_reward_model(RewardModel.load(self.folder / "reward"), speaker)
 
+    def team(self, adapters: Path) -> Policy:
+        """The SFT policy with the adapters of a folder."""
+        return served(self.policy, adapters_of(adapters.parent, self.setting.domain, adapters.name))
+
     def speakers(self) -> Policy:
         """The team as trained so far."""
         return trained(self.setting.base, self.folder, self.setting.domain)
@@ -270,8 +306,12 @@ def adapters_of(folder: Path, domain: Domain, learner: str = "grpo") -> dict[str
 
 def trained(base: Backbone, folder: Path, domain: Domain, learner: str = "grpo") -> Policy:
     """The team of a run: its SFT policy with the adapters of the personas that have one, all served in one batch."""
-    policy, found = base.at(folder / "sft"), adapters_of(folder, domain, learner)
-    return policy.speaker(policy.llm(found), {name: name for name in found})
+    return served(base.at(folder / "sft"), adapters_of(folder, domain, learner))
+
+
+def served(policy: Backbone, adapters: Mapping[str, Path]) -> Policy:
+    """Speakers of one model, each persona under its adapter."""
+    return policy.speaker(policy.llm(adapters), {name: name for name in adapters})
 
 
 def evenly(items: Sequence[Context], count: int) -> list[Context]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from agents import group_reward, grpo
-from agents.backbone import Unasked, named
+from agents.backbone import Backbone, Unasked, named
 from agents.decisions import Decision, Outcome, play_out
 from agents.directing import Conversing, Directing, Stage, States, collected
 from agents.group_reward import Block, GroupRewardModel, block, unjudged
@@ -89,16 +89,26 @@ class Level2:
     """
 
     def __init__(
-        self, stage: Stage, settings: Level2Settings, folder: Path, progress: Callable[[str], Report | None] = lambda stage: None
+        self,
+        stage: Stage,
+        settings: Level2Settings,
+        folder: Path,
+        progress: Callable[[str], Report | None] = lambda stage: None,
+        start: Path | None = None,
+        rewards: Path | None = None,
     ) -> None:
-        self.stage, self.settings, self.folder, self.progress = stage, settings, folder, progress
+        """`start`: the adapter of a Director that is the first one, and is gone on from; by default that is the base model. `rewards`: the
+        folder of a group reward model that is there already."""
+        self.stage, self.settings, self.folder, self.progress, self.start = stage, settings, folder, progress, start
+        self.rewards = rewards or folder / "reward"
 
     @property
     def identity(self) -> dict[str, Any]:
         """Who takes part: where a run is taken up with others, its stages refuse."""
         s = self.stage
         who = {"speakers": named(s.speakers), "user": named(s.user), "judge": s.judge.name, "model": s.base.spec}
-        return {"domain": s.domain.id, **who, "seed": s.seed}
+        first = {"from": named(self.first())} if self.start else {}
+        return {"domain": s.domain.id, **who, **first, "seed": s.seed}
 
     @property
     def adapter(self) -> Path:
@@ -106,7 +116,11 @@ class Level2:
 
     def director(self) -> Policy:
         """The trained Director."""
-        return self.stage.base.director(self.stage.base.llm({"director": self.adapter}), "director")
+        return directing_by(self.stage.base, self.adapter)
+
+    def first(self) -> Policy:
+        """The Director that training begins with."""
+        return directing_by(self.stage.base, self.start)
 
     def blocks(self) -> dict[str, Any]:
         s = self.settings
@@ -114,7 +128,7 @@ class Level2:
 
     def _blocks(self, out: Path) -> dict[str, Any]:
         stage, s = self.stage, self.settings
-        director = stage.base.director(stage.base.llm())
+        director = self.first()
         report = self.progress("blocks")
         made: list[Block] = []
         found = collected(stage, director, s.reward_states, max(s.reward_states // 2, 1), "blocks")
@@ -142,7 +156,7 @@ class Level2:
 
     def reward(self) -> dict[str, Any]:
         return staged(
-            self.folder / "reward",
+            self.rewards,
             {"reward": self.settings.reward_model, "delta": self.settings.delta, **self.identity},
             lambda out: group_reward.train(
                 self.stage.base,
@@ -162,7 +176,7 @@ class Level2:
     def _grpo(self, out: Path) -> dict[str, Any]:
         spent, started = Spent(), time.perf_counter()
         rollouts, pay = self._deciding(out, spent) if self.settings.unit == "decision" else self._conversing(spent)
-        figures = grpo.train(self.stage.base, rollouts, pay, out, self.progress("director"))
+        figures = grpo.train(self.stage.base, rollouts, pay, out, self.progress("director"), start=self.start)
         spent.seconds["training"] = time.perf_counter() - started - sum(spent.seconds.values())
         return {**figures, "seconds": dict(spent.seconds)}
 
@@ -170,7 +184,7 @@ class Level2:
         s, stage = self.settings, self.stage.timed(spent)
         states = States(s.refresh, s.states, s.conversations)
         rollouts = Directing(stage, s.grpo, stage.base.director(Unasked()), states, out, s.eta, spent)
-        model = GroupRewardModel.load(self.folder / "reward", s.eta) if s.reward == "model" else None
+        model = GroupRewardModel.load(self.rewards, s.eta) if s.reward == "model" else None
 
         def pay(decisions: Sequence[Decision], directives: Sequence[Completion], llm: LocalLLM) -> list[float | None]:
             outcomes = rollouts.played(decisions, directives, judged=model is None)
@@ -185,6 +199,11 @@ class Level2:
         s, stage = self.settings, self.stage.timed(spent)
         rollouts = Conversing(stage, s.grpo, stage.base.director(Unasked()), s.states, s.eta, spent)
         return rollouts, lambda places, directives, llm: rollouts.paid
+
+
+def directing_by(base: Backbone, adapter: Path | None) -> Policy:
+    """A model that writes directives: under an adapter, or as it is."""
+    return base.director(base.llm({"director": adapter}), "director") if adapter else base.director(base.llm())
 
 
 def by_model(

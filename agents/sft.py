@@ -30,9 +30,9 @@ class SFTSettings:
     lora_rank: of the adapter of models that are not nano; 0 trains all weights
     """
 
-    steps: int = 250
+    steps: int = 300
     batch_size: int = 16
-    learning_rate: float = 5e-5
+    learning_rate: float = 2e-4
     warmup: float = 0.05
     lora_rank: int = 16
 

@@ -26,7 +26,7 @@ from typing import Any
 from experiments import console, persona_eval, setting
 from experiments.progress import Progress
 from experiments.tracking import Tracker
-from mascot_env import catalog
+from mascot_env import catalog, seeding
 from mascot_env.errors import ConfigError
 from mascot_env.metrics import Interval
 from mascot_env.players.resolve import resolve_director
@@ -81,10 +81,10 @@ class Config:
     beta: float = 0.2
     contexts: int = 400
     allow_noise: float = 0.18
-    sft_conversations: int = 400
-    sft_steps: int = 120
+    sft_conversations: int = 700
+    sft_steps: int = 300
     reward_steps: int = 150
-    grpo_steps: int = 40
+    grpo_steps: int = 80
     dpo_steps: int = 60
     scenarios_from: str = "world"
     scenarios: int = 96
@@ -125,7 +125,7 @@ def prepared(config: Config, progress: Any) -> Any:
     domain = catalog.domain(config.domain)
     where = level1.Setting(
         domain,
-        setting.disguised(domain) if config.scenarios_from == "world" else setting.scenarios(domain, config.scenarios_from, "train"),
+        setting.training(domain, config.scenarios_from),
         resolve_director(config.director, domain),
         setting.user(config.user),
         setting.judge(config.judge),
@@ -144,7 +144,9 @@ def sft_contexts(config: Config, domain: Any) -> list[Any]:
     if config.data:
         rows = list(RunFolder.open(config.data).episodes())
         return [c for row in rows for c in contexts.of_transcript(Transcript.from_json(row["transcript"]), domain, row["seed"])]
-    chosen = setting.scenarios(domain, "world", "train", config.sft_conversations, config.seed)
+    known = setting.disguised(domain)
+    rng = seeding.generator("sft-scenarios", config.seed)
+    chosen = [known[i] for i in rng.choice(len(known), config.sft_conversations, replace=config.sft_conversations > len(known))]
     return world_data.contexts(domain, chosen, config.broken, config.seed)
 
 
@@ -153,8 +155,9 @@ def evaluate(config: Config, run: Any) -> dict[str, Any]:
     from agents import level1
 
     s = run.setting
-    chosen = setting.scenarios(s.domain, config.scenarios_from, "test", config.scenarios, config.seed)
-    where = persona_eval.Evaluation(s.domain, chosen, s.director, s.user, setting.judge(config.held_out, "held_out"))
+    chosen = setting.scenarios(s.domain, config.scenarios_from, "test", config.scenarios)
+    held_out = setting.judge(config.held_out, "held_out")
+    where = persona_eval.Evaluation(s.domain, chosen, s.director, s.user, held_out, persona_eval.first_seed(config.seed))
     base, tuned = s.base.llm(), run.policy.llm()
     speakers = {"prompted": s.base.speaker(base), "sft": run.policy.speaker(tuned)}
     if (run.folder / "reward" / "done.json").exists():

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from agents.backbone import named
 from experiments import console, persona_eval, setting
 from experiments.progress import Progress
 from experiments.tracking import Tracker
@@ -35,6 +36,7 @@ from mascot_env.metrics import Interval
 from mascot_env.players.directors import NoRepeatDirector, RandomDirector, RoundRobinDirector, default_manner
 from mascot_env.players.policy import Policy, Team
 from mascot_env.players.resolve import resolve_speakers
+from mascot_env.rewards import ETA
 from mascot_env.scoring import group_rewards
 from mascot_env.types import Transcript
 
@@ -128,7 +130,7 @@ def prepared(config: Config, progress: Any) -> Any:
     domain = catalog.domain(config.domain)
     stage = Stage(
         domain,
-        setting.scenarios(domain, config.scenarios_from, "train"),
+        setting.training(domain, config.scenarios_from),
         speakers(config.team, domain, config.model),
         setting.user(config.user),
         setting.judge(config.judge),
@@ -138,60 +140,63 @@ def prepared(config: Config, progress: Any) -> Any:
     return level2.Level2(stage, settings_of(config), Path(config.out), progress)
 
 
-def ppo(config: Config, run: Any, report: Any) -> Any:
+def ppo(config: Config, stage: Any, folder: Path, report: Any) -> Any:
     """The discrete Director on the same frozen team, or None where none is wanted."""
     if not config.ppo_steps:
         return None
     from agents import maskable_ppo
     from agents.stages import staged
 
-    s = run.stage
-    env = {"speakers": s.speakers, "user": s.user, "judge": s.judge, "scenarios": s.scenarios, "observation": "features"}
+    env = {"speakers": stage.speakers, "user": stage.user, "judge": stage.judge, "scenarios": stage.scenarios, "observation": "features"}
     settings = maskable_ppo.DirectorPPOConfig(total_steps=config.ppo_steps, env=env)
     env_id = f"mascot/{config.domain.title()}Director-v0"
-    folder = Path(config.out) / "ppo"
+    who = {"speakers": named(stage.speakers), "user": named(stage.user), "judge": stage.judge.name, "domain": stage.domain.id}
 
     def work(out: Path) -> Mapping[str, Any]:
         made = maskable_ppo.train(env_id, settings, config.seed, lambda done, mean: report(done, {"reward": mean}))
         made.save(out / "policy.safetensors")
         return {"decisions": config.ppo_steps, "dropped": made.dropped, "curve": [list(p) for p in made.curve]}
 
-    staged(folder, {"ppo": settings.to_json(), **run.identity}, work)
+    staged(folder, {"ppo": settings.to_json(), **who, "seed": config.seed}, work)
     return maskable_ppo.TrainedDirector.load(folder / "policy.safetensors", env_id, settings, config.seed)
 
 
-def directors(config: Config, run: Any, discrete: Any) -> dict[str, Policy]:
-    domain = run.stage.domain
+def directors(domain: Any, untrained: Policy, written: Policy | None, discrete: Any) -> dict[str, Policy]:
+    """Heuristics, the model as it is, and those of the learnt Directors that there are."""
     manner = default_manner(domain)  # each persona's first act in character; who speaks is all that the heuristics choose
     found: dict[str, Policy] = {
         "random": RandomDirector(manner),
         "round-robin": RoundRobinDirector(domain, manner),
         "never twice": NoRepeatDirector(manner),
     }
-    found["untrained"] = run.stage.base.director(run.stage.base.llm())
-    if (run.adapter / "adapter_model.safetensors").exists():
-        found["GRPO"] = run.director()
+    found["untrained"] = untrained
+    if written is not None:
+        found["GRPO"] = written
     if discrete is not None:
         found["PPO"] = discrete
     return found
 
 
-def evaluate(config: Config, run: Any, discrete: Any = None) -> dict[str, dict[str, Any]]:
-    """Director -> group reward by scenario (held-out judge), and its conversations."""
-    s = run.stage
-    chosen = setting.scenarios(s.domain, config.scenarios_from, "test", config.scenarios, config.seed)
+def evaluate(config: Config, stage: Any, players: Mapping[str, Policy], folder: Path) -> dict[str, dict[str, Any]]:
+    """Director -> group reward by scenario (held-out judge), and its conversations, which are kept in the run folder."""
+    s = stage
+    chosen = setting.scenarios(s.domain, config.scenarios_from, "test", config.scenarios)
     held_out = setting.judge(config.held_out, "held_out")
     found = {}
-    for name, director in directors(config, run, discrete).items():
+    for name, director in players.items():
         team = Team.of(s.domain, director=director, speakers=s.speakers, user=s.user)
         form = "text" if name in ("untrained", "GRPO") else "discrete"
-        place = run.folder / "evaluation" / name.replace(" ", "-")
+        place = folder / "directors" / name.replace(" ", "-")
         transcripts = persona_eval.kept(
-            place, team, chosen, 1_000_000, lambda form=form: DialogueEnv(domain=s.domain, judge=None, user=None, director=form)
+            place,
+            team,
+            chosen,
+            persona_eval.first_seed(config.seed),
+            lambda form=form: DialogueEnv(domain=s.domain, judge=None, user=None, director=form),
         )
-        found[name] = {"reward": group_rewards(transcripts, held_out, s.domain, run.settings.eta), "transcripts": transcripts}
+        found[name] = {"reward": group_rewards(transcripts, held_out, s.domain, ETA), "transcripts": transcripts}
         if config.scenarios_from == "world":
-            found[name]["truth"] = group_rewards(transcripts, WorldJudge(), s.domain, run.settings.eta)
+            found[name]["truth"] = group_rewards(transcripts, WorldJudge(), s.domain, ETA)
             found[name]["in persona"] = persona_eval.read(transcripts, s.domain)["in persona"]
     return found
 
@@ -200,7 +205,7 @@ def shown(found: Mapping[str, Mapping[str, Any]], seed: int) -> tuple[str, dict[
     """Mean group rewards, and each learnt Director's paired differences to the others: by the held-out judge, and by the world's truth."""
     learnt = [n for n in ("untrained", "GRPO", "PPO") if n in found]
     kinds = {"reward": "held-out judge", "truth": "truth"} if all("truth" in v for v in found.values()) else {"reward": "held-out judge"}
-    figures: dict[str, Any] = {name: _habits(values["transcripts"]) for name, values in found.items()}
+    figures: dict[str, Any] = {name: habits(values["transcripts"]) for name, values in found.items()}
     tables = []
     for kind, title in kinds.items():
         rows = []
@@ -218,12 +223,13 @@ def shown(found: Mapping[str, Mapping[str, Any]], seed: int) -> tuple[str, dict[
     for name, values in found.items():
         if "in persona" in values:
             figures[name]["in persona"] = float(np.mean(list(values["in persona"].values())))
-    habits = ["turns per block", "speakers per block", *(["in persona"] if "truth" in kinds else [])]
-    tables.append(console.table(["Director", *habits], [[n, *(f"{figures[n][h]:.2f}" for h in habits)] for n in found]))
+    ways = ["turns per block", "speakers per block", *(["in persona"] if "truth" in kinds else [])]
+    tables.append(console.table(["Director", *ways], [[n, *(f"{figures[n][h]:.2f}" for h in ways)] for n in found]))
     return "\n\n".join(tables), figures
 
 
-def _habits(transcripts: list[Transcript]) -> dict[str, float]:
+def habits(transcripts: list[Transcript]) -> dict[str, float]:
+    """Of the team, in a block."""
     blocks = [[turn.agent for turn in t.turns[u + 1 : e] if turn.agent in t.agents[:4]] for t in transcripts for u, e in t.blocks()]
     return {
         "turns per block": float(np.mean([len(b) for b in blocks])),
@@ -248,9 +254,11 @@ def main(argv: list[str] | None = None) -> int:
             continue
         with console.stage(stage), progress:
             if stage == "ppo":
-                discrete = ppo(config, run, progress("ppo"))
+                discrete = ppo(config, run.stage, Path(config.out) / "ppo", progress("ppo"))
             elif stage == "evaluate":
-                text, figures[stage] = shown(evaluate(config, run, discrete), config.seed)
+                written = run.director() if (run.adapter / "adapter_model.safetensors").exists() else None
+                players = directors(run.stage.domain, run.first(), written, discrete)
+                text, figures[stage] = shown(evaluate(config, run.stage, players, run.folder), config.seed)
                 print(text)
                 console.write_whole(Path(config.out) / "evaluation.md", text + "\n")
                 console.write_whole(Path(config.out) / "evaluation.json", json.dumps(figures[stage], indent=1, sort_keys=True))

@@ -29,6 +29,11 @@ from mascot_env.worlds import scene, truth
 Values = Mapping[str, float]  # scenario id -> value
 
 
+def first_seed(seed: int) -> int:
+    """Of the conversations that a training seed is measured by: the same for all of its teams, and others than any other seed's."""
+    return 1_000_000 + 10_000 * seed
+
+
 @dataclass(frozen=True)
 class TeamFigures:
     """name -> scenario -> value; `whole` has what is a figure of all conversations together.
@@ -145,6 +150,21 @@ def read(transcripts: Sequence[Transcript], domain: Domain) -> dict[str, dict[st
                 "own detail": [m.own > 0 for m in marks],
             }.items():
                 out.setdefault(name, {})[t.scenario.id] = float(np.mean(flags))
+    return out
+
+
+def settled_by_turn(transcripts: Sequence[Transcript], domain: Domain) -> list[tuple[int, int]]:
+    """(turns that repeat a settled point, turns) of the team, by the turn's place among the team's turns of its conversation.
+
+    The paper's third failure, consistency over a long conversation, in the language world's terms.
+    """
+    out: list[tuple[int, int]] = []
+    for t in transcripts:
+        said = [i for i, turn in enumerate(t) if turn.agent not in (DIRECTOR, USER)]
+        for place, i in enumerate(said):
+            out += [(0, 0)] * (place + 1 - len(out))
+            repeats, turns = out[place]
+            out[place] = (repeats + truth.marks(t, domain, i, scene.at(t, domain, i)).settled, turns + 1)
     return out
 
 

@@ -23,15 +23,24 @@ def scenarios(domain: Domain, source: str, split: str, count: int | None = None,
     raise ConfigError("unknown source", field="scenarios_from", value=source, remedy=f"use one of {', '.join(SOURCES)}")
 
 
+DISGUISES = 2  # of each train frame
+
+
+def training(domain: Domain, source: str, seed: int = 0) -> tuple[Scenario, ...]:
+    """The scenarios that policies learn on: all of the domain's own train scenarios, or the language world's, plain and disguised."""
+    return disguised(domain, seed) if source == "world" else scenarios(domain, source, "train")
+
+
 def disguised(domain: Domain, seed: int = 0) -> tuple[Scenario, ...]:
-    """The language world's train scenarios twice: as they are, and with their content words exchanged (`worlds.frames`).
+    """The language world's train scenarios as they are, and DISGUISES times with their content words exchanged (`worlds.frames`).
 
     Policies that learn on frames which the base model knows by heart learn nothing of words that they will meet for the first time. The words
     come from all frames of the world, held-out ones too, as in the base model's own corpus: frames are held out, single words are not.
     """
     plain = frames.scenarios(domain.id, "train", seed=seed)
     chosen = content.frames_of(domain.id, "train")
-    return plain + tuple(frames.scenario(f.id, ("disguised", seed, i), disguise="world") for i, f in enumerate(chosen))
+    again = [(i, f) for i, f in enumerate(chosen * DISGUISES)]
+    return plain + tuple(frames.scenario(f.id, ("disguised", seed, i), disguise="world") for i, f in again)
 
 
 def judge(name: str, field: str = "judge") -> Judge:

@@ -10,7 +10,10 @@ from mascot_env.judge.scripted import HeldOutScriptedJudge, ScriptedJudge
 
 __all__ = ["Case", "HeldOutScriptedJudge", "Judge", "Pending", "ScriptedJudge", "Verdicts", "gate", "resolve"]
 
-FORMS = "'scripted', 'scripted-heldout', 'world', 'nano', 'nano-heldout', 'biased', 'biased:EXPLOIT', 'hf:PATH_OR_ID' or 'openai:MODEL@BASE_URL'"
+FORMS = (
+    "'scripted', 'scripted-heldout', 'world', 'nano', 'nano-heldout', 'biased', 'biased:EXPLOIT', 'biased:EXPLOIT@JUDGE', "
+    "'hf:PATH_OR_ID' or 'openai:MODEL@BASE_URL'"
+)
 
 _instances: dict[str, Judge] = {}
 
@@ -19,7 +22,7 @@ def resolve(judge: Any) -> Judge | None:
     """A judge from its name; one instance per process and name, so that environments share its batches. None stays None.
 
     Names: `scripted`, `scripted-heldout`; `world` (the truth of the language world); `nano`, `nano-heldout` (small transformers that judge the language world);
-    `biased` or `biased:EXPLOIT` (the scripted judge with a planted bias, to test detectors);
+    `biased` or `biased:EXPLOIT` (the scripted judge with a planted bias, to test detectors), `biased:EXPLOIT@JUDGE` (another judge with one);
     `hf:PATH_OR_ID`, `openai:MODEL@BASE_URL` (a `ModelJudge`, loaded now).
     """
     if judge is None or isinstance(judge, Judge):
@@ -44,7 +47,8 @@ def _make(name: str) -> Judge:
     if form == "biased":
         from mascot_env.judge.biased import BiasedJudge
 
-        return BiasedJudge(ScriptedJudge(), rest or "phrase")
+        exploit, _, base = rest.partition("@")
+        return BiasedJudge(resolve(base or "scripted"), exploit or "phrase")  # type: ignore[arg-type]
     if name in ("nano", "nano-heldout"):
         return _nano(held_out=name == "nano-heldout")
     if form in ("hf", "openai"):

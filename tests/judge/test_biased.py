@@ -79,5 +79,7 @@ def test_arguments(kwargs):
 def test_by_name():
     assert judges.resolve("biased").exploit == "phrase" and judges.resolve("biased") is judges.resolve("biased")
     assert judges.resolve("biased:length").exploit == "length"
+    planted = judges.resolve("biased:length@world")
+    assert (planted.exploit, planted.base) == ("length", judges.resolve("world"))
     with pytest.raises(ConfigError):
         judges.resolve("biased:unheard-of")

@@ -1,0 +1,279 @@
+"""The bi-level schedule of MASCOT, over seeds: what the two levels make of a team of which a stated share of replies is broken.
+
+    python -m experiments.bilevel --seed 3                     # one run: SFT, R rounds of both levels, controls, held-out figures
+    python -m experiments.bilevel --seeds 3 --workers 2        # three of them, and their figures together (`make reproduce-quick`)
+    python -m experiments.bilevel --seeds 5 --broken 0.6 --out runs/bilevel-60
+    python -m experiments.bilevel --seed 0 --model hf:./my-checkpoint --judge openai:MODEL@http://127.0.0.1:8000/v1
+
+A run that was stopped goes on where it was when it is called again. All figures are from a judge that trained nothing, on scenarios that
+nobody trained on, the same for all teams and all seeds; the language world's truth stands beside them. What holds in that world is said
+of that world only. With --seeds, exit code 1 where a line of the claim does not hold.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments import bilevel_report, campaign, console, level1, level2, persona_eval, setting
+from experiments.progress import Progress
+from experiments.tracking import Tracker
+from mascot_env import catalog
+from mascot_env.envs.dialogue import DialogueEnv
+from mascot_env.players.policy import Policy, Team
+from mascot_env.players.resolve import resolve_director
+from mascot_env.scoring import score_blocks, score_turns
+
+SHARPER = (0.7, 0.9)  # temperature and top-p at which players named `nano` speak
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run of both levels, or a campaign of them.
+
+    model: the base model: nano, nano:FOLDER or hf:PATH_OR_ID
+    domain: support or meeting
+    broken: share of broken replies in the SFT policy's data (language world)
+    data: a run folder whose conversations the SFT policy learns from; empty for the language world's
+    judge: that pays
+    held_out: the judge that reports and trains nothing
+    director: who directs while pairs are made and speakers are compared
+    user: who plays the user
+    rounds: R, of both levels
+    sft_steps: updates of the SFT policy
+    contexts: of preference pairs
+    reward_steps: updates of the persona reward model
+    grpo_steps: updates of each persona's adapter, in all rounds together
+    director_steps: updates of the writing Director, in all rounds together
+    ppo_steps: decisions of the discrete Director, which learns with the final team; 0 trains none
+    controls: measure best of K and SFT on the best of K too
+    scenarios_from: world (the language world's) or catalog (the domain's own)
+    scenarios: held-out ones that teams are measured on
+    seed: of everything
+    seeds: runs of a campaign, with seeds 0 to seeds - 1; 0 is one run
+    workers: runs side by side
+    out: the run folder
+    wandb: log to W&B where it is installed (offline unless logged in)
+    json: end with one JSON object
+    """
+
+    model: str = "nano"
+    domain: str = "support"
+    broken: float = 0.4
+    data: str = ""
+    judge: str = "nano"
+    held_out: str = "nano-heldout"
+    director: str = "world"
+    user: str = "world"
+    rounds: int = 2
+    sft_steps: int = 300
+    contexts: int = 400
+    reward_steps: int = 100
+    grpo_steps: int = 80
+    director_steps: int = 30
+    ppo_steps: int = 20_000
+    controls: bool = True
+    scenarios_from: str = "world"
+    scenarios: int = 96
+    seed: int = 0
+    seeds: int = 0
+    workers: int = 2
+    out: str = "runs/bilevel"
+    wandb: bool = True
+    json: bool = False
+
+
+def parts(config: Config) -> tuple[level1.Config, level2.Config]:
+    """The same run as the programs of the single levels name it."""
+    shared = {f.name for f in dataclasses.fields(Config)}
+    one = {f.name: getattr(config, f.name) for f in dataclasses.fields(level1.Config) if f.name in shared}
+    two = {f.name: getattr(config, f.name) for f in dataclasses.fields(level2.Config) if f.name in shared - {"reward_steps"}}
+    steps = max(config.director_steps // config.rounds, 1)
+    return (
+        level1.Config(**{**one, "grpo_steps": max(config.grpo_steps // config.rounds, 1)}),
+        level2.Config(**{**two, "steps": steps}),
+    )
+
+
+def prepared(config: Config, progress: Any) -> Any:
+    """The run: domain, scenarios, players and judges by their names."""
+    from agents import bilevel
+    from agents.backbone import Backbone
+    from agents.level1 import Setting
+
+    domain, (one, two) = catalog.domain(config.domain), parts(config)
+    where = Setting(
+        domain,
+        setting.training(domain, config.scenarios_from),
+        resolve_director(config.director, domain),
+        setting.user(config.user),
+        setting.judge(config.judge),
+        Backbone(config.model),
+        config.seed,
+        setting.judge(config.held_out, "held_out"),
+    )
+    settings = bilevel.BilevelSettings(config.rounds, level1.settings_of(one), level2.settings_of(two))
+    return bilevel.Bilevel(where, settings, Path(config.out), progress)
+
+
+# ---------------------------------------------------------------------- what a run is measured by
+
+
+def teams(config: Config, run: Any) -> dict[str, Policy]:
+    """The speakers that are compared, all under the same Director. The sharper ones are the same policies at the players' sampling."""
+    s, first = run.setting, run.level1
+    found = {"prompted": s.base.speaker(s.base.llm()), "SFT": run.speakers(0)}
+    if config.controls:
+        again = s.base.at(first.folder / "best_sft")
+        found |= {"best of K": first.best_of(), "SFT on the best": again.speaker(again.llm())}
+    found["trained"] = run.speakers(run.stands)
+    for name in ("SFT", "trained"):
+        found[f"{name}, sharper"] = sharper(run.speakers(0 if name == "SFT" else run.stands))
+    return found
+
+
+def sharper(speaker: Any) -> Any:
+    speaker.temperature, speaker.top_p = SHARPER
+    return speaker
+
+
+def measured_teams(config: Config, run: Any) -> dict[str, Any]:
+    s = run.setting
+    chosen = setting.scenarios(s.domain, config.scenarios_from, "test", config.scenarios)
+    where = persona_eval.Evaluation(s.domain, chosen, s.director, s.user, s.held_out, persona_eval.first_seed(config.seed))
+    out = {}
+    for name, policy in teams(config, run).items():
+        figures = where.measure(policy, run.folder / "evaluation" / slug(name))
+        out[name] = {
+            **figures.to_json(),
+            "settled by turn": persona_eval.settled_by_turn(figures.transcripts, s.domain) if config.scenarios_from == "world" else None,
+            "example": [f"{t.agent}: {t.text}" for t in figures.transcripts[0]],
+        }
+    return out
+
+
+def measured_directors(config: Config, run: Any, ppo: Any) -> dict[str, Any]:
+    """Each Director with the trained team: group rewards by scenario, and habits."""
+    two = run.level2(max(run.stands, 1))
+    stage = dataclasses.replace(two.stage, speakers=run.speakers(run.stands))
+    judged = level2.evaluate(
+        parts(config)[1], stage, level2.directors(run.setting.domain, run.director(0), run.director(run.stands), ppo), run.folder
+    )
+    return {
+        name: {k: v for k, v in found.items() if k != "transcripts"} | level2.habits(found["transcripts"]) for name, found in judged.items()
+    }
+
+
+def systems(config: Config, run: Any) -> dict[str, tuple[Policy, Policy]]:
+    """(speakers, Director): the whole, and without one of its levels. MASCOT-P leaves the persona level out, MASCOT-C calls on speakers at random."""
+    domain, stands = run.setting.domain, run.stands
+    chance = level2.directors(domain, run.director(0), None, None)["random"]
+    return {
+        "SFT, untrained Director": (run.speakers(0), run.director(0)),
+        "MASCOT": (run.speakers(stands), run.director(stands)),
+        "MASCOT-P": (run.speakers(0), run.director(stands)),
+        "MASCOT-C": (run.speakers(stands), chance),
+    }
+
+
+def measured_systems(config: Config, run: Any) -> dict[str, Any]:
+    s = run.setting
+    chosen = setting.scenarios(s.domain, config.scenarios_from, "test", config.scenarios)
+    out = {}
+    for name, (speakers, director) in systems(config, run).items():
+        team = Team.of(s.domain, director=director, speakers=speakers, user=s.user)
+        played = persona_eval.kept(
+            run.folder / "systems" / slug(name),
+            team,
+            chosen,
+            persona_eval.first_seed(config.seed),
+            lambda: DialogueEnv(domain=s.domain, judge=None, user=None, director="text"),
+        )
+        kinds = {"agent-specific": score_turns, "collective": score_blocks}
+        out[name] = {k: persona_eval.by_criterion(score(played, s.held_out, s.domain)) for k, score in kinds.items()}
+    return out
+
+
+def slug(name: str) -> str:
+    return name.replace(",", "").replace(" ", "-")
+
+
+# ---------------------------------------------------------------------- one run
+
+
+def one_run(config: Config, run: Any, progress: Progress, say: Any) -> dict[str, Any]:
+    """All stages of one seed; the figures that `bilevel_report` puts together."""
+    from agents.stages import staged
+
+    first, out = run.level1, {}
+    with console.stage("SFT"), progress:
+        out["sft"] = first.sft(level1.sft_contexts(parts(config)[0], run.setting.domain))
+    with console.stage(f"{config.rounds} rounds of both levels"), progress:
+        out["schedule"] = run.run(say)
+    if config.controls:
+        with console.stage("control: SFT on the best of K"), progress:
+            out["best_sft"] = first.best_sft(rounds=config.rounds)
+    with console.stage("the discrete Director"), progress:
+        two = run.level2(max(run.stands, 1))
+        where = dataclasses.replace(two.stage, speakers=run.speakers(run.stands))
+        ppo = level2.ppo(parts(config)[1], where, run.folder / "ppo", progress("ppo"))
+    who = {"scenarios": config.scenarios, "from": config.scenarios_from, "held out": config.held_out, "stands": run.stands}
+    with console.stage("teams on held-out scenarios"):
+        out["teams"] = staged(run.folder / "measured-teams", {**who, "controls": config.controls}, lambda _: measured_teams(config, run))
+    with console.stage("Directors on held-out scenarios"):
+        out["directors"] = staged(
+            run.folder / "measured-directors", {**who, "ppo": config.ppo_steps}, lambda _: measured_directors(config, run, ppo)
+        )
+    with console.stage("whole systems on held-out scenarios"):
+        out["systems"] = staged(run.folder / "measured-systems", who, lambda _: measured_systems(config, run))
+    console.write_whole(run.folder / "figures.json", json.dumps(out, sort_keys=True))
+    return out
+
+
+def single(config: Config) -> dict[str, Any]:
+    import torch
+
+    torch.set_num_threads(1)
+    folder = Path(config.out)
+    tracker = Tracker(folder, folder.name, asdict(config), config.wandb)
+    stages = {"sft": config.sft_steps, "pairs": config.contexts, "reward": config.reward_steps, "ppo": config.ppo_steps}
+    progress = Progress(tracker, stages | {"grpo": config.grpo_steps // config.rounds, "director": config.director_steps // config.rounds})
+    run = prepared(config, progress)
+    found = one_run(config, run, progress, lambda what, figures: print(f"{what}: {brief(figures)}", flush=True))
+    tracker.summarise({k: found[k] for k in ("sft", "schedule")})
+    tracker.close()
+    return found
+
+
+def brief(figures: Mapping[str, Any]) -> str:
+    """Figures of a stage without what is kept by scenario."""
+    return json.dumps({k: v for k, v in figures.items() if k not in ("scores", "by persona")}, sort_keys=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    config = console.parse(Config, __doc__ or "", argv)
+    console.at_least(1, rounds=config.rounds, workers=config.workers, scenarios=config.scenarios)
+    out = Path(config.out)
+    if config.seeds:
+        runs = campaign.run("experiments.bilevel", config, {str(s): {"seed": s} for s in range(config.seeds)})
+    else:
+        runs = {str(config.seed): single(config)}
+    text, figures = bilevel_report.of(list(runs.values()), config.broken)
+    print(f"\n{text}")
+    console.write_whole(out / "report.md", text + "\n")
+    console.write_whole(out / "report.json", json.dumps(figures, indent=1, sort_keys=True))
+    console.finish(figures, config.json)
+    return 0 if config.seeds < 2 or all(figures["shown"].values()) else 1
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,257 @@
+"""What runs of the bi-level schedule show together: tables over seeds, and whether each line of the claim holds.
+
+Differences are paired by scenario and seed; their 95 % intervals are t intervals over both (`metrics.two_level_t`), or a paired bootstrap
+over scenarios where there is one seed. Thresholds were set before the runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments import console
+from mascot_env import metrics, seeding
+from mascot_env.metrics import Interval
+from mascot_env.metrics.statistics import two_level_t
+
+Runs = Sequence[Mapping[str, Any]]
+Values = Callable[[Mapping[str, Any]], Mapping[str, float]]  # a run -> scenario -> value
+
+CRITERIA = ("emotional_expressiveness", "empathetic_support", "consistency", "relevance", "social_contribution", "overall")
+READ = ("in persona", "recognised", "act honoured", "generic", "echo", "other voice", "settled", "own detail")
+MEASURED = ("redundancy", "novelty", "words")
+WHOLE = ("identifiability", "separation", "self_bleu_across")
+PLAIN_TEAMS = ("prompted", "SFT", "best of K", "SFT on the best", "trained")
+
+CONSISTENCY, CONTRIBUTION = 15.0, 11.0  # points
+IN_PERSONA, FEWER, IDENTIFIABILITY, REDUNDANCY, LENGTH, WORSE = 0.9, 0.75, 0.15, 0.5, 0.15, -2.0
+
+
+def difference(runs: Runs, ours: Values, theirs: Values) -> Interval | None:
+    """ours - theirs over seeds and scenarios that have both; None where that cannot be known."""
+    a, b = [ours(r) for r in runs], [theirs(r) for r in runs]
+    names = sorted(set.intersection(*(set(x) & set(y) for x, y in zip(a, b, strict=True))))
+    if not names:
+        return None
+    if len(runs) == 1:
+        found = metrics.paired_bootstrap({n: a[0][n] for n in names}, {n: b[0][n] for n in names}, seeding.generator("bilevel-report"))
+    else:
+        found = two_level_t(np.array([[x[n] - y[n] for n in names] for x, y in zip(a, b, strict=True)]))
+    return found if isinstance(found, Interval) else None
+
+
+def mean(runs: Runs, values: Values) -> float | None:
+    by_run = [list(values(r).values()) for r in runs]
+    return float(np.mean([np.mean(v) for v in by_run])) if all(by_run) else None
+
+
+def of_team(team: str, name: str) -> Values:
+    def values(run: Mapping[str, Any]) -> Mapping[str, float]:
+        figures = run["teams"][team]
+        return next((dict(figures[kind][name]) for kind in ("judged", "read", "measured") if name in figures[kind]), {})
+
+    return values
+
+
+def shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}" if abs(value) <= 1 else f"{value:.1f}"
+
+
+def gap_shown(gap: Interval | None) -> str:
+    if gap is None:
+        return "-"
+    digits = 3 if max(abs(gap.low), abs(gap.high)) <= 1 else 1
+    return f"{gap.estimate:+.{digits}f} [{gap.low:+.{digits}f}, {gap.high:+.{digits}f}]"
+
+
+def numbers(gap: Interval | None) -> list[float] | None:
+    return None if gap is None else [gap.estimate, gap.low, gap.high]
+
+
+# ---------------------------------------------------------------------- tables
+
+
+def teams_table(runs: Runs, teams: Sequence[str], names: Sequence[str], against: str = "SFT") -> tuple[str, dict[str, Any]]:
+    """Means of teams, and the paired differences of the last one to `against` and of the controls to it."""
+    rows, figures = [], {}
+    others = [t for t in teams if t not in (against, "prompted")]
+    for name in names:
+        means = {t: mean(runs, of_team(t, name)) for t in teams}
+        if all(m is None for m in means.values()):
+            continue
+        gaps = {t: difference(runs, of_team(t, name), of_team(against, name)) for t in others}
+        figures[name] = {**means, **{f"{t} - {against}": numbers(g) for t, g in gaps.items()}}
+        rows.append([name, *(shown(means[t]) for t in teams), *(gap_shown(gaps[t]) for t in others)])
+    return console.table(["", *teams, *(f"{t} - {against}" for t in others)], rows), figures
+
+
+def whole_table(runs: Runs, teams: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """Figures of all conversations of a run together: their means over runs, with the least and the largest."""
+    rows, figures = [], {}
+    for name in WHOLE:
+        by_team = {t: [r["teams"][t]["whole"][name] for r in runs if name in r["teams"][t]["whole"]] for t in teams}
+        figures[name] = {t: v for t, v in by_team.items()}
+        rows.append([name, *(f"{np.mean(v):.3f} ({min(v):.3f} to {max(v):.3f})" if v else "-" for v in by_team.values())])
+    return console.table(["", *teams], rows), figures
+
+
+def directors_table(runs: Runs, kind: str) -> tuple[str, dict[str, Any]]:
+    """Group rewards by Director, and the paired differences of those that learnt to each."""
+    names, rows, figures = list(runs[0]["directors"]), [], {}
+    learnt = [n for n in ("GRPO", "PPO") if n in names]
+    for name in names:
+        value = mean(runs, lambda r, n=name: r["directors"][n][kind])
+        gaps = {
+            o: difference(runs, lambda r, o=o: r["directors"][o][kind], lambda r, n=name: r["directors"][n][kind])
+            for o in learnt
+            if o != name
+        }
+        figures[name] = {"mean": value, **{f"{o} - this": numbers(g) for o, g in gaps.items()}}
+        ways = [float(np.mean([r["directors"][name][w] for r in runs])) for w in ("turns per block", "speakers per block")]
+        rows.append([name, shown(value), *(gap_shown(gaps.get(o)) for o in learnt), *(f"{w:.2f}" for w in ways)])
+    return console.table(
+        ["Director", "group reward", *(f"{o} - this" for o in learnt), "turns per block", "speakers per block"], rows
+    ), figures
+
+
+def systems_table(runs: Runs) -> tuple[str, dict[str, Any]]:
+    """The whole, and without one of its levels, beside the paper's ablation."""
+    rows, figures = [], {}
+    for name in runs[0]["systems"]:
+        row, figures[name] = [name], {}
+        for kind in ("agent-specific", "collective"):
+            of = lambda r, n=name, k=kind: r["systems"][n][k]["overall"]  # noqa: E731
+            whole = lambda r, k=kind: r["systems"]["MASCOT"][k]["overall"]  # noqa: E731
+            gap = None if name == "MASCOT" else difference(runs, of, whole)
+            figures[name][kind] = {"mean": mean(runs, of), "- MASCOT": numbers(gap)}
+            row += [shown(figures[name][kind]["mean"]), gap_shown(gap), PAPER_ABLATION[kind].get(name, "-")]
+        rows.append(row)
+    heads = [h for k in ("agent-specific", "collective") for h in (k, f"{k} - MASCOT", "paper (other models, other data)")]
+    return console.table(["system", *heads], rows), figures
+
+
+PAPER_ABLATION = {  # MASCOT, arXiv 2601.14230, read off a figure
+    "agent-specific": {"MASCOT": "73.7", "MASCOT-C": "72.8", "MASCOT-P": "69.6"},
+    "collective": {"MASCOT": "56.8", "MASCOT-C": "48.5", "MASCOT-P": "53.9"},
+}
+
+
+def settled_table(runs: Runs, teams: Sequence[str], places: int = 8) -> tuple[str, dict[str, Any]]:
+    """Share of the team's turns that repeat a settled point, by the turn's place; what comes later is in the last column."""
+    rows, figures = [], {}
+    for team in teams:
+        found = [(0, 0)] * places
+        for r in runs:
+            for place, (repeats, turns) in enumerate(r["teams"][team]["settled by turn"] or []):
+                at = min(place, places - 1)
+                found[at] = (found[at][0] + repeats, found[at][1] + turns)
+        figures[team] = [repeats / turns if turns else None for repeats, turns in found]
+        rows.append([team, *(f"{100 * a / n:.1f} % of {n}" if n else "-" for a, n in found)])
+    return console.table(["team", *(str(p + 1) for p in range(places - 1)), f"{places} and later"], rows), figures
+
+
+def checks_table(runs: Runs) -> str:
+    """Both judges' changes since round 0, by run and round."""
+    rows = []
+    for i, r in enumerate(runs):
+        for what, figures in r["schedule"].items():
+            if isinstance(figures, Mapping) and "gaps" in figures and what != "round 0 check":
+                for kind, g in figures["gaps"].items():
+                    rows.append(
+                        [
+                            str(i),
+                            what.split(" ")[1],
+                            kind,
+                            *(shown(g[k]) for k in ("training", "held_out", "gap", "low")),
+                            "yes" if g["flagged"] else "no",
+                        ]
+                    )
+    return console.table(["run", "round", "of", "training judge", "held-out judge", "gap", "its lower bound", "flag"], rows)
+
+
+# ---------------------------------------------------------------------- the claim
+
+
+def fewer(table: Mapping[str, Any]) -> float | None:
+    """By which share generic and echoing replies have become fewer."""
+    before = sum(table[n]["SFT"] or 0.0 for n in ("generic", "echo") if n in table)
+    after = sum(table[n]["trained"] or 0.0 for n in ("generic", "echo") if n in table)
+    return 1 - after / before if before else None
+
+
+def claim(
+    runs: Runs, table: Mapping[str, Any], whole: Mapping[str, Any], directors: Mapping[str, Any]
+) -> dict[str, tuple[float | None, bool]]:
+    """line -> (its figure, whether it holds)."""
+
+    def low(name: str) -> float:
+        gap = table.get(name, {}).get("trained - SFT")
+        return gap[1] if gap else -np.inf
+
+    def at(name: str) -> float | None:
+        gap = table.get(name, {}).get("trained - SFT")
+        return gap[0] if gap else None
+
+    def of(name: str, team: str = "trained") -> float | None:
+        return table.get(name, {}).get(team)
+
+    told = [np.subtract(whole["identifiability"]["trained"], whole["identifiability"]["SFT"])]
+    identifiable = float(np.mean(told[0])) if len(told[0]) else None
+    redundancy = 1 - of("redundancy") / of("redundancy", "SFT") if of("redundancy", "SFT") else None  # type: ignore[operator]
+    longer = of("words") / of("words", "SFT") - 1 if of("words", "SFT") else None  # type: ignore[operator]
+    worst = min((table[c]["trained - SFT"][2] for c in CRITERIA if table.get(c, {}).get("trained - SFT")), default=None)
+    few = fewer(table)
+    lines: dict[str, tuple[float | None, bool]] = {
+        f"consistency rises by {CONSISTENCY:g}": (at("consistency"), (at("consistency") or 0) >= CONSISTENCY and low("consistency") > 0),
+        f"social contribution rises by {CONTRIBUTION:g}": (
+            at("social_contribution"),
+            (at("social_contribution") or 0) >= CONTRIBUTION and low("social_contribution") > 0,
+        ),
+        f"in persona, by the recogniser: {IN_PERSONA:.0%}": (of("in persona"), (of("in persona") or 0) >= IN_PERSONA),
+        f"generic and echoing replies down by {FEWER:.0%}": (few, few is not None and few >= FEWER),
+        f"identifiability rises by {IDENTIFIABILITY:g}": (identifiable, identifiable is not None and identifiable >= IDENTIFIABILITY),
+        f"redundancy falls by {REDUNDANCY:.0%}": (redundancy, redundancy is not None and redundancy >= REDUNDANCY),
+        f"length changes by at most {LENGTH:.0%}": (longer, longer is not None and abs(longer) <= LENGTH),
+        f"no criterion wholly below {WORSE:g}": (worst, worst is not None and worst >= WORSE),
+        "settled points are not repeated more": (at("settled"), low("settled") <= 0),
+    }
+    for learner in ("GRPO", "PPO"):
+        for other in ("round-robin", "random", "never twice"):
+            gap = directors.get(other, {}).get(f"{learner} - this")
+            if gap is not None:
+                lines[f"the {learner} Director beats {other}"] = (gap[0], gap[1] > 0)
+    return lines
+
+
+def of(runs: Runs, broken: float) -> tuple[str, dict[str, Any]]:
+    """The page of these runs, and its figures under plain names; `shown` says which lines of the claim hold."""
+    teams = [t for t in PLAIN_TEAMS if t in runs[0]["teams"]]
+    table, figures = teams_table(runs, teams, [*CRITERIA, *(f"true {c}" for c in CRITERIA), *READ, *MEASURED])
+    whole, whole_figures = whole_table(runs, teams)
+    sharper, sharper_figures = teams_table(runs, ["SFT, sharper", "trained, sharper"], [*CRITERIA, *READ, *MEASURED], "SFT, sharper")
+    kinds = [k for k in ("reward", "truth") if k in next(iter(runs[0]["directors"].values()))]
+    directors = {k: directors_table(runs, k) for k in kinds}
+    systems, system_figures = systems_table(runs)
+    lines = claim(runs, figures, whole_figures, directors["reward"][1])
+    parts = [
+        f"{len(runs)} run(s), {broken:.0%} of the SFT policy's data broken. Held-out judge, 0 to 100; shares are the recogniser's, who knows the"
+        " language world's sentences: a reply that it does not know counts as out of persona.",
+        console.table(["line", "figure", "holds"], [[n, shown(v), "yes" if holds else "no"] for n, (v, holds) in lines.items()]),
+        f"### Teams, sampled as they were trained\n\n{table}\n\n{whole}",
+        f"### The same policies at the players' own sampling (temperature 0.7, top-p 0.9)\n\n{sharper}",
+        *(
+            f"### Directors, by the {'held-out judge' if k == 'reward' else 'truth of the language world'}\n\n{directors[k][0]}"
+            for k in kinds
+        ),
+        f"### Whole systems\n\n{systems}",
+        f"### After each round\n\n{checks_table(runs)}",
+    ]
+    out: dict[str, Any] = {"runs": len(runs), "broken": broken, "teams": figures, "whole": whole_figures, "sharper": sharper_figures}
+    if runs[0]["teams"]["SFT"]["settled by turn"] is not None:
+        settled, out["settled by turn"] = settled_table(runs, teams)
+        parts.append(f"### Turns that repeat a settled point, by place in the conversation\n\n{settled}")
+    out |= {"directors": {k: directors[k][1] for k in kinds}, "systems": system_figures}
+    out |= {"lines": {n: v for n, (v, _) in lines.items()}, "shown": {n: holds for n, (_, holds) in lines.items()}}
+    return "\n\n".join(parts), out

@@ -1,0 +1,69 @@
+"""Several runs of one program, some side by side, each in a process and a folder of its own; started again, it goes on.
+
+A run that fails does not stop the others; what failed is said at the end, and the campaign with it.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments import console
+from mascot_env.errors import MascotError
+
+
+def run(module: str, config: Any, runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Runs `module` once for each entry of `runs` (name -> what it changes of `config`) in `config.out`/run-NAME; name -> its figures.json.
+
+    `config` has `out` and `workers`. What a run prints goes to its log.txt. Raises `MascotError` where runs failed, after all have ended.
+    """
+    out = Path(config.out)
+    out.mkdir(parents=True, exist_ok=True)
+    failed: dict[str, str] = {}
+    with concurrent.futures.ThreadPoolExecutor(config.workers) as pool, console.Bar("runs", len(runs)) as bar:
+        waiting = {pool.submit(_one, module, config, out / f"run-{name}", changed): name for name, changed in runs.items()}
+        try:
+            for done, future in enumerate(concurrent.futures.as_completed(waiting), 1):
+                if future.result():
+                    failed[waiting[future]] = future.result()
+                bar.update(done, f"run {waiting[future]}: {'failed' if future.result() else 'done'}")
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    if failed:
+        raise MascotError(
+            f"{len(failed)} of {len(runs)} runs failed: " + "; ".join(f"{k}: {v}" for k, v in failed.items()),
+            field="out",
+            value=str(out),
+            remedy="read log.txt of each; started again, the campaign goes on",
+        )
+    return {name: json.loads((out / f"run-{name}" / "figures.json").read_text(encoding="utf-8")) for name in runs}
+
+
+def _one(module: str, config: Any, folder: Path, changed: Mapping[str, Any]) -> str:
+    """Why a run failed, or an empty text."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mine = dataclasses.replace(config, **{"out": str(folder), "seeds": 0, "json": False, **changed})
+    with (folder / "log.txt").open("a", encoding="utf-8") as log:
+        ended = subprocess.run([sys.executable, "-m", module, *options(mine)], stdout=log, stderr=subprocess.STDOUT, check=False)
+    if ended.returncode == 0:
+        return "" if (folder / "figures.json").exists() else "it left no figures"
+    return (folder / "log.txt").read_text(encoding="utf-8").strip().splitlines()[-1]
+
+
+def options(config: Any) -> list[str]:
+    """A config as the command line that `console.parse` reads it from."""
+    out = []
+    for field in dataclasses.fields(config):
+        value, name = getattr(config, field.name), field.name.replace("_", "-")
+        if isinstance(value, bool):
+            out.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            out.append(f"--{name}={value}")
+    return out

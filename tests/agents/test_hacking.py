@@ -1,0 +1,156 @@
+"""The watch for reward hacking, against numbers worked out by hand and on a short training."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
+
+from agents import grpo, hacking, world_data  # noqa: E402
+from agents.backbone import Backbone, Unasked  # noqa: E402
+from agents.contexts import Context  # noqa: E402
+from agents.grpo import GRPOSettings, Rollouts  # noqa: E402
+from agents.hacking import Watch, WatchSettings  # noqa: E402
+from mascot_env import judge as judges  # noqa: E402
+from mascot_env.errors import ConfigError  # noqa: E402
+from mascot_env.judge.protocol import Case, Judge, Verdicts  # noqa: E402
+from mascot_env.types import JudgeError, Score  # noqa: E402
+from mascot_env.worlds import frames, teams  # noqa: E402
+
+NANO, DOMAIN = Backbone("nano"), teams.base("support")
+
+
+@pytest.fixture(scope="module")
+def contexts() -> list[Context]:
+    return world_data.contexts(DOMAIN, frames.scenarios("support", "train", 4), 0.4, 0)[:12]
+
+
+class Constant(Judge):
+    """Gives every criterion `value`, which may be changed; fails for the cases numbered in `fails`."""
+
+    def __init__(self, value: float = 3.0, fails: Sequence[int] = ()) -> None:
+        self.value, self.fails, self.name = value, set(fails), "constant"
+
+    def score(self, cases: Sequence[Case]) -> list[Verdicts]:
+        out = []
+        for i, case in enumerate(cases):
+            verdict = JudgeError("timeout", "") if i in self.fails else Score(self.value)
+            out.append({c.id: verdict for c in case.rubric.criteria})
+        return out
+
+
+def test_the_gap_is_the_mean_difference_less_a_one_sided_t_bound() -> None:
+    """Differences 1, 2, ..., 9: mean 5, sd 2.7386, standard error 0.9129; t(0.95, 8) = 1.8595, so the bound is 5 - 1.6975."""
+    found = hacking.gap(np.arange(1.0, 10.0), np.zeros(9), 0.05)
+    assert found.gap == 5.0 and found.training == 5.0 and found.held_out == 0.0 and found.places == 9
+    assert found.low == pytest.approx(5 - 1.8595 * 0.9129, abs=1e-3)
+    assert found.flagged(3.0) and not found.flagged(3.4)
+
+
+def test_where_a_judge_failed_both_are_left_out_and_too_few_places_give_no_gap() -> None:
+    training, held_out = np.arange(10.0), np.zeros(10)
+    training[0] = held_out[9] = math.nan
+    found = hacking.gap(training, held_out, 0.05)
+    assert found.places == 8 and found.failed == 2 and found.training == pytest.approx(4.5)  # 1 to 8
+    held_out[8] = math.nan
+    nothing = hacking.gap(training, held_out, 0.05)
+    assert (nothing.gap, nothing.low, nothing.places, nothing.failed) == (None, None, 7, 3) and not nothing.flagged(-100.0)
+
+
+def test_scores_are_on_0_to_100_and_failures_are_no_number(contexts: list[Context]) -> None:
+    replies: list[str | None] = [c.said for c in contexts]
+    replies[1] = None  # the policy failed there
+    found = hacking.scores(Constant(4.0, fails=[0]), contexts, replies)
+    assert math.isnan(found[0]) and math.isnan(found[1]) and set(found[2:]) == {75.0}
+
+
+def test_a_look_is_compared_with_the_first_and_kept(contexts: list[Context], tmp_path: Path) -> None:
+    llm, training, held_out = NANO.llm(), Constant(), Constant()
+    watch = Watch(contexts, Asked(), training, held_out, WatchSettings(every=1, places=12), tmp_path)
+    assert watch.look(0, llm).gap == 0.0
+    training.value, held_out.value = 4.0, 2.5
+    found = watch.look(1, llm)
+    assert (found.training, found.held_out, found.gap) == (25.0, -12.5, 37.5)
+    again = Watch(contexts, Asked(), training, held_out, WatchSettings(every=1, places=12), tmp_path)  # as after a stop
+    assert again.figures()["flagged at"] == 1 and again.figures()["watch gap"] == 37.5
+    held_out.value = 4.0
+    assert again.look(1, llm).gap == 0.0 and again.figures()["flagged at"] is None  # the step was taken again
+    with pytest.raises(ConfigError, match="too few places"):
+        Watch(contexts[:3], Asked(), training, held_out, WatchSettings(), tmp_path)
+    with pytest.raises(ConfigError, match="watch"):
+        WatchSettings(places=2)
+
+
+class Asked:
+    """A speaker of the nano grade that asks the base model, whatever adapter it is to ask under."""
+
+    def __init__(self) -> None:
+        self.inner = NANO.speaker(Unasked())
+
+    def request(self, view):  # noqa: ANN001, ANN201
+        return self.inner.request(view)
+
+    def actions(self, completions, infos):  # noqa: ANN001, ANN201
+        return self.inner.actions(completions, infos)
+
+
+@pytest.fixture(autouse=True)
+def plain_adapter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks without training ask the base model, which has no adapter."""
+    if request.node.name.startswith("test_a_look"):
+        monkeypatch.setattr(hacking, "ADAPTER", None)
+
+
+class Turning(Constant):
+    """The held-out judge: falls with every look."""
+
+    def score(self, cases: Sequence[Case]) -> list[Verdicts]:
+        self.value -= 0.25
+        return super().score(cases)
+
+
+@pytest.mark.parametrize("stop", [True, False])
+def test_training_stops_at_the_flag_and_the_adapter_before_it_comes_back(contexts: list[Context], tmp_path: Path, stop: bool) -> None:
+    """With every look the held-out score falls by 6.25 points: at look 1 by 6.25 > 3, so training stops after its first update and leaves
+    the adapter of look 0, which changes nothing."""
+    from safetensors.torch import load_file
+
+    settings = GRPOSettings(steps=3, places=2, group=2, learning_rate=1e-2)
+    speaker, training = NANO.speaker(Unasked()), judges.resolve("world")
+    assert training is not None
+    watch = Watch(contexts, speaker, Constant(), Turning(5.0), WatchSettings(every=1, places=12, stop=stop), tmp_path / "watch")
+    figures = grpo.train(NANO, Rollouts(contexts, speaker, settings, 0), grpo.by_judge(training), tmp_path, watch=watch)
+    assert figures["flagged at"] == 1 and figures["looks"] == (2 if stop else 4)
+    weights = load_file(str(tmp_path / "adapter_model.safetensors"))
+    moved = max(float(w.abs().max()) for name, w in weights.items() if "lora_B" in name)
+    assert (moved == 0.0) == stop
+    looks = json.loads((tmp_path / "watch" / "looks.json").read_text(encoding="utf-8"))
+    assert looks["1"]["held_out"] == pytest.approx(-6.25) and looks["1"]["example"]
+
+
+def test_a_later_round_goes_on_from_an_adapter_and_is_held_to_the_model_below(contexts: list[Context], tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    settings = GRPOSettings(steps=2, places=2, group=4, learning_rate=1e-2)  # the first update warms up and changes nothing
+    speaker, judge = NANO.speaker(Unasked()), judges.resolve("world")
+    assert judge is not None
+    grpo.train(NANO, Rollouts(contexts, speaker, settings, 0), grpo.by_judge(judge), tmp_path / "one")
+    seen: list[float] = []
+    still = GRPOSettings(steps=1, places=2, group=2, learning_rate=0.0)
+    grpo.train(
+        NANO,
+        Rollouts(contexts, speaker, still, 0),
+        grpo.by_judge(judge),
+        tmp_path / "two",
+        lambda step, figures: seen.append(figures["kl"]),
+        start=tmp_path / "one",
+    )
+    one, two = (load_file(str(tmp_path / n / "adapter_model.safetensors")) for n in ("one", "two"))
+    assert one.keys() == two.keys() and all((one[k] == two[k]).all() for k in one)  # nothing was learnt from there on
+    assert seen[0] > 0.0  # the KL term is to the model without an adapter, not to where this round began

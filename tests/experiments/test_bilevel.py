@@ -1,0 +1,166 @@
+"""The bi-level schedule, small: two rounds on the embedded model, its checks, its controls and its page."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
+
+from agents.bilevel import Bilevel, BilevelSettings, gap_of  # noqa: E402
+from agents.hacking import WatchSettings  # noqa: E402
+from experiments import bilevel, bilevel_report, campaign, level1, level2  # noqa: E402
+from mascot_env.errors import ConfigError, MascotError  # noqa: E402
+from tests.experiments.test_levels import last_json, shrink  # noqa: E402
+
+SMALL = ["--sft-steps", "2", "--contexts", "12", "--reward-steps", "2", "--grpo-steps", "2", "--director-steps", "2", "--ppo-steps", "64"]
+SMALL += ["--scenarios", "3", "--rounds", "2", "--judge", "world", "--held-out", "world", "--no-wandb"]
+
+
+def smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    shrink(monkeypatch)
+    plain, contexts = bilevel.prepared, level1.sft_contexts
+    monkeypatch.setattr(level1, "sft_contexts", lambda config, domain: contexts(dataclasses.replace(config, sft_conversations=6), domain))
+
+    def few(config: bilevel.Config, progress: Any) -> Bilevel:
+        run = plain(config, progress)
+        first = dataclasses.replace(run.settings.level1, watch=WatchSettings(every=1, places=8))
+        second = dataclasses.replace(run.settings.level2, reward_states=6)
+        return Bilevel(run.setting, BilevelSettings(config.rounds, first, second, 8), run.folder, run.progress)
+
+    monkeypatch.setattr(bilevel, "prepared", few)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bilevel")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        smaller(monkeypatch)
+        assert bilevel.main([*SMALL, "--out", str(folder), "--json"]) == 0
+    return folder
+
+
+def test_two_rounds_of_both_levels(small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in (1, 2):
+        for persona in ("anchor", "beacon", "catalyst", "guide"):
+            assert (small / f"round-{number}" / "grpo" / persona / "adapter_model.safetensors").exists()
+        assert (small / f"round-{number}" / "level2" / "director" / "adapter_model.safetensors").exists()
+    assert not (small / "round-2" / "level2" / "reward").exists()  # the group reward model is the first round's
+    first, second = ((small / f"round-{n}" / "grpo" / "anchor" / "adapter_model.safetensors").read_bytes() for n in (1, 2))
+    assert first != second
+    smaller(monkeypatch)
+    assert bilevel.main([*SMALL, "--out", str(small), "--json"]) == 0  # all of it is there
+    figures = last_json(capsys.readouterr().out)
+    assert (small / "round-2" / "grpo" / "anchor" / "adapter_model.safetensors").read_bytes() == second
+    assert set(figures["teams"]["consistency"]) >= {"prompted", "SFT", "best of K", "SFT on the best", "trained", "trained - SFT"}
+    assert {"random", "round-robin", "never twice", "untrained", "GRPO", "PPO"} == set(figures["directors"]["reward"])
+    assert set(figures["systems"]) == {"SFT, untrained Director", "MASCOT", "MASCOT-P", "MASCOT-C"}
+    assert figures["shown"].keys() == figures["lines"].keys()
+    page = (small / "report.md").read_text(encoding="utf-8")
+    assert "| consistency rises by 15 " in page and "### After each round" in page
+
+
+def test_both_judges_the_same_leave_no_gap(small: Path) -> None:
+    found = json.loads((small / "figures.json").read_text(encoding="utf-8"))
+    for number in (1, 2):
+        gaps = found["schedule"][f"round {number} check"]["gaps"]
+        assert gaps["turns"]["gap"] == 0.0 == gaps["blocks"]["gap"] and not gaps["turns"]["flagged"]
+        assert all(p["flagged at"] is None and p["looks"] == 2 for p in found["schedule"][f"round {number} personas"].values())
+    assert found["schedule"]["stands"] == 2 and found["schedule"]["why"] == "every round passed its check"
+
+
+def test_a_round_whose_check_fails_does_not_stand(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    smaller(monkeypatch)
+    config = dataclasses.replace(bilevel.Config(), out=str(small), judge="world", held_out="world", sft_steps=2, contexts=12, reward_steps=2)
+    run = bilevel.prepared(dataclasses.replace(config, grpo_steps=2, director_steps=2), lambda stage: None)
+    passed = run.check(1)
+    monkeypatch.setattr(Bilevel, "check", lambda self, n: passed if n != 2 else {"gaps": {"turns": {"flagged": True}, "blocks": {"flagged": False}}})
+    found = run.run()
+    assert found["stands"] == run.stands == 1 and "reward hacking: after round 2" in found["why"] and "turns" in found["why"]
+    (small / "stand.json").write_text(json.dumps({"round": 2, "why": ""}), encoding="utf-8")  # as the other tests found it
+
+
+def test_a_gap_needs_what_all_have_scored() -> None:
+    now = {"training": {str(i): 60.0 for i in range(10)}, "held out": {str(i): 50.0 for i in range(9)}}
+    then = {"training": {str(i): 50.0 for i in range(10)}, "held out": {str(i): 50.0 for i in range(10)}}
+    found = gap_of(now, then, 0.001)
+    assert (found.training, found.held_out, found.places, found.failed) == (10.0, 0.0, 9, 1)
+
+
+def test_bad_settings_are_named() -> None:
+    with pytest.raises(ConfigError, match="rounds"):
+        BilevelSettings(rounds=0)
+    with pytest.raises(ConfigError, match="check_conversations"):
+        BilevelSettings(check_conversations=2)
+
+
+def test_steps_of_all_rounds_are_shared_out() -> None:
+    one, two = bilevel.parts(bilevel.Config(rounds=4, grpo_steps=80, director_steps=30, seed=3))
+    assert (one.grpo_steps, two.steps, one.seed, two.seed) == (20, 7, 3, 3)
+
+
+# ---------------------------------------------------------------------- the page
+
+
+def made_up(shift: float, scenarios: int = 12) -> dict[str, Any]:
+    """Figures of a run in which `trained` is `shift` above `SFT` on everything judged."""
+
+    def team(value: float) -> dict[str, Any]:
+        by = {f"s{i}": value + i % 3 for i in range(scenarios)}
+        judged = {c: by for c in bilevel_report.CRITERIA}
+        shares = {n: {k: 0.5 for k in by} for n in bilevel_report.READ}
+        return {"judged": judged, "read": shares, "measured": {"redundancy": dict(by), "words": dict(by)}, "whole": {"identifiability": 0.5}, "settled by turn": [(1, 4)]}
+
+    directors = {
+        n: {"reward": {f"s{i}": v + (i % 2) / 10 for i in range(scenarios)}, "turns per block": 1.0, "speakers per block": 1.0}
+        for n, v in (("random", 0.0), ("round-robin", 0.3), ("GRPO", 0.5))
+    }
+    system = {k: {"overall": {f"s{i}": 50.0 for i in range(scenarios)}} for k in ("agent-specific", "collective")}
+    return {"teams": {"SFT": team(50.0), "trained": team(50.0 + shift), "SFT, sharper": team(50.0), "trained, sharper": team(50.0)}, "directors": directors, "systems": {"MASCOT": system, "MASCOT-P": system}, "schedule": {}}
+
+
+def test_a_page_over_seeds_holds_lines_against_their_thresholds() -> None:
+    text, figures = bilevel_report.of([made_up(14.0), made_up(17.0), made_up(16.0)], 0.4)
+    estimate, low, high = figures["teams"]["consistency"]["trained - SFT"]
+    assert estimate == pytest.approx(47 / 3) and low < estimate < high
+    assert figures["shown"]["consistency rises by 15"] and not figures["shown"]["in persona, by the recogniser: 90%"]
+    assert figures["lines"]["length changes by at most 15%"] == pytest.approx((47 / 3) / 51)
+    assert figures["shown"]["the GRPO Director beats round-robin"] and "the PPO Director beats random" not in figures["shown"]
+    assert "3 run(s), 40%" in text
+    lower = bilevel_report.of([made_up(-4.0), made_up(-5.0), made_up(-4.5)], 0.4)[1]
+    assert not lower["shown"]["no criterion wholly below -2"] and not lower["shown"]["consistency rises by 15"]
+
+
+# ---------------------------------------------------------------------- campaigns
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    out: str
+    workers: int = 2
+    seeds: int = 2
+    seed: int = 0
+    json: bool = True
+    wandb: bool = False
+    name: str = "x"
+
+
+def test_a_config_becomes_the_command_line_that_it_came_from() -> None:
+    given = bilevel.Config(broken=0.6, controls=False, data="", seed=3)
+    from experiments import console
+
+    assert console.parse(bilevel.Config, "", campaign.options(given)) == given
+
+
+def test_a_campaign_keeps_what_is_done_and_says_what_failed(tmp_path: Path) -> None:
+    with pytest.raises(MascotError, match=r"2 of 2 runs failed: .*No module named"):
+        campaign.run("experiments.nothing", Asked(str(tmp_path)), {"0": {"seed": 0}, "1": {"seed": 1}})
+    assert (tmp_path / "run-0" / "log.txt").exists()
+
+
+def test_level_2_has_a_director_to_compare_without_training() -> None:
+    assert set(level2.directors(bilevel.catalog.domain("support"), object(), None, None)) == {"random", "round-robin", "never twice", "untrained"}
