@@ -52,6 +52,7 @@ class Config:
     sft_steps: updates of the SFT policy
     contexts: of preference pairs
     reward_steps: updates of the persona reward model
+    group_reward_steps: updates of the group reward model
     grpo_steps: updates of each persona's adapter, in all rounds together
     director_steps: updates of the writing Director, in all rounds together
     ppo_steps: decisions of the discrete Director, which learns with the final team; 0 trains none
@@ -78,6 +79,7 @@ class Config:
     sft_steps: int = 300
     contexts: int = 400
     reward_steps: int = 100
+    group_reward_steps: int = 100
     grpo_steps: int = 80
     director_steps: int = 30
     ppo_steps: int = 20_000
@@ -96,11 +98,11 @@ def parts(config: Config) -> tuple[level1.Config, level2.Config]:
     """The same run as the programs of the single levels name it."""
     shared = {f.name for f in dataclasses.fields(Config)}
     one = {f.name: getattr(config, f.name) for f in dataclasses.fields(level1.Config) if f.name in shared}
-    two = {f.name: getattr(config, f.name) for f in dataclasses.fields(level2.Config) if f.name in shared - {"reward_steps"}}
-    steps = max(config.director_steps // config.rounds, 1)
+    two = {f.name: getattr(config, f.name) for f in dataclasses.fields(level2.Config) if f.name in shared}
+    own = {"steps": max(config.director_steps // config.rounds, 1), "reward_steps": config.group_reward_steps}
     return (
         level1.Config(**{**one, "grpo_steps": max(config.grpo_steps // config.rounds, 1)}),
-        level2.Config(**{**two, "steps": steps}),
+        level2.Config(**{**two, **own}),
     )
 
 
@@ -245,8 +247,10 @@ def single(config: Config) -> dict[str, Any]:
     torch.set_num_threads(1)
     folder = Path(config.out)
     tracker = Tracker(folder, folder.name, asdict(config), config.wandb)
-    stages = {"sft": config.sft_steps, "pairs": config.contexts, "reward": config.reward_steps, "ppo": config.ppo_steps}
-    progress = Progress(tracker, stages | {"grpo": config.grpo_steps // config.rounds, "director": config.director_steps // config.rounds})
+    one, two = parts(config)
+    totals = {"sft": config.sft_steps, "pairs": config.contexts, "reward": config.reward_steps, "grpo": one.grpo_steps}
+    totals |= {"blocks": two.reward_states, "group reward": two.reward_steps, "director": two.steps, "ppo": two.ppo_steps}
+    progress = Progress(tracker, totals)
     run = prepared(config, progress)
     found = one_run(config, run, progress, lambda what, figures: print(f"{what}: {brief(figures)}", flush=True))
     tracker.summarise({k: found[k] for k in ("sft", "schedule")})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 from experiments import console
@@ -19,7 +20,8 @@ class Progress:
         self._logged = 0  # W&B takes no step that is smaller than the last, and every stage counts from 1
 
     def __call__(self, stage: str) -> Callable[[int, Mapping[str, float]], None]:
-        bar = console.Bar(stage, self.totals.get(stage) or self.totals.get(stage.split(" ")[0], 1))
+        kind = re.sub(r" \(round \d+\)$", "", stage)
+        bar = console.Bar(stage, self.totals.get(kind) or self.totals.get(kind.split(" ")[0], 1))
         bar.__enter__()
         self._bars.append(bar)
 

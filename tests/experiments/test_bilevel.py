@@ -17,7 +17,22 @@ from experiments import bilevel, bilevel_report, campaign, level1, level2  # noq
 from mascot_env.errors import ConfigError, MascotError  # noqa: E402
 from tests.experiments.test_levels import last_json, shrink  # noqa: E402
 
-SMALL = ["--sft-steps", "2", "--contexts", "12", "--reward-steps", "2", "--grpo-steps", "2", "--director-steps", "2", "--ppo-steps", "64"]
+SMALL = [
+    "--sft-steps",
+    "2",
+    "--contexts",
+    "12",
+    "--reward-steps",
+    "2",
+    "--group-reward-steps",
+    "2",
+    "--grpo-steps",
+    "2",
+    "--director-steps",
+    "2",
+    "--ppo-steps",
+    "64",
+]
 SMALL += ["--scenarios", "3", "--rounds", "2", "--judge", "world", "--held-out", "world", "--no-wandb"]
 
 
@@ -75,10 +90,14 @@ def test_both_judges_the_same_leave_no_gap(small: Path) -> None:
 
 def test_a_round_whose_check_fails_does_not_stand(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     smaller(monkeypatch)
-    config = dataclasses.replace(bilevel.Config(), out=str(small), judge="world", held_out="world", sft_steps=2, contexts=12, reward_steps=2)
+    config = dataclasses.replace(
+        bilevel.Config(), out=str(small), judge="world", held_out="world", sft_steps=2, contexts=12, reward_steps=2, group_reward_steps=2
+    )
     run = bilevel.prepared(dataclasses.replace(config, grpo_steps=2, director_steps=2), lambda stage: None)
     passed = run.check(1)
-    monkeypatch.setattr(Bilevel, "check", lambda self, n: passed if n != 2 else {"gaps": {"turns": {"flagged": True}, "blocks": {"flagged": False}}})
+    monkeypatch.setattr(
+        Bilevel, "check", lambda self, n: passed if n != 2 else {"gaps": {"turns": {"flagged": True}, "blocks": {"flagged": False}}}
+    )
     found = run.run()
     assert found["stands"] == run.stands == 1 and "reward hacking: after round 2" in found["why"] and "turns" in found["why"]
     (small / "stand.json").write_text(json.dumps({"round": 2, "why": ""}), encoding="utf-8")  # as the other tests found it
@@ -113,14 +132,25 @@ def made_up(shift: float, scenarios: int = 12) -> dict[str, Any]:
         by = {f"s{i}": value + i % 3 for i in range(scenarios)}
         judged = {c: by for c in bilevel_report.CRITERIA}
         shares = {n: {k: 0.5 for k in by} for n in bilevel_report.READ}
-        return {"judged": judged, "read": shares, "measured": {"redundancy": dict(by), "words": dict(by)}, "whole": {"identifiability": 0.5}, "settled by turn": [(1, 4)]}
+        return {
+            "judged": judged,
+            "read": shares,
+            "measured": {"redundancy": dict(by), "words": dict(by)},
+            "whole": {"identifiability": 0.5},
+            "settled by turn": [(1, 4)],
+        }
 
     directors = {
         n: {"reward": {f"s{i}": v + (i % 2) / 10 for i in range(scenarios)}, "turns per block": 1.0, "speakers per block": 1.0}
         for n, v in (("random", 0.0), ("round-robin", 0.3), ("GRPO", 0.5))
     }
     system = {k: {"overall": {f"s{i}": 50.0 for i in range(scenarios)}} for k in ("agent-specific", "collective")}
-    return {"teams": {"SFT": team(50.0), "trained": team(50.0 + shift), "SFT, sharper": team(50.0), "trained, sharper": team(50.0)}, "directors": directors, "systems": {"MASCOT": system, "MASCOT-P": system}, "schedule": {}}
+    return {
+        "teams": {"SFT": team(50.0), "trained": team(50.0 + shift), "SFT, sharper": team(50.0), "trained, sharper": team(50.0)},
+        "directors": directors,
+        "systems": {"MASCOT": system, "MASCOT-P": system},
+        "schedule": {},
+    }
 
 
 def test_a_page_over_seeds_holds_lines_against_their_thresholds() -> None:
@@ -163,4 +193,9 @@ def test_a_campaign_keeps_what_is_done_and_says_what_failed(tmp_path: Path) -> N
 
 
 def test_level_2_has_a_director_to_compare_without_training() -> None:
-    assert set(level2.directors(bilevel.catalog.domain("support"), object(), None, None)) == {"random", "round-robin", "never twice", "untrained"}
+    assert set(level2.directors(bilevel.catalog.domain("support"), object(), None, None)) == {
+        "random",
+        "round-robin",
+        "never twice",
+        "untrained",
+    }
