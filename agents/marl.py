@@ -41,6 +41,7 @@ class MARLSettings:
     credit: `gae` (a critic), `groups` (relative to copies of the same agent and turn), `roles` (relative to the role's mean), or `left-out`
         (`gae`, with each speaker paid `share` times what its block loses without its turn).
     share: weight of that; the environment's own `team_weight` pays all speakers of a block alike.
+    answerable: what the Director is paid besides, for each turn that it called: this times the turn's reward, relative to the mean turn's.
     ppo: PPO's own.
     """
 
@@ -49,7 +50,8 @@ class MARLSettings:
     copies: int = 1
     width: int = 64
     credit: str = "gae"
-    share: float = 0.0
+    share: float = 0.5
+    answerable: float = 0.5
     ppo: PPOSettings = PPOSettings()
 
     def __post_init__(self) -> None:
@@ -95,6 +97,8 @@ class Run:
         figures = _paid(played)
         if s.credit == "left-out":
             pay_left_out(played, game, s.share)
+        if s.answerable:
+            pay_the_one_who_called(played, s.answerable)
         for name, network in self.networks.of.items():
             batch = batch_of(network, [c for c in sequences(played) if network_of(c[0][0].agent) == name], s)
             orders = [rng.permutation(len(batch)) for _ in range(s.ppo.epochs)]
@@ -208,6 +212,19 @@ def pay_left_out(played: Sequence[Conversation], game: Game, share: float) -> No
         shares = {turn: w for _ in _closed(c) for turn, w in next(worth).items()}
         for d in (d for agent, made in c.decisions.items() if agent != DIRECTOR for d in made):
             d.reward += share * shares.get(d.turn, math.nan)
+
+
+def pay_the_one_who_called(played: Sequence[Conversation], share: float) -> None:
+    """Adds to the reward of each directive that called a speaker `share` times that turn's reward, relative to the mean of all turns.
+
+    The game pays its Director for blocks alone, and most of what a directive asks for shows in the turn. Relative to the mean, a turn is not
+    worth calling for merely because turns pay; a turn that could not be judged leaves its directive out too.
+    """
+    called = {(id(c), d.turn - 1): d.reward for c in played for agent, made in c.decisions.items() if agent != DIRECTOR for d in made}
+    relative = dict(zip(called, credit.role_relative(list(called.values()), ["speaker"] * len(called)), strict=True))
+    for c in played:
+        for d in c.decisions.get(DIRECTOR, ()):
+            d.reward += share * float(relative.get((id(c), d.turn), 0.0))
 
 
 def _closed(conversation: Conversation) -> list[credit.Block]:
