@@ -9,7 +9,7 @@ export PYTHONUNBUFFERED := 1
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-rllib lint bench bench-director bench-grpo level1 level2 nano nano-budget nano-world nano-report nano-sizes nano-verify nano-throughput pages golden lock clean
+.PHONY: help setup demo test test-all test-rllib lint bench bench-director bench-grpo level1 level2 marl example-rllib nano nano-budget nano-world nano-report nano-sizes nano-verify nano-throughput pages golden lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ test-rllib: $(RLLIB)/.ready  ## RLlib trains on the act form, in an environment 
 	@echo "RLlib on the act form: about half a minute."
 	@$(RLLIB)/bin/python -m tests.rllib.rllib_act_form
 
+example-rllib: $(RLLIB)/.ready  ## the worked RLlib example: two policies learn on the act form, before and after (3 minutes after its installation)
+	@$(RLLIB)/bin/python -m examples.rllib_ppo
+
 lint: setup  ## ruff, mypy on mascot_env, and the generated pages
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
@@ -69,6 +72,9 @@ level1: setup  ## MASCOT's first level on the nano grade: SFT, pairs, reward mod
 
 level2: setup  ## MASCOT's second level on the team of `make level1`: group reward model, a Director by GRPO and one by PPO; resumable
 	@$(PY) -m experiments.level2
+
+marl: setup  ## teams by IPPO and MAPPO on the act form, 5 seeds, against random acts and the best fixed act per persona (30 minutes on one core; resumable)
+	@$(PY) -m experiments.marl
 
 nano-budget: setup  ## what the nano models will cost on this machine (4 minutes)
 	@$(PY) -m experiments.nano.budget

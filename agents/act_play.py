@@ -94,7 +94,10 @@ class Networks:
         for name, network in self.of.items():
             mine = [i for i, agent in enumerate(agents) if network_of(agent) == name]
             if mine:
-                seen, legal = torch.as_tensor(np.stack([observations[i] for i in mine])), torch.as_tensor(np.stack([masks[i] for i in mine]))
+                seen, legal = (
+                    torch.as_tensor(np.stack([observations[i] for i in mine])),
+                    torch.as_tensor(np.stack([masks[i] for i in mine])),
+                )
                 for i, action in zip(mine, network.act(seen, legal, generator).numpy(), strict=True):
                     out[i] = action
         return out
@@ -139,9 +142,7 @@ class _Table:
             before[-1].reward = float(reward) if info["reward_valid"] else math.nan
 
 
-def play(
-    networks: Networks, game: Game, tasks: Sequence[tuple[int, Scenario]], generator: torch.Generator | None
-) -> list[Conversation]:
+def play(networks: Networks, game: Game, tasks: Sequence[tuple[int, Scenario]], generator: torch.Generator | None) -> list[Conversation]:
     """One conversation for each (seed, scenario), all side by side, in the order of the tasks."""
     tables = [_Table(game.make_env(), game, scenario, seed) for seed, scenario in tasks]
     waiting = tables
@@ -153,7 +154,9 @@ def play(
     return [table.episode for table in tables]
 
 
-def _step(networks: Networks, game: Game, going: Sequence[tuple[_Table, tuple[str, Any, dict[str, Any]]]], generator: torch.Generator | None) -> None:
+def _step(
+    networks: Networks, game: Game, going: Sequence[tuple[_Table, tuple[str, Any, dict[str, Any]]]], generator: torch.Generator | None
+) -> None:
     """Everybody whose turn it is acts."""
     users = [(table, seen) for table, seen in going if seen[0] == USER]
     answers = game.user.act([seen[1] for _, seen in users], [seen[2] for _, seen in users]) if users else []
@@ -164,7 +167,9 @@ def _step(networks: Networks, game: Game, going: Sequence[tuple[_Table, tuple[st
     actions = networks.act([seen[0] for _, seen in team], [seen[1] for _, seen in team], masks, generator)
     for (table, (agent, observation, _)), mask_A, action in zip(team, masks, actions, strict=True):
         table.note(agent, observation, mask_A, action)
-    worded = words(game.realiser, [(table.env, seen[0], int(a[0])) for (table, seen), a in zip(team, actions, strict=True) if seen[0] != DIRECTOR])
+    worded = words(
+        game.realiser, [(table.env, seen[0], int(a[0])) for (table, seen), a in zip(team, actions, strict=True) if seen[0] != DIRECTOR]
+    )
     for (table, (agent, _, _)), action in zip(team, actions, strict=True):
         table.env.step(action if agent == DIRECTOR else (int(action[0]), next(worded)))
 

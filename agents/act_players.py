@@ -47,7 +47,9 @@ class ActSpeaker(ABC):
         views = [info["view"] for info in infos]
         chosen = self.choose(observations, views)
         worded = [{"view": _obeying(view, act)} for view, act in zip(views, chosen, strict=True)]
-        return list(zip(chosen, said_by(self.realiser, self.realiser.act([{} for _ in views], worded), len(views), "realiser"), strict=True))
+        return list(
+            zip(chosen, said_by(self.realiser, self.realiser.act([{} for _ in views], worded), len(views), "realiser"), strict=True)
+        )
 
 
 def _obeying(view: View, act: int) -> View:

@@ -132,5 +132,10 @@ def loss_of(network: ActorCritic, b: Batch, settings: PPOSettings) -> tuple[Tens
     policy = -torch.min(advantages_B * ratio_B, advantages_B * clipped_B).mean()
     value = nn.functional.mse_loss(network.value(b.central_BS), b.returns_B)
     entropy = entropy_B.mean()
-    figures = {"policy loss": policy, "value loss": value, "entropy": entropy, "clipped": ((ratio_B - 1).abs() > settings.clip).float().mean()}
+    figures = {
+        "policy loss": policy,
+        "value loss": value,
+        "entropy": entropy,
+        "clipped": ((ratio_B - 1).abs() > settings.clip).float().mean(),
+    }
     return policy - settings.entropy * entropy + settings.value * value, {k: float(v.detach()) for k, v in figures.items()}

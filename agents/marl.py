@@ -174,7 +174,9 @@ def batch_of(network: ActorCritic, taken: Sequence[Sequence_], settings: MARLSet
     return Batch(seen, central, masks, actions, logprobs, *floats).at(torch.as_tensor(np.flatnonzero(valid)))
 
 
-def credited(network: ActorCritic, taken: Sequence[Sequence_], values_B: credit.Floats, s: MARLSettings) -> tuple[credit.Floats, credit.Floats]:
+def credited(
+    network: ActorCritic, taken: Sequence[Sequence_], values_B: credit.Floats, s: MARLSettings
+) -> tuple[credit.Floats, credit.Floats]:
     """(advantages, what the critic learns) of all decisions, in their order; NaN where a reward is not valid."""
     parts, start = [], 0
     for decisions, conversation in taken:
@@ -239,7 +241,12 @@ def _paid(played: Sequence[Conversation]) -> dict[str, float]:
     director = [sum(d.reward for d in c.decisions.get(DIRECTOR, ())) for c in played]
     turns = [d.reward for c in played for agent, made in c.decisions.items() if agent != DIRECTOR for d in made]
     dropped = sum(math.isnan(d.reward) for c in played for made in c.decisions.values() for d in made)
-    return {"director return": _mean(director), "speaker reward": _mean(turns), "turns": len(turns) / len(played), "dropped": float(dropped)}
+    return {
+        "director return": _mean(director),
+        "speaker reward": _mean(turns),
+        "turns": len(turns) / len(played),
+        "dropped": float(dropped),
+    }
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -119,10 +119,10 @@ def test_blocks_are_scored_again_as_the_environment_pays_them() -> None:
 
 
 def test_by_the_worlds_truth_a_repeated_turn_is_worth_less_than_the_first() -> None:
+    from mascot_env.envs.dialogue import DialogueEnv
     from mascot_env.players.directors import CycleDirector
     from mascot_env.players.policy import Team
     from mascot_env.players.resolve import resolve_speakers, resolve_user
-    from mascot_env.envs.dialogue import DialogueEnv
     from mascot_env.rollout import play
 
     domain, world = catalog.domain("support"), judges.resolve("world")

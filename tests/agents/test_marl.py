@@ -165,7 +165,9 @@ def conversation(**rewards: list[float]) -> Conversation:
     zero = np.zeros(1, np.float32)
     turns = {"director_0": [1, 3, 5], "anchor_0": [2], "beacon_0": [4]}
     made = {
-        agent: [Decision(agent, t, zero, zero, zero.astype(bool), zero.astype(np.int64), r) for t, r in zip(turns[agent], paid, strict=True)]
+        agent: [
+            Decision(agent, t, zero, zero, zero.astype(bool), zero.astype(np.int64), r) for t, r in zip(turns[agent], paid, strict=True)
+        ]
         for agent, paid in rewards.items()
     }
     return Conversation(TRAIN[0], made)
@@ -207,7 +209,9 @@ class Stopped(Exception):
 
 @CRITICS
 @pytest.mark.parametrize("inside", [False, True], ids=["between updates", "inside an update"])
-def test_a_stopped_run_ends_bit_for_bit_as_it_would_have(algorithm: Any, inside: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_run_ends_bit_for_bit_as_it_would_have(
+    algorithm: Any, inside: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole, curve = marl.train(game(algorithm), TRAIN, SMALL, 7, tmp_path / "whole")
 
     def stops(step: int, figures: Mapping[str, float]) -> None:
