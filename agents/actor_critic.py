@@ -30,12 +30,12 @@ class PPOSettings:
     """
 
     learning_rate: float = 1e-3
-    epochs: int = 4
+    epochs: int = 12
     minibatch: int = 256
-    gamma: float = 0.95
+    gamma: float = 0.9
     gae_lambda: float = 0.95
     clip: float = 0.2
-    entropy: float = 0.01
+    entropy: float = 0.05
     value: float = 0.5
     max_norm: float = 0.5
 

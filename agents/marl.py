@@ -45,7 +45,7 @@ class MARLSettings:
     ppo: PPO's own.
     """
 
-    updates: int = 120
+    updates: int = 200
     conversations: int = 64
     copies: int = 1
     width: int = 64

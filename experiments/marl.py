@@ -9,8 +9,9 @@
 
 A team is a Director and its speakers. It is compared, with the same Director, with speakers that take random acts and with speakers that each take
 one fixed act: the best of all acts for every persona, searched for on train scenarios with the training judge and that very Director. Three
-teams that learnt nothing stand beside them: random Director and acts, and the fixed rotation and the cue rule with the best fixed acts found
-for them in the same way. The held-out judge scores all teams on the same held-out scenarios and conversation seeds; where the world's truth is
+teams that learnt nothing stand beside them: random Director and acts, and the fixed rotation and a rule that reads what the user asks for, each
+with the best fixed acts found for it in the same way. The rule with speakers that obey it is shown too: it knows what is to be learnt, and is
+no baseline. The held-out judge scores all teams on the same held-out scenarios and conversation seeds; where the world's truth is
 known it is shown too. A run that was stopped goes on where it was.
 """
 
@@ -22,6 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from agents.stages import staged
 from experiments import console, persona_eval, setting
 from experiments.progress import Progress
 from experiments.tracking import Tracker
@@ -38,9 +41,9 @@ from mascot_env.errors import ConfigError
 from mascot_env.judge import Judge
 from mascot_env.metrics import Interval, NotMeasured, paired_bootstrap
 from mascot_env.metrics.statistics import two_level_bootstrap
-from mascot_env.players.directors import HeuristicDirector, RandomDirector, RoundRobinDirector
+from mascot_env.players.directors import RandomDirector, RoundRobinDirector
 from mascot_env.players.policy import Policy, Team
-from mascot_env.players.resolve import resolve_speakers
+from mascot_env.players.resolve import resolve_director, resolve_speakers
 from mascot_env.rollout import play
 from mascot_env.scoring import score_blocks, score_turns
 from mascot_env.types import Domain, Scenario, Transcript
@@ -163,10 +166,12 @@ def settings_of(config: Config) -> MARLSettings:
     return MARLSettings(config.updates, config.conversations, config.copies, credit=config.credit, share=config.team_weight)
 
 
-def identity(config: Config) -> dict[str, Any]:
-    """What everything in a run folder depends on."""
-    names = ("domain", "judge", "user", "realiser", "team_weight", "scenarios_from", "credit")
-    return {name: getattr(config, name) for name in names}
+def identity(config: Config, place: Place) -> dict[str, Any]:
+    """What everything in a run folder depends on, models' weights included."""
+    from agents.backbone import named
+
+    players = {"judge": place.judge.name, "user": named(place.user), "realiser": named(place.realiser)}
+    return {"domain": config.domain, "scenarios_from": config.scenarios_from, "team_weight": config.team_weight, **players}
 
 
 # ---------------------------------------------------------------------- scores
@@ -215,7 +220,6 @@ def best_fixed(place: Place, director: Policy, keep: Path, report: Callable[[int
 def trained(config: Config, place: Place, algorithm: str, seed: int, progress: Progress) -> Any:
     """The networks of one training seed; trained once."""
     from agents import marl
-    from agents.stages import staged
 
     folder = config.folder / algorithm / f"seed-{seed}"
     game, settings = place.game(algorithm), settings_of(config)
@@ -224,7 +228,7 @@ def trained(config: Config, place: Place, algorithm: str, seed: int, progress: P
         _, curve = marl.train(game, place.train, settings, seed, out, progress(f"{algorithm} {seed}"))
         return {"curve": curve}
 
-    staged(folder, {"settings": settings, **identity(config)}, work)
+    staged(folder, {"settings": settings, **identity(config, place)}, work)
     return marl.train(game, place.train, settings, seed, folder)[0]  # read back: nothing is left to do
 
 
@@ -242,32 +246,37 @@ def teams_of(config: Config, place: Place, algorithm: str, seed: int, networks: 
 
 
 def untrained_teams(config: Config, place: Place, progress: Progress) -> dict[str, Team]:
-    """Teams that learnt nothing; both rules go with the best fixed acts beside them."""
+    """Teams that learnt nothing, and the rule that is obeyed."""
     from agents import act_players
 
     domain, folder, out = place.domain, config.folder / "untrained", {}
+    rule = resolve_director("world" if config.scenarios_from == "world" else "heuristic", domain)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, director in {"rotation": RoundRobinDirector(domain), "cue rule": HeuristicDirector()}.items():
-        fixed = best_fixed(place, director, folder / f"{name.replace(' ', '-')}.json", progress("fixed acts"))
+    for name, director in {"rotation": RoundRobinDirector(domain), "rule": rule}.items():
+        fixed = best_fixed(place, director, folder / f"{name}.json", progress("fixed acts"))
         out[f"{name}, best fixed acts"] = place.team(director, act_players.FixedActSpeaker(fixed, place.realiser))
     out["random Director, random acts"] = place.team(RandomDirector(), act_players.RandomActSpeaker(place.realiser))
+    out["(rule, obeyed)"] = place.team(rule, act_players.ObedientSpeaker(place.realiser))
     return out
+
+
+def slug(name: str) -> str:
+    return re.sub(r"\W+", "-", name).strip("-")
 
 
 def measured(config: Config, place: Place, folder: Path, teams: Mapping[str, Team], seed: int) -> dict[str, Any]:
     """team -> judge -> score -> scenario -> value, on held-out scenarios with the conversations of this training seed; measured once."""
-    from agents.stages import staged
 
     def one(name: str, team: Team) -> Mapping[str, Any]:
-        transcripts = persona_eval.kept(folder / name.replace(" ", "-") / "play", team, place.test, 1_000_000 * (seed + 1), place.unjudged)
+        transcripts = persona_eval.kept(folder / slug(name) / "play", team, place.test, 1_000_000 * (seed + 1), place.unjudged)
         found = {"held-out judge": scored(transcripts, place.held_out, place.domain)}
         if config.scenarios_from == "world":
             found["truth"] = scored(transcripts, setting.judge("world"), place.domain)
         return found
 
-    about = {"held_out": config.held_out, "scenarios": len(place.test), "updates": config.updates, **identity(config)}
+    about = {"held_out": place.held_out.name, "scenarios": len(place.test), **identity(config, place)}
     return {
-        name: staged(folder / name.replace(" ", "-"), about, lambda _, name=name, team=team: one(name, team))  # type: ignore[misc]
+        name: staged(folder / slug(name), about, lambda _, name=name, team=team: one(name, team))  # type: ignore[misc]
         for name, team in teams.items()
     }
 
@@ -327,6 +336,9 @@ def main(argv: list[str] | None = None) -> int:
     console.at_least(1, seeds=config.seeds, updates=config.updates)
     torch.set_num_threads(1)
     place = place_of(config)
+    staged(
+        config.folder / "setting", {"settings": settings_of(config), **identity(config, place)}, lambda _: {}
+    )  # refuses another run's folder
     tracker = Tracker(config.folder, config.folder.name, asdict(config), config.wandb)
     options = 2 * len(place.domain.agents) * len(place.domain.acts)
     progress = Progress(tracker, {"fixed": options, **dict.fromkeys(ALGORITHMS, config.updates)})

@@ -36,7 +36,7 @@ def test_both_algorithms_are_compared_and_nothing_is_done_twice(
     first = last_json(capsys.readouterr().out)
     assert set(first) == {"ippo", "mappo"}
     names = {"trained", "its Director, best fixed acts", "its Director, random acts", "random Director, random acts"}
-    assert set(first["ippo"]) == names | {"rotation, best fixed acts", "cue rule, best fixed acts"}
+    assert set(first["ippo"]) == names | {"rotation, best fixed acts", "rule, best fixed acts", "(rule, obeyed)"}
     for row in first["ippo"].values():
         assert row["truth"] == row["held-out judge"]  # here the truth is the judge
         assert 0 <= row["truth"]["team"] <= 100 and row["truth"]["team"] == pytest.approx(
