@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -54,8 +55,6 @@ class ActSpeaker(ABC):
 
 def _obeying(view: View, act: int) -> View:
     """The view of who words this act, in the Director's tone: as `DialogueEnv.obeying` has it."""
-    from dataclasses import replace
-
     tone = view.directive.tone if view.directive else None
     return replace(view, directive=Directive(view.agent, view.domain.acts[act].id, tone))
 

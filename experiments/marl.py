@@ -2,7 +2,7 @@
 
     python -m experiments.marl                                     # both algorithms, 5 seeds, paid by the language world's truth
     python -m experiments.marl --algorithms ippo --seeds 1         # one team
-    python -m experiments.marl --judge nano --updates 20           # paid by the small judge (a conversation takes 80 times as long)
+    python -m experiments.marl --judge nano --updates 20           # paid by the small judge; a conversation takes far longer
     python -m experiments.marl --realiser nano                     # the small model words the acts
     python -m experiments.marl --credit groups --copies 4          # groups by agent and turn instead of a critic
     python -m experiments.marl --domain meeting
@@ -318,11 +318,13 @@ def report(config: Config, found: Mapping[str, Mapping[str, Sequence[Any]]]) -> 
     for algorithm, teams in found.items():
         text, figures[algorithm] = shown(teams, config.seed)
         parts.append(f"**{algorithm.upper()}, {config.domain}**\n\n{text}")
-    decisions = f"{config.updates} updates of {config.conversations} conversations each"
+    over = "training seeds and scenarios" if config.seeds > 1 else "scenarios"
     parts.append(
-        f"0 to 100; {config.seeds} training seeds, {decisions}, paid by the judge `{config.judge}`; words by `{config.realiser}`. Held-out scenarios "
-        f"and conversation seeds are the same for all teams; held-out judge: `{config.held_out}`. Intervals: bootstrap over "
-        f"{'training seeds and ' if config.seeds > 1 else ''}scenarios, paired."
+        f"0 to 100: the mean of what blocks and what turns are worth. {config.seeds} training seeds, {config.updates} updates of {config.conversations} "
+        f"conversations each, paid by the judge `{config.judge}`; words by `{config.realiser}`. Held-out scenarios and conversation seeds are the "
+        f"same for all teams; held-out judge: `{config.held_out}`, which trained nothing. Intervals: paired bootstrap over {over}. Best fixed acts: "
+        f"coordinate ascent over every act of each persona, on {SEARCHED} train scenarios with the training judge, beside the Director of that row. "
+        "The rule in brackets reads with the world's own recogniser and is no baseline."
     )
     return "\n\n".join(parts), figures
 
