@@ -17,6 +17,7 @@ from agents.actor_critic import PPOSettings
 from agents.marl import MARLSettings
 from mascot_env import catalog
 from mascot_env import judge as judges
+from mascot_env.envs import features
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.errors import ConfigError, MascotError
 from mascot_env.judge import Judge
@@ -102,6 +103,13 @@ def test_critics_read_what_they_should(algorithm: Any) -> None:
             else:
                 acting = d.central[-len((DIRECTOR, *DOMAIN.agents, USER)) :]
                 assert acting.sum() == 1 and [DIRECTOR, *DOMAIN.agents, USER][int(acting.argmax())] == d.agent
+
+
+def test_the_shared_network_sees_which_role_it_is_in() -> None:
+    for made in (made for c in played(game()) for made in c.decisions.values()):
+        for d in made:
+            role = d.observation[features.SLICES["self"]]
+            assert role.tolist() == [float(a == d.agent) for a in DOMAIN.agents] + [0.0] * (len(role) - len(DOMAIN.agents))
 
 
 def test_side_by_side_or_one_after_another() -> None:
