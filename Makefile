@@ -73,7 +73,7 @@ level1: setup  ## MASCOT's first level on the nano grade: SFT, pairs, reward mod
 level2: setup  ## MASCOT's second level on the team of `make level1`: group reward model, a Director by GRPO and one by PPO; resumable
 	@$(PY) -m experiments.level2
 
-marl: setup  ## teams by IPPO and MAPPO on the act form, 5 seeds, against random acts and the best fixed act per persona (30 minutes on one core; resumable)
+marl: setup  ## teams by IPPO and MAPPO on the act form, 5 seeds, against random acts and the best fixed act per persona (about 35 minutes on one core; resumable)
 	@$(PY) -m experiments.marl
 
 nano-budget: setup  ## what the nano models will cost on this machine (4 minutes)
