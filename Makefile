@@ -49,7 +49,7 @@ test-rllib: $(RLLIB)/.ready  ## RLlib trains on the act form, in an environment 
 	@echo "RLlib on the act form: about half a minute."
 	@$(RLLIB)/bin/python -m tests.rllib.rllib_act_form
 
-example-rllib: $(RLLIB)/.ready  ## the worked RLlib example: two policies learn on the act form, before and after (3 minutes after its installation)
+example-rllib: $(RLLIB)/.ready  ## the worked RLlib example: two policies learn on the act form, before and after (2 minutes after its installation)
 	@$(RLLIB)/bin/python -m examples.rllib_ppo
 
 lint: setup  ## ruff, mypy on mascot_env, and the generated pages

@@ -79,9 +79,9 @@ def mean_return(algo: Any, conversations: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--iterations", type=int, default=15)
+    parser.add_argument("--iterations", type=int, default=6)
     parser.add_argument("--batch", type=int, default=2048, help="steps of the game in an iteration")
-    parser.add_argument("--conversations", type=int, default=64, help="that the policies are compared on")
+    parser.add_argument("--conversations", type=int, default=32, help="that the policies are compared on")
     args = parser.parse_args()
     torch.set_num_threads(1)
     ray.init(num_cpus=1, num_gpus=0, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
