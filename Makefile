@@ -9,7 +9,7 @@ export PYTHONUNBUFFERED := 1
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-rllib lint bench bench-director bench-grpo level1 level2 reproduce-quick reproduce reproduce-broken reproduce-meeting hacking nano nano-budget nano-world nano-report nano-sizes nano-verify nano-throughput pages golden lock clean
+.PHONY: help setup demo test test-all test-rllib lint bench bench-director bench-grpo level1 level2 reproduce-quick reproduce reproduce-broken reproduce-meeting hacking marl example-rllib nano nano-budget nano-world nano-report nano-sizes nano-verify nano-throughput pages golden lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ test-rllib: $(RLLIB)/.ready  ## RLlib trains on the act form, in an environment 
 	@echo "RLlib on the act form: about half a minute."
 	@$(RLLIB)/bin/python -m tests.rllib.rllib_act_form
 
+example-rllib: $(RLLIB)/.ready  ## the worked RLlib example: two policies learn on the act form, before and after (2 minutes after its installation)
+	@$(RLLIB)/bin/python -m examples.rllib_ppo
+
 lint: setup  ## ruff, mypy on mascot_env, and the generated pages
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
@@ -85,6 +88,9 @@ reproduce-meeting: setup  ## the same on the meeting domain, 3 seeds; resumable
 
 hacking: setup  ## is a judge with a planted bias caught, and is a clean run accused? 20 clean and 8 biased runs; resumable
 	@$(PY) -m experiments.hacking
+
+marl: setup  ## teams by IPPO and MAPPO on the act form, 5 seeds, against random acts and the best fixed act per persona (about 35 minutes on one core; resumable)
+	@$(PY) -m experiments.marl
 
 nano-budget: setup  ## what the nano models will cost on this machine (4 minutes)
 	@$(PY) -m experiments.nano.budget

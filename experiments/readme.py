@@ -2,7 +2,7 @@
 
     python -m experiments.readme                     # rewrite the parts from the code and from docs/results/
     python -m experiments.readme --check             # exit 1 where one is stale (CI does this)
-    python -m experiments.readme --keep-demo runs/demo --keep-bench runs/bench_director
+    python -m experiments.readme --keep-demo runs/demo --keep-bench runs/bench_director --keep-marl runs/marl
                                                      # first copy the tables of these runs into docs/results/
 
 No figure in the README is typed by hand: results come from the files that the programs wrote.
@@ -36,6 +36,7 @@ TREE = {
     "mascot_env/rollout.py": "many conversations side by side",
     "mascot_env/testing.py": "conformance checks, for your environments too",
     "agents/": "learners (checkout only)",
+    "examples/": "the game in other libraries",
     "experiments/": "programs: demo, bench_director, benchmark (checkout only)",
     "experiments/nano/": "how the embedded models are made (checkout only)",
     "tests/": "the tests; tests/envs/golden holds a playthrough of every id",
@@ -50,12 +51,14 @@ class Config:
     check: only compare
     keep_demo: a demo's run folder whose table becomes the README's
     keep_bench: the run folder of bench_director
+    keep_marl: the run folder of experiments.marl, whose tables become docs/results/marl.md
     json: end with one JSON object
     """
 
     check: bool = False
     keep_demo: str = ""
     keep_bench: str = ""
+    keep_marl: str = ""
     json: bool = False
 
 
@@ -126,12 +129,21 @@ def keep_bench(folder: Path) -> None:
     (RESULTS / "claim.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
+def keep_marl(folder: Path) -> None:
+    """The tables of experiments.marl, one for each domain that was run."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    parts = [(run / "table.md").read_text(encoding="utf-8").strip() for run in sorted(folder.iterdir(), reverse=True)]
+    (RESULTS / "marl.md").write_text("# IPPO and MAPPO on the act form\n\n" + "\n\n".join(parts) + "\n", encoding="utf-8")
+
+
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
     if config.keep_demo:
         keep_demo(Path(config.keep_demo))
     if config.keep_bench:
         keep_bench(Path(config.keep_bench))
+    if config.keep_marl:
+        keep_marl(Path(config.keep_marl))
     path = ROOT / "README.md"
     old = path.read_text(encoding="utf-8")
     new = render(old)

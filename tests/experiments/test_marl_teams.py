@@ -1,0 +1,85 @@
+"""The program that compares teams by IPPO and MAPPO, end to end and small, without a model."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch", reason="torch is not installed: pip install -e .[hf]")
+
+from experiments import marl  # noqa: E402
+from mascot_env.errors import MascotError  # noqa: E402
+from mascot_env.metrics import Interval  # noqa: E402
+
+SMALL = ["--held-out", "world", "--updates", "1", "--conversations", "4", "--seeds", "2", "--scenarios", "3", "--no-wandb", "--json"]
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fixed acts are searched for on one scenario."""
+    monkeypatch.setattr(marl, "SEARCHED", 1)
+
+
+def last_json(text: str) -> Any:
+    return json.loads(text.strip().splitlines()[-1])
+
+
+def test_both_algorithms_are_compared_and_nothing_is_done_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [*SMALL, "--out", str(tmp_path)]
+    assert marl.main(asked) == 0
+    first = last_json(capsys.readouterr().out)
+    assert set(first) == {"ippo", "mappo"}
+    names = {"trained", "its Director, best fixed acts", "its Director, random acts", "random Director, random acts"}
+    assert set(first["ippo"]) == names | {"rotation, best fixed acts", "rule, best fixed acts", "(rule, obeyed)"}
+    for row in first["ippo"].values():
+        assert row["truth"] == row["held-out judge"]  # here the truth is the judge
+        assert 0 <= row["truth"]["team"] <= 100 and row["truth"]["team"] == pytest.approx(
+            (row["truth"]["blocks"] + row["truth"]["turns"]) / 2
+        )
+    assert "its Director, best fixed acts" in (tmp_path / "support" / "table.md").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "support" / "figures.json").read_text(encoding="utf-8"))["ippo"] == first["ippo"]
+    monkeypatch.setattr(marl, "play", None)  # neither searched, nor trained, nor played again
+    assert marl.main(asked) == 0
+    assert last_json(capsys.readouterr().out) == first
+
+
+def test_other_settings_are_not_mixed_into_a_run(tmp_path: Path) -> None:
+    one = [*SMALL, "--seeds", "1", "--algorithms", "ippo", "--out", str(tmp_path)]
+    assert marl.main(one) == 0
+    with pytest.raises(MascotError, match=r"other settings|another run"):
+        marl.main([*one, "--team-weight", "0.1"])
+    with pytest.raises(MascotError, match="no such algorithm"):
+        marl.main([*one, "--algorithms", "ippo,qmix"])
+
+
+def test_the_best_fixed_acts_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a score that says which acts are right, the search ends there, and kept scores are not asked for again."""
+    config = marl.console.parse(marl.Config, "", ["--held-out", "world"])
+    place = marl.place_of(config)
+    right = dict(zip(place.domain.agents, [place.domain.acts[i].id for i in (11, 0, 5, 7)], strict=True))
+    asked: list[dict[str, str]] = []
+
+    def play(team: Any, *_: Any) -> list[Any]:
+        asked.append(team[place.domain.agents[0]].acts)
+        return []
+
+    monkeypatch.setattr(marl, "play", play)
+    monkeypatch.setattr(marl, "scored", lambda *_: {"team": {"a": float(sum(asked[-1][k] == right[k] for k in right))}})
+    keep = tmp_path / "fixed.json"
+    assert marl.best_fixed(place, place.realiser, keep, lambda *_: None) == right
+    done = len(asked)
+    assert marl.best_fixed(place, place.realiser, keep, lambda *_: None) == right and len(asked) == done
+
+
+def test_gaps_are_paired_over_what_both_have() -> None:
+    ours, theirs = [{"a": 3.0, "b": 5.0, "c": 9.0}] * 2, [{"a": 1.0, "b": 4.0}, {"a": 1.0, "b": 3.0, "c": 0.0}]
+    one = marl.gap(ours[:1], theirs[:1], 0)
+    assert isinstance(one, Interval) and one.estimate == pytest.approx(1.5)  # (2 + 1) / 2; c has no score
+    two = marl.gap(ours, theirs, 0)
+    assert not isinstance(two, Interval) or math.isclose(two.estimate, 1.75)
