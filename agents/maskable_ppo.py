@@ -19,6 +19,7 @@ import torch
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.callbacks import BaseCallback
 
+from agents import ppo_checkpoints
 from agents.valid_rollouts import MarkInvalid, ValidRolloutBuffer
 from mascot_env import judge as judges
 from mascot_env.envs.sb3 import make_vec_env
@@ -97,6 +98,14 @@ class _Curve(BaseCallback):  # type: ignore[misc]
         super().__init__()
         self.report, self.points, self._rewards = report, [], []  # type: Any, list[tuple[int, float]], list[float]
 
+    @property
+    def state(self) -> list[list[float]]:
+        return [list(p) for p in self.points]
+
+    @state.setter
+    def state(self, kept: Sequence[Sequence[float]]) -> None:
+        self.points = [(int(done), float(reward)) for done, reward in kept]
+
     def _on_step(self) -> bool:
         for info, reward in zip(self.locals["infos"], self.locals["rewards"], strict=True):
             if info.get("reward_components", {}).get("group") and info.get("reward_valid", False):
@@ -137,10 +146,20 @@ def make_model(env_id: str, config: DirectorPPOConfig, seed: int) -> Any:
     )
 
 
-def train(env_id: str, config: DirectorPPOConfig, seed: int, report: Callable[[int, float], None] | None = None) -> TrainedDirector:
-    """Trains a Director. `report(decisions, mean block reward)` is called after each rollout."""
+def train(
+    env_id: str, config: DirectorPPOConfig, seed: int, report: Callable[[int, float], None] | None = None, folder: Path | None = None
+) -> TrainedDirector:
+    """Trains a Director. `report(decisions, mean block reward)` is called after each rollout.
+
+    folder: where checkpoints go, one an update, from which a training that was stopped goes on (`agents.ppo_checkpoints`: every update
+    begins its conversations anew). Without one it cannot be stopped, and conversations go on from update to update.
+    """
     model = make_model(env_id, config, seed)
     curve, mark = _Curve(report), MarkInvalid()
-    model.learn(config.total_steps, callback=[mark, curve])
+    if folder is None:
+        model.learn(config.total_steps, callback=[mark, curve])
+    else:
+        identity = {"env": env_id, "seed": seed, **config.to_json()}
+        ppo_checkpoints.learn(model, config.total_steps, seed, {"mark": mark, "curve": curve}, folder, identity)
     model.get_env().close()
     return TrainedDirector(model, tuple(curve.points), mark.dropped)

@@ -57,6 +57,14 @@ class MarkInvalid(BaseCallback):  # type: ignore[misc]
         super().__init__()
         self.dropped = 0
 
+    @property
+    def state(self) -> int:
+        return self.dropped
+
+    @state.setter
+    def state(self, kept: int) -> None:
+        self.dropped = kept
+
     def _on_step(self) -> bool:
         buffer = self.model.rollout_buffer
         for i, info in enumerate(self.locals["infos"]):

@@ -153,7 +153,7 @@ def ppo(config: Config, stage: Any, folder: Path, report: Any) -> Any:
     who = {"speakers": named(stage.speakers), "user": named(stage.user), "judge": stage.judge.name, "domain": stage.domain.id}
 
     def work(out: Path) -> Mapping[str, Any]:
-        made = maskable_ppo.train(env_id, settings, config.seed, lambda done, mean: report(done, {"reward": mean}))
+        made = maskable_ppo.train(env_id, settings, config.seed, lambda done, mean: report(done, {"reward": mean}), out / "checkpoints")
         made.save(out / "policy.safetensors")
         return {"decisions": config.ppo_steps, "dropped": made.dropped, "curve": [list(p) for p in made.curve]}
 

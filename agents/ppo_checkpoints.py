@@ -1,0 +1,77 @@
+"""A Stable-Baselines3 PPO that can be stopped: one checkpoint an update, from which it goes on and ends as it would have.
+
+SB3 keeps weights and optimiser, and nothing of where its conversations stood or of the generators. Here every update begins its conversations
+anew and draws everything from (seed, update), so that a run is its weights, its optimiser and a count. Conversations that an update leaves
+unfinished are bootstrapped by the critic, like any rollout that ends in the middle of an episode.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mascot_env import seeding
+from mascot_env.errors import RunFolderError
+
+FILE = "checkpoint.pt"
+
+
+def learn(model: Any, total_steps: int, seed: int, callbacks: Mapping[str, Any], folder: Path, identity: Mapping[str, Any]) -> None:
+    """Trains `model` to `total_steps` decisions, from the checkpoint in `folder` where there is one.
+
+    `callbacks`: by name; what they count (`state`, a mapping that may be set) is kept too. Raises `RunFolderError` for another run's checkpoint.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    size = model.n_steps * model.get_env().num_envs
+    _restore(model, callbacks, folder, identity)
+    while model.num_timesteps < total_steps:
+        _begin(model, seed, model.num_timesteps // size)
+        with torch.random.fork_rng():
+            torch.manual_seed(seeding.digest("ppo-update", seed, model.num_timesteps // size) % 2**63)
+            model.learn(size, callback=list(callbacks.values()), reset_num_timesteps=False)
+        _keep(model, callbacks, folder, identity)
+
+
+def _begin(model: Any, seed: int, update: int) -> None:
+    model._last_obs = None  # SB3 then resets the environments
+    model.get_env().seed(seeding.digest("ppo-conversations", seed, update) % 2**31)
+    model.rollout_buffer._generator = np.random.default_rng(seeding.digest("ppo-minibatches", seed, update))
+
+
+def _keep(model: Any, callbacks: Mapping[str, Any], folder: Path, identity: Mapping[str, Any]) -> None:
+    state = {
+        "policy": model.policy.state_dict(),
+        "optimizer": model.policy.optimizer.state_dict(),
+        "steps": model.num_timesteps,
+        "updates": model._n_updates,
+        "callbacks": json.dumps({name: c.state for name, c in callbacks.items()}),
+        "run": _named(identity),
+    }
+    partial = folder / f"{FILE}.tmp"
+    torch.save(state, partial)
+    partial.replace(folder / FILE)
+
+
+def _restore(model: Any, callbacks: Mapping[str, Any], folder: Path, identity: Mapping[str, Any]) -> None:
+    path = folder / FILE
+    if not path.exists():
+        return
+    state = torch.load(path, weights_only=True)
+    if state["run"] != _named(identity):
+        raise RunFolderError("the checkpoint is another run's", field="out", value=str(path), remedy="choose another folder")
+    model.policy.load_state_dict(state["policy"])
+    model.policy.optimizer.load_state_dict(state["optimizer"])
+    model.num_timesteps, model._n_updates = int(state["steps"]), int(state["updates"])
+    for name, kept in json.loads(state["callbacks"]).items():
+        callbacks[name].state = kept
+
+
+def _named(identity: Mapping[str, Any]) -> str:
+    return json.dumps(identity, sort_keys=True)
+
+
