@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from agents import hacking
+from agents import hacking, processes
 from agents.backbone import named
 from agents.directing import Stage
 from agents.hacking import Gap, WatchSettings
@@ -129,7 +129,9 @@ class Bilevel:
                 why = f"reward hacking: after round {number} the training judge's gain over {' and '.join(flagged)} exceeds the held-out judge's"
                 break
             stood = number
-        write_whole(self.folder / "stand.json", json.dumps({"round": stood, "why": why}))
+        if processes.is_first():
+            write_whole(self.folder / "stand.json", json.dumps({"round": stood, "why": why}))
+        processes.wait_for(self.folder / "stand.json")
         return {**found, "stands": stood, "why": why}
 
     @property

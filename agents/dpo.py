@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agents import processes
 from agents.backbone import Backbone, Tokens, lora, trainable_share
 from agents.preferences import Pair
 from agents.trainers import Report, arguments, quiet, run
@@ -53,7 +54,7 @@ def train(
     config = DPOConfig(
         **arguments(output_dir=str(out / "checkpoints"), seed=seed, data_seed=seed),
         max_steps=settings.steps,
-        per_device_train_batch_size=min(settings.batch_size, len(rows)),
+        per_device_train_batch_size=max(min(settings.batch_size, len(rows)) // processes.count(), 1),
         learning_rate=settings.learning_rate,
         warmup_steps=max(settings.steps // 20, 1),
         lr_scheduler_type="linear",
@@ -76,7 +77,8 @@ def train(
     )
     share = trainable_share(trainer.model)
     run(trainer, report)
-    trainer.model.save_pretrained(str(out))
+    if processes.is_first():
+        trainer.model.save_pretrained(str(out))
     return {"pairs": float(len(rows)), "trainable share": share}
 
 

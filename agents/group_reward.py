@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from agents import reward_model
+from agents import processes, reward_model
 from agents.backbone import Backbone
 from agents.decisions import Decision, Outcome
 from agents.preferences import DELTA, Pair, messages_of, request_of
@@ -117,6 +117,8 @@ def train(
     """Writes the model to `out`; figures on held-out pairs, and how many pairs there were and were not."""
     made, dropped = pairs(blocks, delta)
     figures: Mapping[str, Any] = reward_model.train(backbone, made, settings, seed, out, report)
+    if not processes.is_first():
+        return {}
     values = np.array([b.coherence for b in blocks])
     (out / COHERENCE).write_text(json.dumps(asdict(Scale(float(values.mean()), float(values.std()) or 1.0))), encoding="utf-8")
     return {**figures, "blocks": len(blocks), "pairs": len(made), "dropped": dict(dropped)}

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from agents import processes
 from agents.backbone import ADAPTER, Backbone, Tokens, lora, trainable_share
 from agents.contexts import Context
 from agents.formats import Format
@@ -184,7 +185,7 @@ def train(
     config = GRPOConfig(
         **arguments(output_dir=str(out / "checkpoints"), seed=seed, data_seed=seed),
         max_steps=settings.steps,
-        per_device_train_batch_size=batch,
+        per_device_train_batch_size=processes.share(batch, "places * group"),
         num_generations=settings.group,
         learning_rate=settings.learning_rate,
         warmup_steps=max(settings.steps // 20, 1),
@@ -213,7 +214,8 @@ def train(
     if watch is not None:
         trainer.add_callback(Watching(watch, lambda: rollouts.asked(trainer), trainer))
     run(trainer, report)
-    trainer.model.save_pretrained(str(out))
+    if processes.is_first():
+        trainer.model.save_pretrained(str(out))
     figures = {"places": float(len(rollouts.names)), "trainable share": share}
     return figures if watch is None else {**figures, **watch.figures()}
 

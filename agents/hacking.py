@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from transformers import TrainerCallback
 
+from agents import processes
 from agents.backbone import ADAPTER
 from agents.contexts import Context
 from agents.stages import write_whole
@@ -188,12 +189,12 @@ class Watching(TrainerCallback):  # type: ignore[misc]
             self._look(state.global_step, control)
 
     def _look(self, step: int, control: Any) -> None:
-        flagged = self.watch.look(step, self.llm()).flagged(self.watch.settings.tolerance)
+        flagged = processes.agreed(processes.is_first() and self.watch.look(step, self.llm()).flagged(self.watch.settings.tolerance))
         if not self.watch.settings.stop:
             return
         if flagged:
             self._back(control)
-        else:
+        elif processes.is_first():
             self._keep()
 
     def _keep(self) -> None:

@@ -127,6 +127,7 @@ class Level1:
             self.folder / "sft",
             {"sft": self.settings.sft, "seed": s.seed, "model": s.base.spec, "contexts": _fingerprint(contexts)},
             lambda out: sft.train(s.base, contexts, self.settings.sft, s.seed, out, self.progress("sft")),
+            together=True,
         )
 
     def conversations(self, salt: str, count: int, speakers: Policy) -> list[Context]:
@@ -183,6 +184,7 @@ class Level1:
                 out,
                 self.progress("reward"),
             ),
+            together=True,
         )
 
     @property
@@ -223,6 +225,7 @@ class Level1:
                     start / name if start else None,
                     self._watch(watched.get(name, ()), speaker, out / "watch"),
                 ),
+                together=True,
             )
             for name in learning
         }
@@ -255,6 +258,7 @@ class Level1:
                     out,
                     self.progress(f"dpo {name}"),
                 ),
+                together=True,
             )
             for p in self.setting.domain.personas
         }
@@ -270,6 +274,7 @@ class Level1:
             self.folder / "best_sft",
             {"sft": self.settings.sft, "rounds": rounds, **self._learning},
             lambda out: self._best_sft(out, rounds),
+            together=True,
         )
 
     def _best_sft(self, out: Path, rounds: int) -> dict[str, Any]:

@@ -167,11 +167,12 @@ class Level2:
                 out,
                 self.progress("group reward"),
             ),
+            together=True,
         )
 
     def grpo(self) -> dict[str, Any]:
         """Trains the Director's adapter; gives its figures and where the seconds went."""
-        return staged(self.adapter, {"level2": self.settings, **self.identity}, self._grpo)
+        return staged(self.adapter, {"level2": self.settings, **self.identity}, self._grpo, together=True)
 
     def _grpo(self, out: Path) -> dict[str, Any]:
         spent, started = Spent(), time.perf_counter()

@@ -73,5 +73,3 @@ def _restore(model: Any, callbacks: Mapping[str, Any], folder: Path, identity: M
 
 def _named(identity: Mapping[str, Any]) -> str:
     return json.dumps(identity, sort_keys=True)
-
-

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from agents import processes
 from agents.backbone import Backbone, Tokens, lora, trainable_share
 from agents.preferences import Pair
 from agents.trainers import Report, arguments, quiet, run
@@ -148,7 +149,7 @@ def train(
     config = RewardConfig(
         **arguments(output_dir=str(out / "checkpoints"), seed=seed, data_seed=seed),
         max_steps=settings.steps,
-        per_device_train_batch_size=settings.batch_size,
+        per_device_train_batch_size=processes.share(settings.batch_size, "batch_size"),
         learning_rate=settings.learning_rate,
         warmup_steps=max(settings.steps // 20, 1),
         lr_scheduler_type="linear",
@@ -161,6 +162,8 @@ def train(
     share = trainable_share(trainer.model)
     run(trainer, report)
     final = trainer.model if adapter is None else trainer.model.merge_and_unload()
+    if not processes.is_first():
+        return {}
     final.eval().save_pretrained(out)
     tokenizer.save_pretrained(out)
     figures, scale = _measured(final, tokens, train_pairs, held)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agents import processes
 from agents.backbone import Backbone, Tokens, Unasked, lora, trainable_share
 from agents.contexts import Context
 from agents.trainers import Report, arguments, quiet, run
@@ -62,7 +63,7 @@ def train(
     config = SFTConfig(
         **arguments(output_dir=str(out / "checkpoints"), seed=seed, data_seed=seed),
         max_steps=settings.steps,
-        per_device_train_batch_size=settings.batch_size,
+        per_device_train_batch_size=processes.share(settings.batch_size, "batch_size"),
         learning_rate=settings.learning_rate,
         warmup_steps=max(int(settings.warmup * settings.steps), 1),
         lr_scheduler_type="linear",
@@ -81,6 +82,7 @@ def train(
     share = trainable_share(trainer.model)
     run(trainer, report)
     final = trainer.model if adapter is None else trainer.model.merge_and_unload()
-    final.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    if processes.is_first():
+        final.save_pretrained(out)
+        tokenizer.save_pretrained(out)
     return {"examples": float(len(examples)), "trainable share": share}

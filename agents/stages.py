@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from agents import processes
 from mascot_env.errors import RunFolderError
 from mascot_env.types import to_json
 
@@ -18,7 +19,7 @@ DONE = "done.json"
 
 def write_whole(path: Path, text: str) -> None:
     """Writes a file so that it is there whole or not at all, however the program ends."""
-    partial = path.with_name(f"{path.name}.tmp")
+    partial = path.with_name(f"{path.name}.{processes.number()}.tmp" if processes.count() > 1 else f"{path.name}.tmp")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
 
@@ -28,10 +29,18 @@ def is_done(folder: Path) -> bool:
     return (folder / DONE).exists()
 
 
-def staged(folder: Path, settings: Any, work: Callable[[Path], Mapping[str, Any]]) -> dict[str, Any]:
-    """The figures of a stage: those of its mark, or of `work(folder)`, which is then marked as done."""
+def staged(folder: Path, settings: Any, work: Callable[[Path], Mapping[str, Any]], together: bool = False) -> dict[str, Any]:
+    """The figures of a stage: those of its mark, or of `work(folder)`, which is then marked as done.
+
+    Where several processes run (`agents.processes`), the first one works and the others wait; `together`: all work, as trainers do.
+    """
     wanted = json.loads(json.dumps(to_json(settings), sort_keys=True))
     mark = folder / DONE
+    if not mark.exists() and not processes.is_first():
+        if together:
+            processes.wait_for(folder)
+            work(folder)
+        processes.wait_for(mark)
     if mark.exists():
         found = json.loads(mark.read_text(encoding="utf-8"))
         if found["settings"] != wanted:

@@ -17,6 +17,8 @@ from typing import Any
 from transformers import PrinterCallback, TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
 
+from agents import processes
+
 Report = Callable[[int, Mapping[str, float]], None]  # (step, figures)
 
 CHECKPOINT_SECONDS = 45.0
@@ -46,7 +48,7 @@ class Clock(TrainerCallback):  # type: ignore[misc]
         self.report, self._last = report, time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if time.monotonic() - self._last >= CHECKPOINT_SECONDS:
+        if processes.agreed(time.monotonic() - self._last >= CHECKPOINT_SECONDS):
             control.should_save, self._last = True, time.monotonic()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **kwargs: Any) -> None:

@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from agents import processes
 from experiments import bilevel_report, campaign, console, level1, level2, persona_eval, setting
 from experiments.progress import Progress
 from experiments.tracking import Tracker
@@ -237,7 +238,8 @@ def one_run(config: Config, run: Any, progress: Progress, say: Any) -> dict[str,
         )
     with console.stage("whole systems on held-out scenarios"):
         out["systems"] = staged(run.folder / "measured-systems", who, lambda _: measured_systems(config, run))
-    console.write_whole(run.folder / "figures.json", json.dumps(out, sort_keys=True))
+    if processes.is_first():
+        console.write_whole(run.folder / "figures.json", json.dumps(out, sort_keys=True))
     return out
 
 
@@ -271,6 +273,8 @@ def main(argv: list[str] | None = None) -> int:
         runs = campaign.run("experiments.bilevel", config, {str(s): {"seed": s} for s in range(config.seeds)})
     else:
         runs = {str(config.seed): single(config)}
+    if not processes.is_first():
+        return 0
     text, figures = bilevel_report.of(list(runs.values()), config.broken)
     print(f"\n{text}")
     console.write_whole(out / "report.md", text + "\n")

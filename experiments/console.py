@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import re
 import sys
 import time
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from agents import processes
 from agents.stages import write_whole as write_whole
 from mascot_env.errors import ConfigError, MascotError
 
@@ -40,7 +42,10 @@ def parse(config_class: type[C], documentation: str, argv: list[str] | None = No
 
 
 def run(main: Any) -> None:
-    """Runs a program; a typed error is one line and exit code 2."""
+    """Runs a program; a typed error is one line and exit code 2. Of several processes (`agents.processes`) the first alone is heard."""
+    processes.settle()
+    if not processes.is_first():
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the process ends
     try:
         sys.exit(main())
     except MascotError as error:

@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from agents import processes
 from experiments import console, persona_eval, setting
 from experiments.progress import Progress
 from experiments.tracking import Tracker
@@ -211,6 +212,8 @@ def main(argv: list[str] | None = None) -> int:
     figures: dict[str, Any] = {}
     run = prepared(config, progress)
     for stage in config.chosen:
+        if stage == "evaluate" and not processes.is_first():
+            continue
         with console.stage(stage), progress:
             if stage == "evaluate":
                 text, figures[stage] = shown(evaluate(config, run), config.seed)

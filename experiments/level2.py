@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from agents import processes
 from agents.backbone import named
 from experiments import console, persona_eval, setting
 from experiments.progress import Progress
@@ -250,6 +251,8 @@ def main(argv: list[str] | None = None) -> int:
     figures: dict[str, Any] = {}
     run, discrete = prepared(config, progress), None
     for stage in config.chosen:
+        if stage == "evaluate" and not processes.is_first():
+            continue
         if stage in ("blocks", "reward") and config.reward == "judge":
             continue
         with console.stage(stage), progress:

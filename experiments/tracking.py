@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from agents import processes
+
 
 def logged_in() -> bool:
     """Whether W&B has a key in the environment, or in the user's netrc for the host that it will talk to."""
@@ -34,9 +36,10 @@ class Tracker:
 
     def __init__(self, folder: Path, name: str, config: Mapping[str, Any], use_wandb: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = (folder / "metrics.jsonl").open("a", encoding="utf-8")
+        first = processes.is_first()  # of several processes, the only one that writes
+        self._file = (folder / "metrics.jsonl" if first else Path(os.devnull)).open("a", encoding="utf-8")
         self._run: Any = None
-        if use_wandb and os.environ.get("WANDB_MODE") != "disabled" and importlib.util.find_spec("wandb") is not None:
+        if first and use_wandb and os.environ.get("WANDB_MODE") != "disabled" and importlib.util.find_spec("wandb") is not None:
             import wandb
 
             mode = os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")

@@ -17,22 +17,8 @@ from experiments import bilevel, bilevel_report, campaign, level1, level2  # noq
 from mascot_env.errors import ConfigError, MascotError  # noqa: E402
 from tests.experiments.test_levels import last_json, shrink  # noqa: E402
 
-SMALL = [
-    "--sft-steps",
-    "2",
-    "--contexts",
-    "12",
-    "--reward-steps",
-    "2",
-    "--group-reward-steps",
-    "2",
-    "--grpo-steps",
-    "2",
-    "--director-steps",
-    "2",
-    "--ppo-steps",
-    "64",
-]
+STEPS = "--sft-steps 2 --reward-steps 2 --group-reward-steps 2 --grpo-steps 4 --director-steps 4 --ppo-steps 64"  # an update warms up
+SMALL = [*STEPS.split(), "--contexts", "12"]
 SMALL += ["--scenarios", "3", "--rounds", "2", "--judge", "world", "--held-out", "world", "--no-wandb"]
 
 
@@ -84,7 +70,7 @@ def test_both_judges_the_same_leave_no_gap(small: Path) -> None:
     for number in (1, 2):
         gaps = found["schedule"][f"round {number} check"]["gaps"]
         assert gaps["turns"]["gap"] == 0.0 == gaps["blocks"]["gap"] and not gaps["turns"]["flagged"]
-        assert all(p["flagged at"] is None and p["looks"] == 2 for p in found["schedule"][f"round {number} personas"].values())
+        assert all(p["flagged at"] is None and p["looks"] == 3 for p in found["schedule"][f"round {number} personas"].values())
     assert found["schedule"]["stands"] == 2 and found["schedule"]["why"] == "every round passed its check"
 
 
@@ -93,7 +79,7 @@ def test_a_round_whose_check_fails_does_not_stand(small: Path, monkeypatch: pyte
     config = dataclasses.replace(
         bilevel.Config(), out=str(small), judge="world", held_out="world", sft_steps=2, contexts=12, reward_steps=2, group_reward_steps=2
     )
-    run = bilevel.prepared(dataclasses.replace(config, grpo_steps=2, director_steps=2), lambda stage: None)
+    run = bilevel.prepared(dataclasses.replace(config, grpo_steps=4, director_steps=4), lambda stage: None)
     passed = run.check(1)
     monkeypatch.setattr(
         Bilevel, "check", lambda self, n: passed if n != 2 else {"gaps": {"turns": {"flagged": True}, "blocks": {"flagged": False}}}

@@ -1,0 +1,88 @@
+"""Several processes of one training: as `accelerate launch` starts them, and what each of them does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
+
+from agents import processes  # noqa: E402
+from agents.stages import staged  # noqa: E402
+from mascot_env.errors import ConfigError  # noqa: E402
+
+SMALL = ["--sft-conversations", "6", "--sft-steps", "2", "--reward-steps", "2", "--grpo-steps", "2", "--contexts", "12", "--scenarios", "2"]
+
+
+def test_alone_this_process_is_the_first() -> None:
+    assert processes.is_first() and processes.count() == 1 and processes.share(7, "x") == 7 and processes.agreed(True)
+
+
+def test_a_batch_is_shared_evenly_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert processes.share(64, "places") == 16
+    with pytest.raises(ConfigError, match="places"):
+        processes.share(6, "places")
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_the_others_wait_for_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: bool) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    worked = []
+
+    def first() -> None:
+        (tmp_path / "s").mkdir()
+        time.sleep(0.3)
+        (tmp_path / "s" / "done.json").write_text(json.dumps({"settings": {"a": 1}, "figures": {"n": 7}}), encoding="utf-8")
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert staged(tmp_path / "s", {"a": 1}, lambda out: worked.append(out) or {"n": 8}, together) == {"n": 7}
+    thread.join()
+    assert bool(worked) == together  # and what it found out by itself is not what counts
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_run(tmp_path: Path) -> None:
+    """SFT, pairs, reward model and GRPO under `accelerate launch`, on two processes of the CPU."""
+    command = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+        "--mixed_precision",
+        "no",
+    ]
+    command += [
+        "--dynamo_backend",
+        "no",
+        "-m",
+        "experiments.level1",
+        *SMALL,
+        "--judge",
+        "world",
+        "--held-out",
+        "world",
+        "--no-wandb",
+        "--json",
+    ]
+    ended = subprocess.run(
+        [*command, "--out", str(tmp_path)], capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    figures = json.loads(ended.stdout.strip().splitlines()[-1])
+    assert set(figures["grpo"]) == {"anchor", "beacon", "catalyst", "guide"} and figures["pairs"]["pairs"] > 0
+    assert (tmp_path / "grpo" / "guide" / "adapter_model.safetensors").exists()
+    assert (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").count('"grpo anchor/step"') == 2  # said once, not twice
