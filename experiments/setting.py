@@ -32,7 +32,8 @@ def training(domain: Domain, source: str, seed: int = 0) -> tuple[Scenario, ...]
 
 
 def disguised(domain: Domain, seed: int = 0) -> tuple[Scenario, ...]:
-    """The language world's train scenarios as they are, and DISGUISES times with their content words exchanged (`worlds.frames`).
+    """The language world's train scenarios as they are, and DISGUISES times with their content words exchanged (`worlds.frames`), every other
+    time with their details crossed first (`worlds.crossing`).
 
     Policies that learn on frames which the base model knows by heart learn nothing of words that they will meet for the first time. The words
     come from all frames of the world, held-out ones too, as in the base model's own corpus: frames are held out, single words are not.
@@ -40,7 +41,8 @@ def disguised(domain: Domain, seed: int = 0) -> tuple[Scenario, ...]:
     plain = frames.scenarios(domain.id, "train", seed=seed)
     chosen = content.frames_of(domain.id, "train")
     again = [(i, f) for i, f in enumerate(chosen * DISGUISES)]
-    return plain + tuple(frames.scenario(f.id, ("disguised", seed, i), disguise="world") for i, f in again)
+    made = (frames.scenario(f.id, ("disguised", seed, i), disguise="world", crossed=i >= len(chosen)) for i, f in again)
+    return plain + tuple(made)
 
 
 def judge(name: str, field: str = "judge") -> Judge:

@@ -22,7 +22,7 @@ import numpy as np
 from mascot_env import catalog, seeding, text
 from mascot_env.errors import ConfigError
 from mascot_env.types import Line, Scenario
-from mascot_env.worlds import vocabulary
+from mascot_env.worlds import crossing, vocabulary
 from mascot_env.worlds.content import Frame, MeetingFrame, content, frames_of, known, split_of
 from mascot_env.worlds.wording import fill, sentence, slots_in, spoken_by
 
@@ -45,10 +45,12 @@ def scenarios(domain: str, split: str | None = "train", count: int | None = None
     return tuple(scenario(frames[i % len(frames)].id, (seed, i)) for i in range(len(frames) if count is None else count))
 
 
-def scenario(frame_id: str, key: seeding.Key, novel: bool = False, disguise: Disguise = "") -> Scenario:
-    """One scenario of a frame. `novel` words it with held-out phrasings."""
+def scenario(frame_id: str, key: seeding.Key, novel: bool = False, disguise: Disguise = "", crossed: bool = False) -> Scenario:
+    """One scenario of a frame. `novel` words it with held-out phrasings; `crossed` gives its details tails of other training frames' first."""
     frame = content().by_id[frame_id]
     rng = seeding.generator("world-scenario", frame_id, *key)
+    if crossed:
+        frame = crossing.crossed(frame, frames_of("support" if isinstance(frame, Frame) else "meeting", "train"), rng)
     if disguise:
         frame = _disguised(frame, rng, disguise)
     made = _support(frame, rng, key, novel) if isinstance(frame, Frame) else _meeting(frame, rng, key, novel)
