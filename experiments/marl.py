@@ -324,7 +324,8 @@ def report(config: Config, found: Mapping[str, Mapping[str, Sequence[Any]]]) -> 
         f"conversations each, paid by the judge `{config.judge}`; words by `{config.realiser}`. Held-out scenarios and conversation seeds are the "
         f"same for all teams; held-out judge: `{config.held_out}`, which trained nothing. Intervals: paired bootstrap over {over}. Best fixed acts: "
         f"coordinate ascent over every act of each persona, on {SEARCHED} train scenarios with the training judge, beside the Director of that row. "
-        "The rule in brackets reads with the world's own recogniser and is no baseline."
+        "The rule in brackets reads with the world's own recogniser and is no baseline. The default hyperparameters were chosen on IPPO's seed 0, "
+        "some of them by what the training judge said of these test scenarios, none by the held-out judge."
     )
     return "\n\n".join(parts), figures
 
