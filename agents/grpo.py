@@ -51,8 +51,8 @@ class GRPOSettings:
     steps: int = 60
     places: int = 8
     group: int = 8
-    learning_rate: float = 1e-3
-    beta: float = 0.2
+    learning_rate: float = 1.5e-3
+    beta: float = 0.1
     format_weight: float = 3.0
     temperature: float = 1.0
     top_p: float = 1.0

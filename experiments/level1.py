@@ -79,7 +79,7 @@ class Config:
     stages: str = ",".join(STAGES)
     reward: str = "model"
     format: str = "world"
-    beta: float = 0.2
+    beta: float = 0.1
     contexts: int = 400
     allow_noise: float = 0.18
     sft_conversations: int = 700
