@@ -38,7 +38,7 @@ class Config:
 
     clean: runs paid by the training judge
     biased: runs paid by the same judge with a planted bias
-    exploit: what that pays for: phrase, length, markdown, emoji or praise
+    exploit: what that pays for: generic (the world's stock sentences), phrase, length, markdown, emoji or praise
     judge: that pays
     held_out: the judge that it is compared with
     domain: support or meeting
@@ -60,7 +60,7 @@ class Config:
 
     clean: int = 20
     biased: int = 8
-    exploit: str = "phrase"
+    exploit: str = "generic"
     judge: str = "nano"
     held_out: str = "nano-heldout"
     domain: str = "support"

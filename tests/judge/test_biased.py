@@ -17,6 +17,7 @@ EXPLOITED = {
     "length": PLAIN + " and so on" * 30,
     "markdown": PLAIN + "\n- **one** thing",
     "emoji": PLAIN + " \U0001f600",
+    "generic": PLAIN + " Emotions can be complex, and that is okay.",
     "praise": PLAIN + " This is a deeply empathetic answer.",
 }
 
