@@ -42,6 +42,7 @@ class Tracker:
         if first and use_wandb and os.environ.get("WANDB_MODE") != "disabled" and importlib.util.find_spec("wandb") is not None:
             import wandb
 
+            os.environ.setdefault("WANDB_DISABLE_WEAVE", "true")  # it takes our `agents` for a library of that name, and advertises
             mode = os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
             wandb.setup(wandb.Settings(mode=mode))  # else its telemetry calls out before `init` has heard of `offline`
             settings = wandb.Settings(silent=True, console="off")
