@@ -14,19 +14,20 @@ Source: MASCOT (arXiv 2601.14230), level 1. Each stage is a function of a run fo
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agents import best_of, dpo, grpo, judge_noise, preferences, reward_model, sft
-from agents.backbone import Backbone, named
+from agents import best_of, dpo, grpo, judge_noise, preferences, processes, reward_model, sft
+from agents.backbone import Backbone, Unasked, named
 from agents.best_of import BestOf
 from agents.contexts import Context, by_persona, of_episodes
 from agents.dpo import DPOSettings
 from agents.formats import FORMATS
 from agents.grpo import GRPOSettings
-from agents.hacking import Watch, WatchSettings
+from agents.hacking import LEAST, Watch, WatchSettings
 from agents.preferences import PairSettings
 from agents.reward_model import RewardModel, RewardSettings
 from agents.sft import SFTSettings
@@ -205,30 +206,24 @@ class Level1:
         s, settings, into = self.setting, self.settings, into or self.folder / "grpo"
         contexts: Mapping[str, Sequence[Context]] = {}
         watched: Mapping[str, Sequence[Context]] = {}
-        team = named(self.team(start)) if start else "sft"
+        team = self.team(start) if start else self.policy.speaker(self.policy.llm())
         learning = [p.id for p in s.domain.personas if personas is None or p.id in personas]
-        speaker = self.policy.speaker(self.policy.llm())
+        speaker = self.policy.speaker(Unasked())  # renders prompts
         if not all(is_done(into / name) for name in learning):
-            contexts, watched = self._places(number, self.team(start) if start else speaker)
+            contexts, watched = self._places(number, team)
             pay = self.pay(speaker)
-        return {
-            name: staged(
-                into / name,
-                {**self._learning, "from": team},
-                lambda out, name=name: grpo.train(
-                    self.policy,
-                    grpo.Rollouts(contexts[name], speaker, settings.grpo, s.seed),
-                    pay,
-                    out,
-                    self.progress(f"grpo {name}"),
-                    FORMATS[settings.format],
-                    start / name if start else None,
-                    self._watch(watched.get(name, ()), speaker, out / "watch"),
-                ),
-                together=True,
-            )
-            for name in learning
-        }
+
+        def learn(name: str, out: Path) -> dict[str, Any]:
+            if start and not contexts[name]:
+                return _carried_over(start / name, out)
+            rollouts = grpo.Rollouts(contexts[name], speaker, settings.grpo, s.seed)
+            watch = self._watch(watched.get(name, ()), speaker, out / "watch")
+            progress, form = self.progress(f"grpo {name}"), FORMATS[settings.format]
+            figures = grpo.train(self.policy, rollouts, pay, out, progress, form, start / name if start else None, watch)
+            return {"looks": 0, **figures} if s.held_out is not None else figures
+
+        about = {**self._learning, "from": named(team) if start else "sft"}
+        return {name: staged(into / name, about, lambda out, name=name: learn(name, out), together=True) for name in learning}
 
     def _places(self, number: int, team: Policy) -> tuple[Mapping[str, Sequence[Context]], Mapping[str, Sequence[Context]]]:
         """Of each persona, the contexts that it learns at, and those it is watched at."""
@@ -239,7 +234,8 @@ class Level1:
         return learnt, by_persona(self.conversations(f"watch {number}", s.watch.places, team), domain)
 
     def _watch(self, contexts: Sequence[Context], speaker: Any, folder: Path) -> Watch | None:
-        if not contexts or self.setting.held_out is None:
+        """None where there is no other judge, or the Director calls on this persona so seldom that nothing could be said: 0 looks."""
+        if len(contexts) < LEAST or self.setting.held_out is None:
             return None
         return Watch(contexts, speaker, self.setting.judge, self.setting.held_out, self.settings.watch, folder)
 
@@ -317,6 +313,14 @@ def trained(base: Backbone, folder: Path, domain: Domain, learner: str = "grpo")
 def served(policy: Backbone, adapters: Mapping[str, Path]) -> Policy:
     """Speakers of one model, each persona under its adapter."""
     return policy.speaker(policy.llm(adapters), {name: name for name in adapters})
+
+
+def _carried_over(start: Path, out: Path) -> dict[str, Any]:
+    """A persona that the present Director never calls on has nowhere to learn, and stays as it was."""
+    if processes.is_first():
+        for file in start.glob("adapter_*"):
+            shutil.copyfile(file, out / file.name)
+    return {"places": 0.0, "looks": 0}
 
 
 def evenly(items: Sequence[Context], count: int) -> list[Context]:

@@ -185,3 +185,14 @@ def test_level_2_has_a_director_to_compare_without_training() -> None:
         "never twice",
         "untrained",
     }
+
+
+def test_a_persona_that_is_never_called_on_stays_as_it_was(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    smaller(monkeypatch)
+    config = dataclasses.replace(bilevel.Config(), out=str(small), judge="world", held_out="world", grpo_steps=4)
+    level1_of = bilevel.prepared(config, lambda stage: lambda step, figures: None).level1
+    monkeypatch.setattr(type(level1_of), "_places", lambda self, number, team: ({"anchor": []}, {}))
+    figures = level1_of.grpo(tmp_path / "grpo", small / "round-1" / "grpo", 2, ["anchor"])
+    assert figures == {"anchor": {"places": 0.0, "looks": 0}}
+    kept, before = (folder / "anchor" / "adapter_model.safetensors" for folder in (tmp_path / "grpo", small / "round-1" / "grpo"))
+    assert kept.read_bytes() == before.read_bytes() and (tmp_path / "grpo" / "anchor" / "adapter_config.json").exists()
