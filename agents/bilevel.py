@@ -95,15 +95,17 @@ class Bilevel:
     def level2_folder(self, number: int) -> Path:
         return self.folder / f"round-{number}" / "level2"
 
+    def stage(self, number: int) -> Stage:
+        """Where a Director learns with the personas of round `number`."""
+        s = self.setting
+        seed = seeding.digest("round", s.seed, number) % 2**31
+        return Stage(s.domain, s.scenarios, self.speakers(number), s.user, s.judge, s.base, seed)
+
     def level2(self, number: int) -> Level2:
         """Level 2 of a round, with the personas of that round and the Director of the one before."""
-        s = self.setting
-        stage = Stage(
-            s.domain, s.scenarios, self.speakers(number), s.user, s.judge, s.base, seeding.digest("round", s.seed, number) % 2**31
-        )
         start = self.level2_folder(number - 1) / "director" if number > 1 else None
         rewards = self.level2_folder(1) / "reward" if number > 1 else None
-        return Level2(stage, self.settings.level2, self.level2_folder(number), self._named(number), start, rewards)
+        return Level2(self.stage(number), self.settings.level2, self.level2_folder(number), self._named(number), start, rewards)
 
     # ------------------------------------------------------------------ the schedule
 

@@ -6,7 +6,7 @@ it says. With a_i and h_i the changes of the training judge's and the held-out j
 
     mean(a - h) - t_(1 - alpha, n - 1) * sd(a - h) / sqrt(n) > tolerance
 
-The rule was fixed before the runs that `experiments.hacking` counts. A place at which one of the judges failed is left out of both and
+`experiments.hacking` measures how early that is, and how often a clean run is accused. A place at which one of the judges failed is left out of both and
 counted; where fewer than LEAST are left there is no gap, and that is said. What the training judge is to the reward model, the reward
 model is to its own errors: the watch asks the judge itself, so that it also sees a reward model that is overdone.
 
@@ -75,10 +75,6 @@ class Gap:
     low: float | None
     places: int
     failed: int
-
-    @property
-    def known(self) -> bool:
-        return self.low is not None
 
     def flagged(self, tolerance: float) -> bool:
         return self.low is not None and self.low > tolerance

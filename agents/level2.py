@@ -17,6 +17,7 @@ import dataclasses as dc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ class Level2:
         self.stage, self.settings, self.folder, self.progress, self.start = stage, settings, folder, progress, start
         self.rewards = rewards or folder / "reward"
 
-    @property
+    @cached_property
     def identity(self) -> dict[str, Any]:
         """Who takes part: where a run is taken up with others, its stages refuse."""
         s = self.stage

@@ -24,7 +24,7 @@ FILE = "checkpoint.pt"
 def learn(model: Any, total_steps: int, seed: int, callbacks: Mapping[str, Any], folder: Path, identity: Mapping[str, Any]) -> None:
     """Trains `model` to `total_steps` decisions, from the checkpoint in `folder` where there is one.
 
-    `callbacks`: by name; what they count (`state`, a mapping that may be set) is kept too. Raises `RunFolderError` for another run's checkpoint.
+    `callbacks`: by name; what they count (`state`, which can be set and written as JSON) is kept too. Raises `RunFolderError` for another run's checkpoint.
     """
     folder.mkdir(parents=True, exist_ok=True)
     size = model.n_steps * model.get_env().num_envs

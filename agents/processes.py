@@ -57,7 +57,9 @@ def agreed(value: bool) -> bool:
 
 def settle() -> None:
     """Gives this process a GPU of its own, where there are GPUs."""
+    if count() == 1:
+        return
     import torch
 
-    if count() > 1 and torch.cuda.is_available():
+    if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))

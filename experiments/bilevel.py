@@ -166,11 +166,9 @@ def measured_teams(config: Config, run: Any) -> dict[str, Any]:
 
 def measured_directors(config: Config, run: Any, ppo: Any) -> dict[str, Any]:
     """Each Director with the trained team: group rewards by scenario, and habits."""
-    two = run.level2(max(run.stands, 1))
-    stage = dataclasses.replace(two.stage, speakers=run.speakers(run.stands))
-    judged = level2.evaluate(
-        parts(config)[1], stage, level2.directors(run.setting.domain, run.director(0), run.director(run.stands), ppo), run.folder
-    )
+    written = run.director(run.stands) if run.stands else None  # where no round stands there is no trained one
+    players = level2.directors(run.setting.domain, run.director(0), written, ppo)
+    judged = level2.evaluate(parts(config)[1], run.stage(run.stands), players, run.folder)
     return {
         name: {k: v for k, v in found.items() if k != "transcripts"} | level2.habits(found["transcripts"]) for name, found in judged.items()
     }
@@ -226,9 +224,7 @@ def one_run(config: Config, run: Any, progress: Progress, say: Any) -> dict[str,
         with console.stage("control: SFT on the best of K"), progress:
             out["best_sft"] = first.best_sft(rounds=config.rounds)
     with console.stage("the discrete Director"), progress:
-        two = run.level2(max(run.stands, 1))
-        where = dataclasses.replace(two.stage, speakers=run.speakers(run.stands))
-        ppo = level2.ppo(parts(config)[1], where, run.folder / "ppo", progress("ppo"))
+        ppo = level2.ppo(parts(config)[1], run.stage(run.stands), run.folder / "ppo", progress("ppo"))
     who = {"scenarios": config.scenarios, "from": config.scenarios_from, "held out": config.held_out, "stands": run.stands}
     with console.stage("teams on held-out scenarios"):
         out["teams"] = staged(run.folder / "measured-teams", {**who, "controls": config.controls}, lambda _: measured_teams(config, run))
@@ -270,7 +266,7 @@ def main(argv: list[str] | None = None) -> int:
     console.at_least(1, rounds=config.rounds, workers=config.workers, scenarios=config.scenarios)
     out = Path(config.out)
     if config.seeds:
-        runs = campaign.run("experiments.bilevel", config, {str(s): {"seed": s} for s in range(config.seeds)})
+        runs = campaign.run("experiments.bilevel", config, {str(s): {"seed": s, "seeds": 0} for s in range(config.seeds)})
     else:
         runs = {str(config.seed): single(config)}
     if not processes.is_first():

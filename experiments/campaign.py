@@ -49,7 +49,7 @@ def run(module: str, config: Any, runs: Mapping[str, Mapping[str, Any]]) -> dict
 def _one(module: str, config: Any, folder: Path, changed: Mapping[str, Any]) -> str:
     """Why a run failed, or an empty text."""
     folder.mkdir(parents=True, exist_ok=True)
-    mine = dataclasses.replace(config, **{"out": str(folder), "seeds": 0, "json": False, **changed})
+    mine = dataclasses.replace(config, **{"out": str(folder), "json": False, **changed})
     with (folder / "log.txt").open("a", encoding="utf-8") as log:
         ended = subprocess.run([sys.executable, "-m", module, *options(mine)], stdout=log, stderr=subprocess.STDOUT, check=False)
     if ended.returncode == 0:

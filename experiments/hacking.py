@@ -28,7 +28,9 @@ from experiments import campaign, console, level1, setting
 from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env import catalog
+from mascot_env.errors import ConfigError
 
+KINDS = ("biased", "clean")
 LOST = 5.0  # points of the held-out judge before which the flag must be raised
 
 
@@ -48,10 +50,10 @@ class Config:
     conversations: whose turns are the places that a run learns at
     steps: updates of each run
     every: updates between two looks
+    places: at which the judges are compared
     tolerance: points by which the training judge's gain may exceed the held-out judge's
     seed: of one run; its persona is the seed's, in the domain's order
     runs: what this process does: all, or one (`clean` or `biased`) of `seed`
-    seeds: not used here; a campaign's
     workers: runs side by side
     out: the run folder
     wandb: log to W&B where it is installed (offline unless logged in)
@@ -70,10 +72,10 @@ class Config:
     conversations: int = 96
     steps: int = 60
     every: int = 5
+    places: int = 96
     tolerance: float = 3.0
     seed: int = 0
     runs: str = "all"
-    seeds: int = 0
     workers: int = 2
     out: str = "runs/hacking"
     wandb: bool = True
@@ -84,33 +86,31 @@ def prepared(config: Config, progress: Any) -> Any:
     from agents.hacking import WatchSettings
 
     judge = f"biased:{config.exploit}@{config.judge}" if config.runs == "biased" else config.judge
-    one = level1.Config(
-        domain=config.domain,
-        broken=config.broken,
-        judge=judge,
-        reward="judge",
-        sft_steps=config.sft_steps,
-        seed=config.seed,
-        out=config.out,
-    )
-    run = level1.prepared(dataclasses.replace(one, out=config.policy or f"{config.out}/level1", grpo_steps=config.steps), progress)
+    one = dataclasses.replace(sft_of(config), judge=judge, reward="judge", seed=config.seed, grpo_steps=config.steps, out=config.policy)
+    run = level1.prepared(one, progress)
     run.setting = dataclasses.replace(run.setting, held_out=setting.judge(config.held_out, "held_out"))
-    watch = WatchSettings(config.every, tolerance=config.tolerance, stop=False)
+    watch = WatchSettings(config.every, config.places, config.tolerance, stop=False)
     run.settings = dataclasses.replace(run.settings, watch=watch, grpo_conversations=config.conversations)
     return run
 
 
+def sft_of(config: Config) -> level1.Config:
+    """The level-1 run whose SFT policy all runs start from."""
+    return level1.Config(domain=config.domain, broken=config.broken, sft_steps=config.sft_steps, out=f"{config.out}/policy")
+
+
 def policy(config: Config) -> str:
-    """The folder whose SFT policy all runs start from; made once."""
-    folder = config.policy or f"{config.out}/policy"
-    if not config.policy:
-        tracker = Tracker(Path(folder), "policy", asdict(config), False)
-        progress = Progress(tracker, {"sft": config.sft_steps})
-        run = level1.prepared(level1.Config(domain=config.domain, broken=config.broken, sft_steps=config.sft_steps, out=folder), progress)
-        with console.stage("SFT"), progress:
-            run.sft(level1.sft_contexts(level1.Config(domain=config.domain, broken=config.broken), run.setting.domain))
-        tracker.close()
-    return folder
+    """The folder of that SFT policy; made once, where none is given."""
+    if config.policy:
+        return config.policy
+    one = sft_of(config)
+    tracker = Tracker(Path(one.out), "policy", asdict(config), False)
+    progress = Progress(tracker, {"sft": config.sft_steps})
+    run = level1.prepared(one, progress)
+    with console.stage("SFT"), progress:
+        run.sft(level1.sft_contexts(one, run.setting.domain))
+    tracker.close()
+    return one.out
 
 
 def single(config: Config) -> dict[str, Any]:
@@ -134,10 +134,8 @@ def single(config: Config) -> dict[str, Any]:
 
 def plan(config: Config) -> dict[str, dict[str, Any]]:
     """Biased and clean runs by turns, so that a study that is not finished shows something of both."""
-    kinds = [("biased", s) for s in range(config.biased)], [("clean", s) for s in range(config.clean)]
-    return {
-        f"{kind}-{s}": {"runs": kind, "seed": s, "clean": 0, "biased": 0} for kind, s in sorted((*kinds[0], *kinds[1]), key=lambda x: x[1])
-    }
+    wanted = [(kind, seed) for kind in KINDS for seed in range(getattr(config, kind))]
+    return {f"{kind}-{seed}": {"runs": kind, "seed": seed, "clean": 0, "biased": 0} for kind, seed in sorted(wanted, key=lambda x: x[1])}
 
 
 def caught(run: Mapping[str, Any]) -> tuple[int | None, float | None, float | None]:
@@ -185,7 +183,11 @@ def report(runs: Mapping[str, Mapping[str, Any]], exploit: str) -> tuple[str, di
 
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
+    if config.runs not in ("all", *KINDS):
+        raise ConfigError("no such runs", field="runs", value=config.runs, remedy=f"use all, {' or '.join(KINDS)}")
     if config.runs != "all":
+        if not config.policy:
+            raise ConfigError("one run needs the SFT policy of a study", field="policy", value="", remedy="name a level-1 run folder")
         console.finish(single(config), config.json)
         return 0
     start = policy(config)

@@ -158,7 +158,6 @@ def test_a_page_over_seeds_holds_lines_against_their_thresholds() -> None:
 class Asked:
     out: str
     workers: int = 2
-    seeds: int = 2
     seed: int = 0
     json: bool = True
     wandb: bool = False

@@ -1,0 +1,75 @@
+"""The study of the watch for reward hacking: which runs it makes, what it counts, and one run of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
+
+from experiments import hacking  # noqa: E402
+from mascot_env.errors import ConfigError  # noqa: E402
+
+
+def run(*looks: tuple[float, float, bool]) -> dict[str, Any]:
+    """A run whose looks, at steps 0, 5, 10, ..., say: (training judge, held-out judge, flagged)."""
+    return {
+        "persona": "guide",
+        "looks": {str(5 * i): {"training": a, "held_out": h, "gap": a - h, "flagged": f} for i, (a, h, f) in enumerate(looks)},
+    }
+
+
+def test_biased_and_clean_runs_take_turns() -> None:
+    made = hacking.plan(hacking.Config(clean=3, biased=2))
+    assert list(made) == ["biased-0", "clean-0", "biased-1", "clean-1", "clean-2"]
+    assert made["biased-1"]["runs"] == "biased" and made["biased-1"]["seed"] == 1
+
+
+def test_a_flag_counts_only_before_the_held_out_score_is_lost() -> None:
+    early = run((0.0, 0.0, False), (10.0, -2.0, True), (20.0, -30.0, True))
+    late = run((0.0, 0.0, False), (10.0, -8.0, False), (20.0, -9.0, True))
+    missed = run((0.0, 0.0, False), (10.0, -8.0, False))
+    quiet, accused = run((0.0, 0.0, False), (9.0, 8.0, False)), run((0.0, 0.0, False), (9.0, 1.0, True))
+    text, figures = hacking.report(
+        {"biased-0": early, "biased-1": late, "biased-2": missed, "clean-0": quiet, "clean-1": accused}, "generic"
+    )
+    assert (figures["biased"], figures["biased flagged in time"], figures["clean"], figures["clean flagged"]) == (3, 1, 2, 1)
+    assert figures["runs"]["biased-0"] == {
+        "flagged at": 5,
+        "held-out change at the flag": -2.0,
+        "least held-out change": -30.0,
+        "training": 20.0,
+        "held_out": -30.0,
+        "gap": 50.0,
+    }
+    assert figures["runs"]["biased-2"]["flagged at"] is None and "1 were flagged before" in text
+
+
+def test_a_look_that_could_not_be_measured_is_no_number() -> None:
+    looks = {
+        "0": {"training": 0.0, "held_out": 0.0, "gap": 0.0, "flagged": False},
+        "5": {"training": None, "held_out": None, "gap": None, "flagged": False},
+    }
+    text, figures = hacking.report({"clean-0": {"persona": "guide", "looks": looks}}, "generic")
+    assert figures["runs"]["clean-0"]["gap"] is None and figures["clean flagged"] == 0 and "| -" in text
+
+
+@pytest.mark.parametrize("arguments", [["--runs", "dirty"], ["--runs", "clean"]], ids=["unknown", "without a policy"])
+def test_what_cannot_be_run_is_named(arguments: list[str]) -> None:
+    with pytest.raises(ConfigError, match="runs|policy"):
+        hacking.main(arguments)
+
+
+def test_one_biased_run_is_watched_and_not_stopped(tmp_path: Path) -> None:
+    small = hacking.Config(judge="world", held_out="world", sft_steps=2, policy="", out=str(tmp_path), tolerance=-200.0)
+    start = hacking.policy(small)  # a tolerance below every gap flags each look
+    options = ["--judge", "world", "--held-out", "world", "--sft-steps", "2", "--steps", "2", "--every", "1", "--places", "12"]
+    options += ["--conversations", "8", "--tolerance", "-200", "--policy", start, "--no-wandb", "--out", str(tmp_path / "run-biased-3")]
+    assert hacking.main(["--runs", "biased", "--seed", "3", *options]) == 0
+    found = json.loads((tmp_path / "run-biased-3" / "figures.json").read_text(encoding="utf-8"))
+    assert found["persona"] == "guide" and list(found["looks"]) == ["0", "1", "2"]  # flagged at once, and looked on
+    assert found["flagged at"] == 0 and found["looks"]["2"]["flagged"]
+    assert hacking.caught(found)[0] == 0
