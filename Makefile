@@ -29,8 +29,8 @@ $(VENV)/.ready: requirements.lock setup.cfg pyproject.toml
 demo: setup  ## watch a conversation, train a Director, compare it (5 minutes after setup; DATA=PATH for real data)
 	@$(PY) -m experiments.demo $(if $(DATA),--data "$(DATA)")
 
-test: setup  ## the tests (about 8 minutes on 2 cores)
-	@echo "The test suite takes about 8 minutes on two cores; slower suites are in 'make test-all'."
+test: setup  ## the tests (about 12 minutes on 2 cores)
+	@echo "The test suite takes about 12 minutes on two cores; slower suites are in 'make test-all'."
 	@$(PY) -m pytest -m "not slow"
 
 test-all: setup  ## all tests, the slow ones too
@@ -73,7 +73,7 @@ level1: setup  ## MASCOT's first level on the nano grade: SFT, pairs, reward mod
 level2: setup  ## MASCOT's second level on the team of `make level1`: group reward model, a Director by GRPO and one by PPO; resumable
 	@$(PY) -m experiments.level2
 
-reproduce-quick: setup  ## both levels by turns, 3 seeds on support, and what they show on held-out scenarios; resumable
+reproduce-quick: setup  ## both levels by turns, 3 seeds on support, and what they show on held-out scenarios (a seed takes about 70 minutes of one core, two run side by side; resumable)
 	@$(PY) -m experiments.bilevel --seeds 3 --out runs/bilevel
 
 reproduce: setup  ## the same with 5 seeds (goes on from reproduce-quick); resumable

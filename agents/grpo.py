@@ -174,35 +174,17 @@ def train(
     adapter of its last look at which they had not.
     """
     from datasets import Dataset
-    from trl import GRPOConfig, GRPOTrainer
+    from trl import GRPOTrainer
 
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # `rollout_func` says at each start that it may change
     settings, seed = rollouts.settings, rollouts.seed
     model, tokenizer = backbone.load()
     rollouts.tokens = Tokens(tokenizer)
     functions, weights = reward_funcs(rollouts, reward, form)
-    batch = settings.places * settings.group
-    config = GRPOConfig(
-        **arguments(output_dir=str(out / "checkpoints"), seed=seed, data_seed=seed),
-        max_steps=settings.steps,
-        per_device_train_batch_size=processes.share(batch, "places * group"),
-        num_generations=settings.group,
-        learning_rate=settings.learning_rate,
-        warmup_steps=max(settings.steps // 20, 1),
-        lr_scheduler_type="linear",
-        beta=settings.beta,
-        loss_type=settings.loss_type,
-        temperature=settings.temperature,
-        max_completion_length=rollouts.player.max_tokens,
-        reward_weights=weights,
-        scale_rewards="group",
-        remove_unused_columns=False,
-        shuffle_dataset=False,  # `order` has shuffled
-    )
     trainer = GRPOTrainer(
         model,
         reward_funcs=functions,
-        args=config,
+        args=_config(rollouts, weights, out),
         train_dataset=Dataset.from_list([{"prompt": name} for name in order(rollouts.names, settings.steps * settings.places, seed)]),
         processing_class=tokenizer,
         peft_config=lora(model, settings.lora_rank),
@@ -218,6 +200,29 @@ def train(
         trainer.model.save_pretrained(str(out))
     figures = {"places": float(len(rollouts.names)), "trainable share": share}
     return figures if watch is None else {**figures, **watch.figures()}
+
+
+def _config(rollouts: Rollouts, weights: list[float], out: Path) -> Any:
+    from trl import GRPOConfig
+
+    settings, seed = rollouts.settings, rollouts.seed
+    return GRPOConfig(
+        **arguments(output_dir=str(out / "checkpoints"), seed=seed, data_seed=seed),
+        max_steps=settings.steps,
+        per_device_train_batch_size=processes.share(settings.places * settings.group, "places * group"),
+        num_generations=settings.group,
+        learning_rate=settings.learning_rate,
+        warmup_steps=max(settings.steps // 20, 1),
+        lr_scheduler_type="linear",
+        beta=settings.beta,
+        loss_type=settings.loss_type,
+        temperature=settings.temperature,
+        max_completion_length=rollouts.player.max_tokens,
+        reward_weights=weights,
+        scale_rewards="group",
+        remove_unused_columns=False,
+        shuffle_dataset=False,  # `order` has shuffled
+    )
 
 
 def go_on_from(start: Path, model: Any) -> None:

@@ -74,17 +74,18 @@ def numbers(gap: Interval | None) -> list[float] | None:
 
 
 def teams_table(runs: Runs, teams: Sequence[str], names: Sequence[str], against: str = "SFT") -> tuple[str, dict[str, Any]]:
-    """Means of teams, and the paired differences of the last one to `against` and of the controls to it."""
+    """Means of teams, and paired differences: of the controls and the trained team to `against`, and of the trained to the prompted team."""
     rows, figures = [], {}
-    others = [t for t in teams if t not in (against, "prompted")]
+    pairs = [(t, against) for t in teams if t not in (against, "prompted")]
+    pairs += [("trained", "prompted")] if {"trained", "prompted"} <= set(teams) else []
     for name in names:
         means = {t: mean(runs, of_team(t, name)) for t in teams}
         if all(m is None for m in means.values()):
             continue
-        gaps = {t: difference(runs, of_team(t, name), of_team(against, name)) for t in others}
-        figures[name] = {**means, **{f"{t} - {against}": numbers(g) for t, g in gaps.items()}}
-        rows.append([name, *(shown(means[t]) for t in teams), *(gap_shown(gaps[t]) for t in others)])
-    return console.table(["", *teams, *(f"{t} - {against}" for t in others)], rows), figures
+        gaps = {f"{a} - {b}": difference(runs, of_team(a, name), of_team(b, name)) for a, b in pairs}
+        figures[name] = {**means, **{title: numbers(g) for title, g in gaps.items()}}
+        rows.append([name, *(shown(means[t]) for t in teams), *map(gap_shown, gaps.values())])
+    return console.table(["", *teams, *(f"{a} - {b}" for a, b in pairs)], rows), figures
 
 
 def whole_table(runs: Runs, teams: Sequence[str]) -> tuple[str, dict[str, Any]]:
@@ -197,8 +198,8 @@ def claim(
     def of(name: str, team: str = "trained") -> float | None:
         return table.get(name, {}).get(team)
 
-    told = [np.subtract(whole["identifiability"]["trained"], whole["identifiability"]["SFT"])]
-    identifiable = float(np.mean(told[0])) if len(told[0]) else None
+    told = [a - b for a, b in zip(whole["identifiability"]["trained"], whole["identifiability"]["SFT"], strict=True)]
+    identifiable = float(np.mean(told)) if told else None
     redundancy = 1 - of("redundancy") / of("redundancy", "SFT") if of("redundancy", "SFT") else None  # type: ignore[operator]
     longer = of("words") / of("words", "SFT") - 1 if of("words", "SFT") else None  # type: ignore[operator]
     worst = min((table[c]["trained - SFT"][2] for c in CRITERIA if table.get(c, {}).get("trained - SFT")), default=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import pytest
 
 pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
 
+from agents import maskable_ppo  # noqa: E402
 from agents.bilevel import Bilevel, BilevelSettings, gap_of  # noqa: E402
 from agents.hacking import WatchSettings  # noqa: E402
+from agents.maskable_ppo import DirectorPPOConfig  # noqa: E402
 from experiments import bilevel, bilevel_report, campaign, level1, level2  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError  # noqa: E402
 from tests.experiments.test_levels import last_json, shrink  # noqa: E402
@@ -24,6 +27,7 @@ SMALL += ["--scenarios", "3", "--rounds", "2", "--judge", "world", "--held-out",
 
 def smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     shrink(monkeypatch)
+    monkeypatch.setattr(maskable_ppo, "DirectorPPOConfig", functools.partial(DirectorPPOConfig, num_envs=4, n_steps=8, batch_size=16))
     plain, contexts = bilevel.prepared, level1.sft_contexts
     monkeypatch.setattr(level1, "sft_contexts", lambda config, domain: contexts(dataclasses.replace(config, sft_conversations=6), domain))
 
