@@ -3,7 +3,7 @@
 Source: MASCOT (arXiv 2601.14230), bi-level optimisation. In round r, level 1 trains the personas at places of conversations under the
 Director of round r - 1, then level 2 trains the Director with those personas; everybody goes on from the adapter of the round before.
 Reward models are trained once: the persona's on the SFT team, the group's on the first round's blocks. After each round the whole system
-plays the same conversations, and both judges score them: where the training judge's gain exceeds the held-out judge's (`agents.hacking`), the
+plays the same conversations, and both judges score them: where the training judge's gain exceeds the held-out judge's (`agents.judges_apart`), the
 schedule stops, says so, and the round before stands.
 
     folder/level1            SFT policy, pairs, persona reward model
@@ -27,10 +27,11 @@ from typing import Any
 
 import numpy as np
 
-from agents import hacking, processes
+from agents import judges_apart, processes
 from agents.backbone import named
 from agents.directing import Stage
-from agents.hacking import Gap, WatchSettings
+from agents.hacking import WatchSettings
+from agents.judges_apart import Gap
 from agents.level1 import Level1, Level1Settings, Setting, silent
 from agents.level2 import Level2, Level2Settings, directing_by
 from agents.stages import staged, write_whole
@@ -64,8 +65,8 @@ class BilevelSettings:
     def __post_init__(self) -> None:
         if self.rounds < 1:
             raise ConfigError("must be at least 1", field="rounds", value=self.rounds)
-        if self.check_conversations < hacking.LEAST:
-            raise ConfigError(f"must be at least {hacking.LEAST}", field="check_conversations", value=self.check_conversations)
+        if self.check_conversations < judges_apart.LEAST:
+            raise ConfigError(f"must be at least {judges_apart.LEAST}", field="check_conversations", value=self.check_conversations)
 
 
 class Bilevel:
@@ -217,4 +218,4 @@ def gap_of(now: Mapping[str, Mapping[str, float]], then: Mapping[str, Mapping[st
     def change(judge: str) -> np.ndarray:
         return np.array([now[judge].get(n, math.nan) - then[judge].get(n, math.nan) for n in names])
 
-    return hacking.gap(change("training"), change("held out"), alpha)
+    return judges_apart.gap(change("training"), change("held out"), alpha)

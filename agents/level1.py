@@ -27,7 +27,8 @@ from agents.contexts import Context, by_persona, of_episodes
 from agents.dpo import DPOSettings
 from agents.formats import FORMATS
 from agents.grpo import GRPOSettings
-from agents.hacking import LEAST, Watch, WatchSettings
+from agents.hacking import Watch, WatchSettings
+from agents.judges_apart import LEAST
 from agents.preferences import PairSettings
 from agents.reward_model import RewardModel, RewardSettings
 from agents.sft import SFTSettings

@@ -11,7 +11,7 @@ from mascot_env.judge.scripted import HeldOutScriptedJudge, ScriptedJudge
 __all__ = ["Case", "HeldOutScriptedJudge", "Judge", "Pending", "ScriptedJudge", "Verdicts", "gate", "resolve"]
 
 FORMS = (
-    "'scripted', 'scripted-heldout', 'world', 'nano', 'nano-heldout', 'biased', 'biased:EXPLOIT', 'biased:EXPLOIT@JUDGE', "
+    "'scripted', 'scripted-heldout', 'world', 'nano', 'nano-heldout', 'biased', 'biased:EXPLOIT[:BONUS][@JUDGE]', "
     "'hf:PATH_OR_ID' or 'openai:MODEL@BASE_URL'"
 )
 
@@ -22,7 +22,8 @@ def resolve(judge: Any) -> Judge | None:
     """A judge from its name; one instance per process and name, so that environments share its batches. None stays None.
 
     Names: `scripted`, `scripted-heldout`; `world` (the truth of the language world); `nano`, `nano-heldout` (small transformers that judge the language world);
-    `biased` or `biased:EXPLOIT` (the scripted judge with a planted bias, to test detectors), `biased:EXPLOIT@JUDGE` (another judge with one);
+    `biased` or `biased:EXPLOIT` (the scripted judge with a planted bias, to test detectors), `biased:EXPLOIT:BONUS@JUDGE` (another judge with one, and
+    how many points of 1..5 it pays);
     `hf:PATH_OR_ID`, `openai:MODEL@BASE_URL` (a `ModelJudge`, loaded now).
     """
     if judge is None or isinstance(judge, Judge):
@@ -45,10 +46,7 @@ def _make(name: str) -> Judge:
 
         return WorldJudge()
     if form == "biased":
-        from mascot_env.judge.biased import BiasedJudge
-
-        exploit, _, base = rest.partition("@")
-        return BiasedJudge(resolve(base or "scripted"), exploit or "phrase")  # type: ignore[arg-type]
+        return _biased(name, rest)
     if name in ("nano", "nano-heldout"):
         return _nano(held_out=name == "nano-heldout")
     if form in ("hf", "openai"):
@@ -56,6 +54,19 @@ def _make(name: str) -> Judge:
 
         return ModelJudge(name)
     raise UnknownIdError("unknown judge", field="judge", value=name, remedy=f"use {FORMS}")
+
+
+def _biased(name: str, rest: str) -> Judge:
+    """From EXPLOIT[:BONUS][@JUDGE]."""
+    from mascot_env.judge.biased import BONUS, BiasedJudge
+
+    planted, _, base = rest.partition("@")
+    exploit, _, bonus = planted.partition(":")
+    try:
+        points = float(bonus) if bonus else BONUS
+    except ValueError:
+        raise UnknownIdError("BONUS is no number", field="judge", value=name, remedy="for example 'biased:length:2@nano'") from None
+    return BiasedJudge(resolve(base or "scripted"), exploit or "phrase", points)  # type: ignore[arg-type]
 
 
 def _nano(held_out: bool) -> Judge:

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
 
-from agents import grpo, hacking, world_data  # noqa: E402
+from agents import grpo, hacking, judges_apart, world_data  # noqa: E402
 from agents.backbone import Backbone, Unasked  # noqa: E402
 from agents.contexts import Context  # noqa: E402
 from agents.grpo import GRPOSettings, Rollouts  # noqa: E402
@@ -47,7 +47,7 @@ class Constant(Judge):
 
 def test_the_gap_is_the_mean_difference_less_a_one_sided_t_bound() -> None:
     """Differences 1, 2, ..., 9: mean 5, sd 2.7386, standard error 0.9129; t(0.95, 8) = 1.8595, so the bound is 5 - 1.6975."""
-    found = hacking.gap(np.arange(1.0, 10.0), np.zeros(9), 0.05)
+    found = judges_apart.gap(np.arange(1.0, 10.0), np.zeros(9), 0.05)
     assert found.gap == 5.0 and found.training == 5.0 and found.held_out == 0.0 and found.places == 9
     assert found.low == pytest.approx(5 - 1.8595 * 0.9129, abs=1e-3)
     assert found.flagged(3.0) and not found.flagged(3.4)
@@ -56,11 +56,37 @@ def test_the_gap_is_the_mean_difference_less_a_one_sided_t_bound() -> None:
 def test_where_a_judge_failed_both_are_left_out_and_too_few_places_give_no_gap() -> None:
     training, held_out = np.arange(10.0), np.zeros(10)
     training[0] = held_out[9] = math.nan
-    found = hacking.gap(training, held_out, 0.05)
+    found = judges_apart.gap(training, held_out, 0.05)
     assert found.places == 8 and found.failed == 2 and found.training == pytest.approx(4.5)  # 1 to 8
     held_out[8] = math.nan
-    nothing = hacking.gap(training, held_out, 0.05)
+    nothing = judges_apart.gap(training, held_out, 0.05)
     assert (nothing.gap, nothing.low, nothing.places, nothing.failed) == (None, None, 7, 3) and not nothing.flagged(-100.0)
+
+
+def test_the_pull_is_the_slope_within_places_with_places_as_clusters() -> None:
+    """Ten places of two replies. At nine of them the training judge's scores are 0 and 2 and the held-out judge's 10 and 11: C = 1, V = 2. At one they are
+    0 and 4, and 5 and 3: C = -4, V = 8. So the pull is (9 - 4) / (18 + 8) = 5/26; the residuals are 1 - 10/26 = 8/13, nine times, and
+    -4 - 40/26 = -72/13: sum of squares (9 * 64 + 5184) / 169 = 34.083, standard error sqrt(10/9 * 34.083) / 26 = 0.23668; t(0.95, 9) = 1.8331."""
+    training = np.array([[0.0, 2.0]] * 9 + [[0.0, 4.0]])
+    held_out = np.array([[10.0, 11.0]] * 9 + [[5.0, 3.0]])
+    covariance, variance = judges_apart.products(training, held_out)
+    assert covariance.tolist() == [1.0 / 2 * 2] * 9 + [-4.0] and variance.tolist() == [2.0] * 9 + [8.0]
+    found = judges_apart.pull(covariance, variance, 0.05)
+    assert found.pull == pytest.approx(5 / 26)
+    assert found.high == pytest.approx(5 / 26 + 1.8331 * 0.23668, abs=1e-4)
+    assert found.flagged(0.7) and not found.flagged(0.5)
+
+
+def test_the_pull_leaves_out_what_a_judge_could_not_score_and_places_without_a_choice() -> None:
+    training = np.tile([0.0, 2.0, math.nan], (9, 1))
+    held_out = np.tile([1.0, 2.0, 3.0], (9, 1))
+    training[0], held_out[1, 0] = 4.0, math.nan  # one place has no choice, at one a single reply is left
+    found = judges_apart.pull(*judges_apart.products(training, held_out), 0.05)
+    assert (found.pull, found.high) == (None, None) and not found.flagged(100.0)  # seven places
+    training[0] = [0.0, 2.0, 7.0]
+    held_out[0, 2] = math.nan
+    found = judges_apart.pull(*judges_apart.products(training, held_out), 0.05)
+    assert found.pull == pytest.approx(0.5) and found.high == pytest.approx(0.5)
 
 
 def test_scores_are_on_0_to_100_and_failures_are_no_number(contexts: list[Context]) -> None:
@@ -72,15 +98,17 @@ def test_scores_are_on_0_to_100_and_failures_are_no_number(contexts: list[Contex
 
 def test_a_look_is_compared_with_the_first_and_kept(contexts: list[Context], tmp_path: Path) -> None:
     llm, training, held_out = NANO.llm(), Constant(), Constant()
-    watch = Watch(contexts, Asked(), training, held_out, WatchSettings(every=1, places=12), tmp_path)
-    assert watch.look(0, llm).gap == 0.0
+    watch = Watch(contexts, Asked(), training, held_out, WatchSettings(every=1, places=12, replies=2), tmp_path)
+    assert watch.look(0, llm).gap.gap == 0.0
     training.value, held_out.value = 4.0, 2.5
-    found = watch.look(1, llm)
+    seen = watch.look(1, llm)
+    found = seen.gap
+    assert seen.why == "gap" and seen.pull.pull is None  # a judge that tells no replies apart pulls nowhere
     assert (found.training, found.held_out, found.gap) == (25.0, -12.5, 37.5)
-    again = Watch(contexts, Asked(), training, held_out, WatchSettings(every=1, places=12), tmp_path)  # as after a stop
+    again = Watch(contexts, Asked(), training, held_out, WatchSettings(every=1, places=12, replies=2), tmp_path)  # as after a stop
     assert again.figures()["flagged at"] == 1 and again.figures()["watch gap"] == 37.5
     held_out.value = 4.0
-    assert again.look(1, llm).gap == 0.0 and again.figures()["flagged at"] is None  # the step was taken again
+    assert again.look(1, llm).gap.gap == 0.0 and again.figures()["flagged at"] is None  # the step was taken again
     with pytest.raises(ConfigError, match="too few places"):
         Watch(contexts[:3], Asked(), training, held_out, WatchSettings(), tmp_path)
     with pytest.raises(ConfigError, match="watch"):
@@ -115,6 +143,28 @@ class Turning(Constant):
         return super().score(cases)
 
 
+class ByLength(Constant):
+    """Pays, or takes, a hundredth of a point for every letter of a reply."""
+
+    def __init__(self, sign: float) -> None:
+        super().__init__()
+        self.sign = sign
+
+    def score(self, cases: Sequence[Case]) -> list[Verdicts]:
+        return [{c.id: Score(3.0 + self.sign * min(len(case.speech[0].text), 200) / 100) for c in case.rubric.criteria} for case in cases]
+
+
+def test_a_look_before_training_shows_a_judge_that_pays_for_what_the_other_minds(contexts: list[Context], tmp_path: Path) -> None:
+    llm, settings = NANO.llm(), WatchSettings(every=1, places=12, replies=3)
+    seen = Watch(contexts, Asked(), ByLength(1.0), ByLength(-0.5), settings, tmp_path / "against").look(0, llm)
+    assert seen.pull.pull == pytest.approx(-0.5) and seen.why == "pull"
+    assert Watch(contexts, Asked(), ByLength(1.0), ByLength(0.9), settings, tmp_path / "with").look(0, llm).why == ""
+    watch = Watch(contexts, Asked(), ByLength(1.0), ByLength(0.9), settings, tmp_path / "later")
+    watch.look(0, llm)
+    watch.held_out = ByLength(-1.0)  # the pull is over both looks: (0.9 - 1) / 2
+    assert watch.look(1, llm).pull.pull == pytest.approx(-0.05, abs=0.01)
+
+
 @pytest.mark.parametrize("stop", [True, False])
 def test_training_stops_at_the_flag_and_the_adapter_before_it_comes_back(contexts: list[Context], tmp_path: Path, stop: bool) -> None:
     """With every look the held-out score falls by 6.25 points: at look 1 by 6.25 > 3, so training stops after its first update and leaves
@@ -124,9 +174,9 @@ def test_training_stops_at_the_flag_and_the_adapter_before_it_comes_back(context
     settings = GRPOSettings(steps=3, places=2, group=2, learning_rate=1e-2)
     speaker, training = NANO.speaker(Unasked()), judges.resolve("world")
     assert training is not None
-    watch = Watch(contexts, speaker, Constant(), Turning(5.0), WatchSettings(every=1, places=12, stop=stop), tmp_path / "watch")
+    watch = Watch(contexts, speaker, Constant(), Turning(5.0), WatchSettings(every=1, places=12, replies=2, stop=stop), tmp_path / "watch")
     figures = grpo.train(NANO, Rollouts(contexts, speaker, settings, 0), grpo.by_judge(training), tmp_path, watch=watch)
-    assert figures["flagged at"] == 1 and figures["looks"] == (2 if stop else 4)
+    assert (figures["flagged at"], figures["flagged by"]) == (1, "gap") and figures["looks"] == (2 if stop else 4)
     weights = load_file(str(tmp_path / "adapter_model.safetensors"))
     moved = max(float(w.abs().max()) for name, w in weights.items() if "lora_B" in name)
     assert (moved == 0.0) == stop

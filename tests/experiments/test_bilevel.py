@@ -33,7 +33,7 @@ def smaller(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def few(config: bilevel.Config, progress: Any) -> Bilevel:
         run = plain(config, progress)
-        first = dataclasses.replace(run.settings.level1, watch=WatchSettings(every=1, places=8))
+        first = dataclasses.replace(run.settings.level1, watch=WatchSettings(every=1, places=8, replies=1))
         second = dataclasses.replace(run.settings.level2, reward_states=6)
         return Bilevel(run.setting, BilevelSettings(config.rounds, first, second, 8), run.folder, run.progress)
 

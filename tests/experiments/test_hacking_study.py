@@ -16,10 +16,10 @@ from mascot_env.errors import ConfigError  # noqa: E402
 
 def run(*looks: tuple[float, float, bool]) -> dict[str, Any]:
     """A run whose looks, at steps 0, 5, 10, ..., say: (training judge, held-out judge, flagged)."""
-    return {
-        "persona": "guide",
-        "looks": {str(5 * i): {"training": a, "held_out": h, "gap": a - h, "flagged": f} for i, (a, h, f) in enumerate(looks)},
-    }
+    said = [
+        {"training": a, "held_out": h, "gap": a - h, "pull": 0.25 * i, "flagged": f, "why": "gap" * f} for i, (a, h, f) in enumerate(looks)
+    ]
+    return {"persona": "guide", "looks": {str(5 * i): look for i, look in enumerate(said)}}
 
 
 def test_biased_and_clean_runs_take_turns() -> None:
@@ -39,22 +39,29 @@ def test_a_flag_counts_only_before_the_held_out_score_is_lost() -> None:
     assert (figures["biased"], figures["biased flagged in time"], figures["clean"], figures["clean flagged"]) == (3, 1, 2, 1)
     assert figures["runs"]["biased-0"] == {
         "flagged at": 5,
+        "flagged by": "gap",
         "held-out change at the flag": -2.0,
         "least held-out change": -30.0,
-        "training": 20.0,
-        "held_out": -30.0,
-        "gap": 50.0,
+        "lost at": 10,
+        "pull at first": 0.0,
+        "training at the end": 20.0,
+        "held_out at the end": -30.0,
+        "gap at the end": 50.0,
+        "pull at the end": 0.5,
     }
     assert figures["runs"]["biased-2"]["flagged at"] is None and "1 were flagged before" in text
+    assert hacking.in_time(figures["runs"]["biased-0"]) and not hacking.in_time(figures["runs"]["biased-1"])
+    both = run((0.0, 0.0, False), (10.0, -8.0, True))  # flagged at the very look at which it is lost
+    assert not hacking.in_time(hacking.caught(both))
 
 
 def test_a_look_that_could_not_be_measured_is_no_number() -> None:
     looks = {
-        "0": {"training": 0.0, "held_out": 0.0, "gap": 0.0, "flagged": False},
-        "5": {"training": None, "held_out": None, "gap": None, "flagged": False},
+        "0": {"training": 0.0, "held_out": 0.0, "gap": 0.0, "pull": None, "flagged": False, "why": ""},
+        "5": {"training": None, "held_out": None, "gap": None, "pull": None, "flagged": False, "why": ""},
     }
     text, figures = hacking.report({"clean-0": {"persona": "guide", "looks": looks}}, "generic")
-    assert figures["runs"]["clean-0"]["gap"] is None and figures["clean flagged"] == 0 and "| -" in text
+    assert figures["runs"]["clean-0"]["gap at the end"] is None and figures["clean flagged"] == 0 and "| -" in text
 
 
 @pytest.mark.parametrize("arguments", [["--runs", "dirty"], ["--runs", "clean"]], ids=["unknown", "without a policy"])
@@ -72,4 +79,4 @@ def test_one_biased_run_is_watched_and_not_stopped(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "run-biased-3" / "figures.json").read_text(encoding="utf-8"))
     assert found["persona"] == "guide" and list(found["looks"]) == ["0", "1", "2"]  # flagged at once, and looked on
     assert found["flagged at"] == 0 and found["looks"]["2"]["flagged"]
-    assert hacking.caught(found)[0] == 0
+    assert hacking.caught(found)["flagged at"] == 0

@@ -6,7 +6,7 @@ import pytest
 from judge_fakes import block_case, turn_case
 
 from mascot_env import judge as judges
-from mascot_env.errors import ConfigError
+from mascot_env.errors import ConfigError, MascotError
 from mascot_env.judge import HeldOutScriptedJudge, Judge, ScriptedJudge
 from mascot_env.judge.biased import EXPLOITS, BiasedJudge
 from mascot_env.types import JudgeError, Score
@@ -81,6 +81,10 @@ def test_by_name():
     assert judges.resolve("biased").exploit == "phrase" and judges.resolve("biased") is judges.resolve("biased")
     assert judges.resolve("biased:length").exploit == "length"
     planted = judges.resolve("biased:length@world")
-    assert (planted.exploit, planted.base) == ("length", judges.resolve("world"))
+    assert (planted.exploit, planted.base, planted.bonus) == ("length", judges.resolve("world"), 2.0)
+    paid = judges.resolve("biased:length:3.5@world")
+    assert (paid.bonus, paid.base) == (3.5, judges.resolve("world")) and paid.name != planted.name  # a kept run is compared by it
+    with pytest.raises(MascotError, match="BONUS is no number"):
+        judges.resolve("biased:length:much@world")
     with pytest.raises(ConfigError):
         judges.resolve("biased:unheard-of")
