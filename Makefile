@@ -9,7 +9,7 @@ export PYTHONUNBUFFERED := 1
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-rllib lint bench bench-director bench-grpo level1 level2 reproduce-quick reproduce reproduce-broken reproduce-meeting hacking marl example-rllib nano nano-budget nano-world nano-report nano-sizes nano-verify nano-throughput pages golden lock clean
+.PHONY: help setup demo test test-all test-rllib lint bench bench-director bench-grpo level1 level2 reproduce-quick reproduce ablations reproduce-broken reproduce-meeting hacking marl example-rllib nano nano-budget nano-world nano-report nano-sizes nano-verify nano-throughput pages golden lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -74,17 +74,20 @@ level2: setup  ## MASCOT's second level on the team of `make level1`: group rewa
 	@$(PY) -m experiments.level2
 
 reproduce-quick: setup  ## both levels by turns, 3 seeds on support, and what they show on held-out scenarios (a seed takes about 70 minutes of one core, two run side by side; resumable)
-	@$(PY) -m experiments.bilevel --seeds 3 --out runs/bilevel
+	@$(PY) -m experiments.bilevel --seeds 3 --no-ablations --out runs/bilevel
 
 reproduce: setup  ## the same with 5 seeds (goes on from reproduce-quick); resumable
+	@$(PY) -m experiments.bilevel --seeds 5 --no-ablations --out runs/bilevel
+
+ablations: setup  ## the same runs once more without one of the levels, and at the players' own sampling (goes on from reproduce; 10 minutes a seed); resumable
 	@$(PY) -m experiments.bilevel --seeds 5 --out runs/bilevel
 
 reproduce-broken: setup  ## the same, 3 seeds each, where 20 and 60 % of the SFT policy's data are broken; resumable
-	@$(PY) -m experiments.bilevel --seeds 3 --broken 0.2 --ppo-steps 0 --out runs/bilevel-20
-	@$(PY) -m experiments.bilevel --seeds 3 --broken 0.6 --ppo-steps 0 --out runs/bilevel-60
+	@$(PY) -m experiments.bilevel --seeds 3 --broken 0.2 --ppo-steps 0 --no-ablations --out runs/bilevel-20
+	@$(PY) -m experiments.bilevel --seeds 3 --broken 0.6 --ppo-steps 0 --no-ablations --out runs/bilevel-60
 
 reproduce-meeting: setup  ## the same on the meeting domain, 3 seeds; resumable
-	@$(PY) -m experiments.bilevel --seeds 3 --domain meeting --out runs/bilevel-meeting
+	@$(PY) -m experiments.bilevel --seeds 3 --domain meeting --no-ablations --out runs/bilevel-meeting
 
 hacking: setup  ## is a judge with a planted bias caught, and is a clean run accused? 20 clean and 8 biased runs; resumable
 	@$(PY) -m experiments.hacking

@@ -40,6 +40,7 @@ class GRPOSettings:
     steps: updates of each persona
     places: contexts, or decisions, in an update
     group: G, samples at a place
+    rows: replies that go through the model at once while it learns; memory grows with them, the update does not change
     learning_rate: of AdamW, with a linear decay to 0 after a warmup
     beta: weight of the KL divergence from the SFT policy
     format_weight: of the format term (`agents.formats`), in standard deviations of the reward model's
@@ -51,6 +52,7 @@ class GRPOSettings:
     steps: int = 60
     places: int = 8
     group: int = 8
+    rows: int = 8
     learning_rate: float = 1.5e-3
     beta: float = 0.1
     format_weight: float = 3.0
@@ -206,10 +208,13 @@ def _config(rollouts: Rollouts, weights: list[float], out: Path) -> Any:
     from trl import GRPOConfig
 
     settings, seed = rollouts.settings, rollouts.seed
+    replies = processes.share(settings.places * settings.group, "places * group")
+    rows = max(n for n in range(1, min(settings.rows, replies) + 1) if replies % n == 0)
     return GRPOConfig(
         **arguments(output_dir=str(out / "checkpoints"), seed=seed, data_seed=seed),
         max_steps=settings.steps,
-        per_device_train_batch_size=processes.share(settings.places * settings.group, "places * group"),
+        per_device_train_batch_size=rows,
+        gradient_accumulation_steps=replies // rows,
         num_generations=settings.group,
         learning_rate=settings.learning_rate,
         warmup_steps=max(settings.steps // 20, 1),

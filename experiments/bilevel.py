@@ -58,6 +58,7 @@ class Config:
     director_steps: updates of the writing Director, in all rounds together
     ppo_steps: decisions of the discrete Director, which learns with the final team; 0 trains none
     controls: measure best of K and SFT on the best of K too
+    ablations: measure whole systems without one of the levels too, and teams at the players' own sampling
     scenarios_from: world (the language world's) or catalog (the domain's own)
     scenarios: held-out ones that teams are measured on
     seed: of everything
@@ -85,6 +86,7 @@ class Config:
     director_steps: int = 30
     ppo_steps: int = 20_000
     controls: bool = True
+    ablations: bool = True
     scenarios_from: str = "world"
     scenarios: int = 96
     seed: int = 0
@@ -132,16 +134,19 @@ def prepared(config: Config, progress: Any) -> Any:
 
 
 def teams(config: Config, run: Any) -> dict[str, Policy]:
-    """The speakers that are compared, all under the same Director. The sharper ones are the same policies at the players' sampling."""
+    """The speakers that are compared, all under the same Director."""
     s, first = run.setting, run.level1
     found = {"prompted": s.base.speaker(s.base.llm()), "SFT": run.speakers(0)}
     if config.controls:
         again = s.base.at(first.folder / "best_sft")
         found |= {"best of K": first.best_of(), "SFT on the best": again.speaker(again.llm())}
     found["trained"] = run.speakers(run.stands)
-    for name in ("SFT", "trained"):
-        found[f"{name}, sharper"] = sharper(run.speakers(0 if name == "SFT" else run.stands))
     return found
+
+
+def sharper_teams(config: Config, run: Any) -> dict[str, Policy]:
+    """The same policies at the players' own sampling."""
+    return {"SFT, sharper": sharper(run.speakers(0)), "trained, sharper": sharper(run.speakers(run.stands))}
 
 
 def sharper(speaker: Any) -> Any:
@@ -149,12 +154,12 @@ def sharper(speaker: Any) -> Any:
     return speaker
 
 
-def measured_teams(config: Config, run: Any) -> dict[str, Any]:
+def measured_teams(config: Config, run: Any, players: Mapping[str, Policy]) -> dict[str, Any]:
     s = run.setting
     chosen = setting.scenarios(s.domain, config.scenarios_from, "test", config.scenarios)
     where = persona_eval.Evaluation(s.domain, chosen, s.director, s.user, s.held_out, persona_eval.first_seed(config.seed))
     out = {}
-    for name, policy in teams(config, run).items():
+    for name, policy in players.items():
         figures = where.measure(policy, run.folder / "evaluation" / slug(name))
         out[name] = {
             **figures.to_json(),
@@ -227,13 +232,17 @@ def one_run(config: Config, run: Any, progress: Progress, say: Any) -> dict[str,
         ppo = level2.ppo(parts(config)[1], run.stage(run.stands), run.folder / "ppo", progress("ppo"))
     who = {"scenarios": config.scenarios, "from": config.scenarios_from, "held out": config.held_out, "stands": run.stands}
     with console.stage("teams on held-out scenarios"):
-        out["teams"] = staged(run.folder / "measured-teams", {**who, "controls": config.controls}, lambda _: measured_teams(config, run))
+        out["teams"] = staged(
+            run.folder / "measured-teams", {**who, "controls": config.controls}, lambda _: measured_teams(config, run, teams(config, run))
+        )
     with console.stage("Directors on held-out scenarios"):
         out["directors"] = staged(
             run.folder / "measured-directors", {**who, "ppo": config.ppo_steps}, lambda _: measured_directors(config, run, ppo)
         )
-    with console.stage("whole systems on held-out scenarios"):
-        out["systems"] = staged(run.folder / "measured-systems", who, lambda _: measured_systems(config, run))
+    if config.ablations:
+        with console.stage("whole systems on held-out scenarios, and teams at the players' own sampling"):
+            out["systems"] = staged(run.folder / "measured-systems", who, lambda _: measured_systems(config, run))
+            out["teams"] |= staged(run.folder / "measured-sharper", who, lambda _: measured_teams(config, run, sharper_teams(config, run)))
     if processes.is_first():
         console.write_whole(run.folder / "figures.json", json.dumps(out, sort_keys=True))
     return out

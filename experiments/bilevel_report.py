@@ -231,28 +231,31 @@ def of(runs: Runs, broken: float) -> tuple[str, dict[str, Any]]:
     teams = [t for t in PLAIN_TEAMS if t in runs[0]["teams"]]
     table, figures = teams_table(runs, teams, [*CRITERIA, *(f"true {c}" for c in CRITERIA), *READ, *MEASURED])
     whole, whole_figures = whole_table(runs, teams)
-    sharper, sharper_figures = teams_table(runs, ["SFT, sharper", "trained, sharper"], [*CRITERIA, *READ, *MEASURED], "SFT, sharper")
     kinds = [k for k in ("reward", "truth") if k in next(iter(runs[0]["directors"].values()))]
     directors = {k: directors_table(runs, k) for k in kinds}
-    systems, system_figures = systems_table(runs)
     lines = claim(runs, figures, whole_figures, directors["reward"][1])
     parts = [
         f"{len(runs)} run(s), {broken:.0%} of the SFT policy's data broken. Held-out judge, 0 to 100; shares are the recogniser's, who knows the"
         " language world's sentences: a reply that it does not know counts as out of persona.",
         console.table(["line", "figure", "holds"], [[n, shown(v), "yes" if holds else "no"] for n, (v, holds) in lines.items()]),
         f"### Teams, sampled as they were trained\n\n{table}\n\n{whole}",
-        f"### The same policies at the players' own sampling (temperature 0.7, top-p 0.9)\n\n{sharper}",
         *(
             f"### Directors, by the {'held-out judge' if k == 'reward' else 'truth of the language world'}\n\n{directors[k][0]}"
             for k in kinds
         ),
-        f"### Whole systems\n\n{systems}",
         f"### After each round\n\n{checks_table(runs)}",
     ]
-    out: dict[str, Any] = {"runs": len(runs), "broken": broken, "teams": figures, "whole": whole_figures, "sharper": sharper_figures}
+    out: dict[str, Any] = {"runs": len(runs), "broken": broken, "teams": figures, "whole": whole_figures}
+    if all("systems" in r for r in runs):
+        sharper, out["sharper"] = teams_table(runs, ["SFT, sharper", "trained, sharper"], [*CRITERIA, *READ, *MEASURED], "SFT, sharper")
+        systems, out["systems"] = systems_table(runs)
+        parts += [
+            f"### Whole systems\n\n{systems}",
+            f"### The same policies at the players' own sampling (temperature 0.7, top-p 0.9)\n\n{sharper}",
+        ]
     if runs[0]["teams"]["SFT"]["settled by turn"] is not None:
         settled, out["settled by turn"] = settled_table(runs, teams)
         parts.append(f"### Turns that repeat a settled point, by place in the conversation\n\n{settled}")
-    out |= {"directors": {k: directors[k][1] for k in kinds}, "systems": system_figures}
+    out |= {"directors": {k: directors[k][1] for k in kinds}}
     out |= {"lines": {n: v for n, (v, _) in lines.items()}, "shown": {n: holds for n, (_, holds) in lines.items()}}
     return "\n\n".join(parts), out

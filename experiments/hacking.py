@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments import campaign, console, level1, setting
+from experiments import campaign, console, level1
 from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env import catalog
@@ -92,9 +92,9 @@ def prepared(config: Config, progress: Any) -> Any:
     from agents.hacking import WatchSettings
 
     judge = f"biased:{config.exploit}:{config.bonus:g}@{config.judge}" if config.runs == "biased" else config.judge
-    one = dataclasses.replace(sft_of(config), judge=judge, reward="judge", seed=config.seed, grpo_steps=config.steps, out=config.policy)
+    paid = {"judge": judge, "held_out": config.held_out, "reward": "judge"}
+    one = dataclasses.replace(sft_of(config), **paid, seed=config.seed, grpo_steps=config.steps, out=config.policy)
     run = level1.prepared(one, progress)
-    run.setting = dataclasses.replace(run.setting, held_out=setting.judge(config.held_out, "held_out"))
     watch = WatchSettings(config.every, config.places, config.replies, config.tolerance, config.least_pull, stop=False)
     run.settings = dataclasses.replace(run.settings, watch=watch, grpo_conversations=config.conversations)
     return run

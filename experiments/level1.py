@@ -47,6 +47,7 @@ class Config:
     data: a run folder whose conversations the SFT policy learns from; empty for the language world's
     judge: that pays; it trains the reward model
     held_out: the judge that reports and trains nothing
+    watch: updates between two comparisons of the judges while a persona learns (`agents.hacking`); 0 watches nothing
     director: who directs while contexts are collected and teams are measured
     user: who plays the user
     stages: comma-separated, of sft, pairs, reward, grpo, best_sft (a control), dpo (an option), evaluate
@@ -74,6 +75,7 @@ class Config:
     data: str = ""
     judge: str = "nano"
     held_out: str = "nano-heldout"
+    watch: int = 10
     director: str = "world"
     user: str = "world"
     stages: str = ",".join(STAGES)
@@ -103,6 +105,7 @@ def settings_of(config: Config) -> Any:
     from agents import level1
     from agents.dpo import DPOSettings
     from agents.grpo import GRPOSettings
+    from agents.hacking import WatchSettings
     from agents.reward_model import RewardSettings
     from agents.sft import SFTSettings
 
@@ -115,6 +118,7 @@ def settings_of(config: Config) -> Any:
         allow_noise=config.allow_noise,
         reward=config.reward,
         format=config.format,
+        watch=WatchSettings(every=config.watch),
     )
 
 
@@ -132,6 +136,7 @@ def prepared(config: Config, progress: Any) -> Any:
         setting.judge(config.judge),
         Backbone(config.model),
         config.seed,
+        setting.judge(config.held_out, "held_out"),
     )
     return level1.Level1(where, settings_of(config), Path(config.out), progress)
 
@@ -197,6 +202,16 @@ def shown(found: Mapping[str, persona_eval.TeamFigures], seed: int) -> tuple[str
     return console.table(["by scenario", *names, *gaps], rows) + "\n\n" + console.table(["of all", *names], whole), figures
 
 
+def hacked(figures: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A line for each persona whose training was stopped by the watch."""
+    return [
+        f"{name}: reward hacking was flagged at update {found['flagged at']}, by the {found['flagged by']} of the judges; what was learnt by the"
+        " look before stands\n"
+        for name, found in figures.items()
+        if found.get("flagged at") is not None
+    ]
+
+
 def main(argv: list[str] | None = None) -> int:
     import torch
 
@@ -224,6 +239,7 @@ def main(argv: list[str] | None = None) -> int:
                 figures[stage] = run.sft(sft_contexts(config, run.setting.domain)) if stage == "sft" else getattr(run, stage)()
                 print(figures[stage])
             if stage == "grpo":
+                print(*hacked(figures[stage]), sep="", end="")
                 share = next(iter(figures[stage].values()))["trainable share"]
                 print(
                     f"trained of each persona's model: {share:.3%} of the parameters (the paper: {PAPER_SHARE:.3%}, of far larger models)"

@@ -40,7 +40,7 @@ class LocalLLM:
     offline: None means yes, unless MASCOT_ONLINE=1: ids are then looked up in the local cache only.
     template_args: arguments of the chat template; `enable_thinking` is off unless they say otherwise.
     prefix_cache: bytes kept for what prompts begin with, shared between calls (`prefixes`); 0 computes every prompt anew. Changed
-        weights empty it. Models whose attention slides or recurs do without.
+        weights empty it, and so does memory that other models of this process need (1 GiB for all). Models whose attention slides or recurs do without.
     name: for a model that was passed as an object; giving one promises that its weights stay as they are, so that it may be cached.
 
     `Completion.token_ids` are all sampled tokens, an end token included; where a stop string ended the reply, up to the token that

@@ -3,7 +3,9 @@ Models of attention alone, and of attention and short convolutions (LFM2), which
 
 Turns of one conversation, the criteria of one judgement and the candidates for one place begin alike. A prompt is cut into blocks of
 `BLOCK` tokens; a block's key is a hash of it and of all before it, so that a prompt finds the longest beginning that anybody has
-computed. Least recently used blocks go first. Changed weights empty the store.
+computed. Least recently used blocks go first. Changed weights empty the store. All stores of a process hold at most `TOGETHER` bytes: the one
+that was asked longest ago is emptied first, so that a program of many models (a policy, its adapters, two judges) needs no more memory than
+one of a few.
 
 Imported by `decoding.py` only. Axes: B rows, H key-value heads, T positions, D numbers of a head, or of a place.
 """
@@ -11,6 +13,8 @@ Imported by `decoding.py` only. Axes: B rows, H key-value heads, T positions, D 
 from __future__ import annotations
 
 import hashlib
+import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -23,6 +27,7 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, LinearAt
 
 BLOCK = 16
 SAMPLED = 1024
+TOGETHER = 2**30
 
 
 class Roomy(DynamicLayer):
@@ -158,21 +163,56 @@ class Block(NamedTuple):
         return self.held.nbytes + (0 if self.recent is None else self.recent.nbytes)
 
 
-class Prefixes:
-    """Blocks of keys and values by what stands in them and before them, up to `limit` bytes."""
+class Shelf:
+    """The stores of a process, the one that was used longest ago first, and the bytes that they may hold together."""
 
     def __init__(self, limit: int) -> None:
-        self.limit, self.bytes = limit, 0
+        self.limit = limit
+        self._stores: list[weakref.ref[Prefixes]] = []
+        self._lock = threading.Lock()
+
+    def used(self, store: Prefixes) -> None:
+        with self._lock:
+            self._stores = [ref for ref in self._stores if ref() not in (None, store)] + [weakref.ref(store)]
+
+    def fit(self, store: Prefixes) -> None:
+        """Empties others than `store` where all hold too much together."""
+        with self._lock:
+            living = [s for ref in self._stores if (s := ref()) is not None and s is not store]
+            held = store.bytes + sum(s.bytes for s in living)
+            for other in living:
+                if held <= self.limit:
+                    return
+                held -= other.clear()
+
+
+SHELF = Shelf(TOGETHER)
+
+
+class Prefixes:
+    """Blocks of keys and values by what stands in them and before them, up to `limit` bytes, and those of all stores on `shelf`."""
+
+    def __init__(self, limit: int, shelf: Shelf | None = None) -> None:
+        self.limit, self.shelf, self.bytes = limit, shelf or SHELF, 0
         self.asked = self.computed = 0  # tokens of prompts, and those of them that went through the model
         self._blocks: OrderedDict[bytes, Block] = OrderedDict()
         self._weights: Any = None
+        self._lock = threading.RLock()  # another model's thread may empty it
+
+    def clear(self) -> int:
+        """Forgets all; the bytes that it held."""
+        with self._lock:
+            held, self.bytes = self.bytes, 0
+            self._blocks.clear()
+            return held
 
     def renew(self, model: Any) -> None:
         """Empties the store if the model's weights are others, or were written to, since the last call."""
+        self.shelf.used(self)
         weights = (*((id(p), p._version) for p in model.parameters()), *_sampled(model))
         if weights != self._weights:
-            self._blocks.clear()
-            self.bytes, self._weights = 0, weights
+            self.clear()
+            self._weights = weights
 
     def keys(self, adapter: str | None, ids: Sequence[int]) -> list[bytes]:
         """Of the whole blocks of a prompt."""
@@ -185,16 +225,24 @@ class Prefixes:
     def found(self, keys: Sequence[bytes]) -> list[Block]:
         """The blocks of the longest known beginning."""
         out = []
-        for key in keys:
-            if key not in self._blocks:
-                break
-            out.append(self._blocks[key])
-        for key in reversed(keys[: len(out)]):  # a beginning outlives what builds on it
-            self._blocks.move_to_end(key)
+        with self._lock:
+            for key in keys:
+                if key not in self._blocks:
+                    break
+                out.append(self._blocks[key])
+            for key in reversed(keys[: len(out)]):  # a beginning outlives what builds on it
+                self._blocks.move_to_end(key)
         return out
 
     def keep(self, keys: Sequence[bytes], cache: Cache, row: int, first_column: int) -> None:
         """Keeps the blocks with these keys, which stand side by side in a row of the cache."""
+        with self._lock:
+            self._keep(keys, cache, row, first_column)
+            while self.bytes > self.limit and self._blocks:
+                self.bytes -= self._blocks.popitem(last=False)[1].nbytes
+        self.shelf.fit(self)
+
+    def _keep(self, keys: Sequence[bytes], cache: Cache, row: int, first_column: int) -> None:
         fresh = [i for i, key in enumerate(keys) if key not in self._blocks]
         if not fresh:
             return
@@ -211,8 +259,6 @@ class Prefixes:
             block = Block(held[:, :, at : at + BLOCK].clone(), recent)
             self._blocks[keys[i]] = block
             self.bytes += block.nbytes
-        while self.bytes > self.limit and self._blocks:
-            self.bytes -= self._blocks.popitem(last=False)[1].nbytes
 
     def cache(self, found: Sequence[Sequence[Block]], layers: Sequence[int], further: int, padding: Sequence[int]) -> tuple[Cache, Tensor]:
         """A cache that begins with each row's blocks, flush right, with room for `further` columns, the first of which are `padding` of its

@@ -499,3 +499,19 @@ def test_a_reply_has_the_tokens_that_the_template_gives_it(template: str) -> Non
     ids = chat.reply_ids(asked, "Rest <|im_end|> now.")
     assert ids[-1] == words.eos_token_id and words.eos_token_id not in ids[:-1]  # what a reply says ends nothing
     assert chat.text(ids).strip() == "Rest <|im_end|> now."
+
+
+def test_all_stores_together_keep_to_a_limit_and_the_one_asked_longest_ago_goes_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mascot_env.llm import prefixes
+
+    monkeypatch.setattr(prefixes, "SHELF", shelf := prefixes.Shelf(10**9))
+    models = [LocalLLM(folder) for _ in range(3)]
+    said = [llm.generate(_story(6)) for llm in models]
+    one, two, three = (llm._store for llm in models)
+    assert one is not None and two is not None and three is not None and one.bytes == two.bytes == three.bytes > 0
+    shelf.limit = one.bytes * 5 // 2
+    models[0].generate(_story(7))  # the second is now the one asked longest ago
+    assert two.bytes == 0 and one.bytes > 0 and three.bytes > 0
+    assert [c.text for c in models[1].generate(_story(6))] == [c.text for c in said[1]]  # what was forgotten is computed again
+    del models[0], one
+    assert two.bytes + three.bytes <= shelf.limit
