@@ -280,7 +280,7 @@ def main(argv: list[str] | None = None) -> int:
         runs = {str(config.seed): single(config)}
     if not processes.is_first():
         return 0
-    text, figures = bilevel_report.of(list(runs.values()), config.broken)
+    text, figures = bilevel_report.of(list(runs.values()), config.domain, config.broken)
     print(f"\n{text}")
     console.write_whole(out / "report.md", text + "\n")
     console.write_whole(out / "report.json", json.dumps(figures, indent=1, sort_keys=True))

@@ -226,7 +226,7 @@ def claim(
     return lines
 
 
-def of(runs: Runs, broken: float) -> tuple[str, dict[str, Any]]:
+def of(runs: Runs, domain: str, broken: float) -> tuple[str, dict[str, Any]]:
     """The page of these runs, and its figures under plain names; `shown` says which lines of the claim hold."""
     teams = [t for t in PLAIN_TEAMS if t in runs[0]["teams"]]
     table, figures = teams_table(runs, teams, [*CRITERIA, *(f"true {c}" for c in CRITERIA), *READ, *MEASURED])
@@ -235,6 +235,7 @@ def of(runs: Runs, broken: float) -> tuple[str, dict[str, Any]]:
     directors = {k: directors_table(runs, k) for k in kinds}
     lines = claim(runs, figures, whole_figures, directors["reward"][1])
     parts = [
+        f"## {domain}, {broken:.0%} broken",
         f"{len(runs)} run(s), {broken:.0%} of the SFT policy's data broken. Held-out judge, 0 to 100; shares are the recogniser's, who knows the"
         " language world's sentences: a reply that it does not know counts as out of persona.",
         console.table(["line", "figure", "holds"], [[n, shown(v), "yes" if holds else "no"] for n, (v, holds) in lines.items()]),
@@ -245,7 +246,7 @@ def of(runs: Runs, broken: float) -> tuple[str, dict[str, Any]]:
         ),
         f"### After each round\n\n{checks_table(runs)}",
     ]
-    out: dict[str, Any] = {"runs": len(runs), "broken": broken, "teams": figures, "whole": whole_figures}
+    out: dict[str, Any] = {"runs": len(runs), "domain": domain, "broken": broken, "teams": figures, "whole": whole_figures}
     if all("systems" in r for r in runs):
         sharper, out["sharper"] = teams_table(runs, ["SFT, sharper", "trained, sharper"], [*CRITERIA, *READ, *MEASURED], "SFT, sharper")
         systems, out["systems"] = systems_table(runs)

@@ -3,6 +3,7 @@
     python -m experiments.readme                     # rewrite the parts from the code and from docs/results/
     python -m experiments.readme --check             # exit 1 where one is stale (CI does this)
     python -m experiments.readme --keep-demo runs/demo --keep-bench runs/bench_director --keep-marl runs/marl
+    python -m experiments.readme --keep-bilevel runs/bilevel --keep-hacking runs/hacking
                                                      # first copy the tables of these runs into docs/results/
 
 No figure in the README is typed by hand: results come from the files that the programs wrote.
@@ -52,6 +53,8 @@ class Config:
     keep_demo: a demo's run folder whose table becomes the README's
     keep_bench: the run folder of bench_director
     keep_marl: the run folder of experiments.marl, whose tables become docs/results/marl.md
+    keep_bilevel: the campaign of experiments.bilevel that becomes docs/results/bilevel.md, with those beside it whose names begin alike
+    keep_hacking: the run folder of experiments.hacking, whose table becomes docs/results/hacking.md
     json: end with one JSON object
     """
 
@@ -59,6 +62,8 @@ class Config:
     keep_demo: str = ""
     keep_bench: str = ""
     keep_marl: str = ""
+    keep_bilevel: str = ""
+    keep_hacking: str = ""
     json: bool = False
 
 
@@ -86,7 +91,7 @@ def result(name: str) -> str:
             "no kept result",
             field="docs/results",
             value=path.name,
-            remedy="run the program and keep its run with --keep-demo or --keep-bench",
+            remedy=f"run the program and keep its run with one of {', '.join('--' + k.replace('_', '-') for k in KEEP)}",
         )
     return path.read_text(encoding="utf-8").strip()
 
@@ -136,14 +141,29 @@ def keep_marl(folder: Path) -> None:
     (RESULTS / "marl.md").write_text("# IPPO and MAPPO on the act form\n\n" + "\n\n".join(parts) + "\n", encoding="utf-8")
 
 
+def keep_bilevel(folder: Path) -> None:
+    """The pages of the campaigns of both levels: this one first, then those with other data (`bilevel-20`, `bilevel-meeting`, ...)."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    campaigns = [folder, *sorted(p for p in folder.parent.glob(f"{folder.name}-*") if (p / "report.md").exists())]
+    parts = [(run / "report.md").read_text(encoding="utf-8").strip() for run in campaigns]
+    (RESULTS / "bilevel.md").write_text("# The two levels\n\n" + "\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def keep_hacking(folder: Path) -> None:
+    """The table of the study of the watch for reward hacking."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    table = (folder / "report.md").read_text(encoding="utf-8").strip()
+    (RESULTS / "hacking.md").write_text(f"# Is reward hacking seen?\n\n{table}\n", encoding="utf-8")
+
+
+KEEP = {"keep_demo": keep_demo, "keep_bench": keep_bench, "keep_marl": keep_marl, "keep_bilevel": keep_bilevel, "keep_hacking": keep_hacking}
+
+
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
-    if config.keep_demo:
-        keep_demo(Path(config.keep_demo))
-    if config.keep_bench:
-        keep_bench(Path(config.keep_bench))
-    if config.keep_marl:
-        keep_marl(Path(config.keep_marl))
+    for name, keep in KEEP.items():
+        if run := getattr(config, name):
+            keep(Path(run))
     path = ROOT / "README.md"
     old = path.read_text(encoding="utf-8")
     new = render(old)

@@ -144,14 +144,16 @@ def made_up(shift: float, scenarios: int = 12) -> dict[str, Any]:
 
 
 def test_a_page_over_seeds_holds_lines_against_their_thresholds() -> None:
-    text, figures = bilevel_report.of([made_up(14.0), made_up(17.0), made_up(16.0)], 0.4)
+    text, figures = bilevel_report.of([made_up(14.0), made_up(17.0), made_up(16.0)], "support", 0.4)
     estimate, low, high = figures["teams"]["consistency"]["trained - SFT"]
     assert estimate == pytest.approx(47 / 3) and low < estimate < high
     assert figures["shown"]["consistency rises by 15"] and not figures["shown"]["in persona, by the recogniser: 90%"]
     assert figures["lines"]["length changes by at most 15%"] == pytest.approx((47 / 3) / 51)
     assert figures["shown"]["the GRPO Director beats round-robin"] and "the PPO Director beats random" not in figures["shown"]
-    assert "3 run(s), 40%" in text
-    lower = bilevel_report.of([made_up(-4.0), made_up(-5.0), made_up(-4.5)], 0.4)[1]
+    assert "3 run(s), 40%" in text and text.startswith("## support, 40% broken") and "### Whole systems" in text
+    plain = [{k: v for k, v in made_up(14.0).items() if k != "systems"}] * 3  # without ablations
+    assert "### Whole systems" not in bilevel_report.of(plain, "support", 0.4)[0]
+    lower = bilevel_report.of([made_up(-4.0), made_up(-5.0), made_up(-4.5)], "support", 0.4)[1]
     assert not lower["shown"]["no criterion wholly below -2"] and not lower["shown"]["consistency rises by 15"]
 
 

@@ -84,6 +84,12 @@ def test_dpo_is_an_option_on_the_same_pairs(small: Path, monkeypatch: pytest.Mon
     assert (small / "dpo" / "guide" / "adapter_model.safetensors").exists()
 
 
+def test_a_persona_whose_training_was_stopped_is_named() -> None:
+    assert level1.hacked({"guide": {"flagged at": 10, "flagged by": "pull"}, "anchor": {"flagged at": None}, "beacon": {"looks": 0}}) == [
+        "guide: reward hacking was flagged at update 10, by the pull of the judges; what was learnt by the look before stands\n"
+    ]
+
+
 def test_other_settings_are_not_mixed_into_a_run(small: Path) -> None:
     with pytest.raises(MascotError, match="other settings"):
         level1.main([*SMALL1, "--judge", "world", "--seed", "5", "--out", str(small), "--no-wandb"])
