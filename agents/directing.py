@@ -140,7 +140,8 @@ class Conversing(grpo.Rollouts):
         director = self.stage.base.director(TimedLLM(self.llm, self.spent, "directives"), ADAPTER)
         director.temperature, director.top_p = self.settings.temperature, self.settings.top_p
         first = seeding.digest("conversing", self.seed, step) % 2**31
-        tasks = [Task(first + i, self.scenarios[name]) for i, name in enumerate(prompts)]
+        begin = first + processes.number() * len(prompts)  # a group may be shared between processes
+        tasks = [Task(begin + i, self.scenarios[name]) for i, name in enumerate(prompts)]
         with self.spent.on("environment"):
             played = rollout(self.stage.team(director), tasks, lambda: self.stage.make_env(self.eta), num_envs=len(tasks))
             episodes = sorted(played, key=lambda e: e.seed)

@@ -110,11 +110,11 @@ class Rollouts:
         }
 
     def requests(self, prompts: Sequence[str], step: int) -> list[Request]:
-        """One for each name; where a name comes again, with another key."""
+        """One for each name; where a name comes again, in another process too, with another key."""
         seen: dict[str, int] = {}
         out = []
         for name in prompts:
-            seen[name] = seen.get(name, -1) + 1
+            seen[name] = seen.get(name, processes.number() * len(prompts) - 1) + 1
             request = self.player.request(self.places[name].view)
             key = (*request.key, "grpo", self.seed, step, seen[name])
             how = {"temperature": self.settings.temperature, "top_p": self.settings.top_p, "adapter": ADAPTER}

@@ -32,6 +32,20 @@ def test_a_batch_is_shared_evenly_or_refused(monkeypatch: pytest.MonkeyPatch) ->
         processes.share(6, "places")
 
 
+def test_a_group_that_processes_share_is_not_sampled_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    from agents import grpo, world_data
+    from agents.backbone import Backbone, Unasked
+    from mascot_env.worlds import frames, teams
+
+    contexts = world_data.contexts(teams.base("support"), frames.scenarios("support", "train", 1), 0.4, 0)[:1]
+    rollouts = grpo.Rollouts(contexts, Backbone("nano").speaker(Unasked()), grpo.GRPOSettings(), 0)
+    keys = []
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        keys += [r.key for r in rollouts.requests(["0"] * 4, step=3)]
+    assert len(set(keys)) == 8
+
+
 @pytest.mark.parametrize("together", [True, False])
 def test_the_others_wait_for_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: bool) -> None:
     monkeypatch.setenv("RANK", "1")

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -261,3 +266,28 @@ def test_marks_say_who_sampled() -> None:
     assert serving.mark("") == {} and serving.trl_arguments("") == {}
     found: Mapping[str, str] = serving.mark("http://127.0.0.1:8000")
     assert "not bit for bit" in found["sampled by"] and "127" not in str(found)  # a run is taken up at another address too
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.slow
+def test_of_several_processes_the_first_sends_and_each_asks(tmp_path: Path) -> None:
+    """Level 1 on two processes of the CPU. `accelerate launch --cpu` would start one: it takes several only for GPUs, by torch's launcher."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())]
+    launch += ["-m", "tests.agents.level1_with_vllm", "--sft-conversations", "6", "--sft-steps", "2", "--grpo-steps", "3"]
+    launch += ["--judge", "world", "--reward", "judge", "--stages", "sft,grpo", "--no-wandb", "--out", str(tmp_path)]
+    with StandIn(Path(Backbone("nano").path)) as server:
+        asked = [*launch, "--vllm", server.url]
+        ended = subprocess.run(asked, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}, check=False)
+        assert ended.returncode == 0, ended.stderr[-3000:]
+        assert len(list((tmp_path / "grpo").glob("*/adapter_model.safetensors"))) == 4
+        assert server.asked["/init_weight_transfer_engine"] == 4 and server.asked["/start_weight_update"] == 4 * 3  # the first process alone
+        assert server.asked["/v1/models"] == 4 * 3  # of each persona: two that ask, and TRL's own
+        assert len(server.given) == 4 * 3 * 4 == len({(*row["prompt"], row["seed"]) for row in server.given})
+    figures = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    apart = [v for row in figures for k, v in row.items() if k.endswith("sampling_logp_difference/max")]
+    assert len(apart) == 12 and max(apart) < 1e-3  # nobody asked before the weights were there
