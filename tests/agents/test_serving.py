@@ -275,6 +275,7 @@ def free_port() -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_of_several_processes_the_first_sends_and_each_asks(tmp_path: Path) -> None:
     """Level 1 on two processes of the CPU. `accelerate launch --cpu` would start one: it takes several only for GPUs, by torch's launcher."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())]
