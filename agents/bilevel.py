@@ -100,7 +100,7 @@ class Bilevel:
         """Where a Director learns with the personas of round `number`."""
         s = self.setting
         seed = seeding.digest("round", s.seed, number) % 2**31
-        return Stage(s.domain, s.scenarios, self.speakers(number), s.user, s.judge, s.base, seed)
+        return Stage(s.domain, s.scenarios, self.speakers(number), s.user, s.judge, s.base, seed, s.vllm)
 
     def level2(self, number: int) -> Level2:
         """Level 2 of a round, with the personas of that round and the Director of the one before."""

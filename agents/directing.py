@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agents import grpo
+from agents import grpo, processes
 from agents.backbone import ADAPTER, Backbone
 from agents.decisions import Decision, Outcome, collect, play_out
 from agents.grpo import GRPOSettings
@@ -32,7 +32,10 @@ from mascot_env.view import View
 
 @dataclass(frozen=True)
 class Stage:
-    """Where a Director learns: domain, train scenarios, the frozen team, the user, the judge that pays, and the model it starts from."""
+    """Where a Director learns: domain, train scenarios, the frozen team, the user, the judge that pays, and the model it starts from.
+
+    vllm: the address of a server that samples while it learns (`agents.serving`); the frozen team is asked where it is.
+    """
 
     domain: Domain
     scenarios: tuple[Scenario, ...]
@@ -41,6 +44,7 @@ class Stage:
     judge: Judge
     base: Backbone
     seed: int = 0
+    vllm: str = ""
 
     def __post_init__(self) -> None:
         refuse_to_train(self.judge)
@@ -78,7 +82,7 @@ class Directing(grpo.Rollouts):
     """Rollouts whose places are decisions: collected anew every `refresh` updates, kept in `folder` so that a resumed run has them again."""
 
     def __init__(self, stage: Stage, settings: GRPOSettings, player: Any, states: States, folder: Path, eta: float, spent: Spent) -> None:
-        super().__init__([], player, settings, stage.seed)
+        super().__init__([], player, settings, stage.seed, stage.vllm)
         self.stage, self.states, self.folder, self.eta, self.spent, self._round = stage, states, folder, eta, spent, -1
 
     @property
@@ -97,9 +101,10 @@ class Directing(grpo.Rollouts):
 
     def _states(self, wanted: int) -> list[Decision]:
         file = self.folder / f"states-{wanted}.json"
-        if not file.exists():
+        if not file.exists() and processes.is_first():  # one collection for all processes: the others' samples could differ
             made = collected(self.stage, self.current(), self.states.count, self.states.conversations, "train", wanted)
             write_whole(file, json.dumps([d.state for d in made]))
+        processes.wait_for(file)
         return [self._restored(state) for state in json.loads(file.read_text(encoding="utf-8"))]
 
     def _restored(self, state: Mapping[str, Any]) -> Decision:
@@ -121,7 +126,7 @@ class Conversing(grpo.Rollouts):
     """Rollouts whose places are scenarios; `paid` holds the mean block reward of each conversation, None where one of them failed."""
 
     def __init__(self, stage: Stage, settings: GRPOSettings, player: Any, scenarios: int, eta: float, spent: Spent) -> None:
-        super().__init__([], player, settings, stage.seed)
+        super().__init__([], player, settings, stage.seed, stage.vllm)
         self.stage, self.eta, self.spent = stage, eta, spent
         self.scenarios = {str(i): task.scenario for i, task in enumerate(stage.drawn(scenarios, "episodes"))}
         self.paid: list[float | None] = []
@@ -135,7 +140,8 @@ class Conversing(grpo.Rollouts):
         director = self.stage.base.director(TimedLLM(self.llm, self.spent, "directives"), ADAPTER)
         director.temperature, director.top_p = self.settings.temperature, self.settings.top_p
         first = seeding.digest("conversing", self.seed, step) % 2**31
-        tasks = [Task(first + i, self.scenarios[name]) for i, name in enumerate(prompts)]
+        begin = first + processes.number() * len(prompts)  # a group may be shared between processes
+        tasks = [Task(begin + i, self.scenarios[name]) for i, name in enumerate(prompts)]
         with self.spent.on("environment"):
             played = rollout(self.stage.team(director), tasks, lambda: self.stage.make_env(self.eta), num_envs=len(tasks))
             episodes = sorted(played, key=lambda e: e.seed)

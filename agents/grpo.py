@@ -3,7 +3,8 @@
 Source: MASCOT (arXiv 2601.14230); GRPO: Shao et al. 2024 (DeepSeekMath). The advantage of a sample is relative to the group of samples at its
 place; the policy is held to the model it starts from by a KL term. In level 1 the reward is the persona reward model's plus a term for
 format (`agents.formats`), in level 2 the group reward of a block. Ours: rewards of the model are standardised over its training replies;
-generation runs on `LocalLLM`, whose samples do not depend on what shares their batch, so a run that was stopped ends as it would have.
+generation runs on `LocalLLM`, whose samples do not depend on what shares their batch, so a run that was stopped ends as it would have; or on
+a vLLM server where one is named (`agents.serving`), and then it goes on, but not bit for bit.
 
     python -m experiments.level1 --stages grpo
 
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from agents import processes
+from agents import processes, serving
 from agents.backbone import ADAPTER, Backbone, Tokens, lora, trainable_share
 from agents.contexts import Context
 from agents.formats import Format
@@ -27,7 +28,7 @@ from agents.hacking import Watch, Watching
 from agents.trainers import Report, arguments, quiet, run
 from mascot_env import seeding
 from mascot_env.errors import ConfigError, LLMError
-from mascot_env.llm import Request
+from mascot_env.llm import LLM, Request
 from mascot_env.llm.local import LocalLLM
 from mascot_env.types import Completion
 from mascot_env.view import View
@@ -72,7 +73,7 @@ class Place(Protocol):
 class Reward(Protocol):
     """Pays what was said at places; None leaves it out of learning. `llm` asks the policy as it is now, under the adapter ADAPTER."""
 
-    def __call__(self, places: Sequence[Any], replies: Sequence[Completion], llm: LocalLLM) -> list[float | None]: ...
+    def __call__(self, places: Sequence[Any], replies: Sequence[Completion], llm: LLM) -> list[float | None]: ...
 
 
 class Rollouts:
@@ -80,13 +81,16 @@ class Rollouts:
 
     TRL hands out names of places, each `group` times, and gets tokens and log-probabilities back. Keys hold the step, so that a
     resumed run samples what it would have sampled. `player` renders the prompts (an `LLMSpeaker` or `LLMDirector` of the model's grade).
+    `vllm`: the address of a vLLM server that samples; by default the trained model itself does.
     """
 
-    def __init__(self, places: Sequence[Place], player: Any, settings: GRPOSettings, seed: int) -> None:
+    def __init__(self, places: Sequence[Place], player: Any, settings: GRPOSettings, seed: int, vllm: str = "") -> None:
         self.places: Mapping[str, Place] = {str(i): p for i, p in enumerate(places)}
-        self.player, self.settings, self.seed = player, settings, seed
+        self.player, self.settings, self.seed, self.vllm = player, settings, seed, vllm
         self.tokens: Tokens | None = None  # of the trained model
-        self.llm: LocalLLM | None = None
+        self.llm: LLM | None = None  # that sampled last
+        self._local: LocalLLM | None = None
+        self._served: serving.Served | None = None
         self.last: list[Completion] = []
 
     @property
@@ -108,24 +112,36 @@ class Rollouts:
         }
 
     def requests(self, prompts: Sequence[str], step: int) -> list[Request]:
-        """One for each name; where a name comes again, with another key."""
+        """One for each name; where a name comes again, in another process too, with another key."""
         seen: dict[str, int] = {}
         out = []
         for name in prompts:
-            seen[name] = seen.get(name, -1) + 1
+            seen[name] = seen.get(name, processes.number() * len(prompts) - 1) + 1
             request = self.player.request(self.places[name].view)
             key = (*request.key, "grpo", self.seed, step, seen[name])
             how = {"temperature": self.settings.temperature, "top_p": self.settings.top_p, "adapter": ADAPTER}
             out.append(dataclasses.replace(request, key=key, **how))
         return out
 
-    def asked(self, trainer: Any) -> LocalLLM:
+    def begin(self, model: Any, tokenizer: Any) -> None:
+        """Before a training of this model."""
+        self.tokens = Tokens(tokenizer)
+        self._served = serving.served(self.vllm, self.tokens, model) if self.vllm else None
+
+    def asked(self, trainer: Any) -> LLM:
+        """What samples: the model that is trained, as it is now, or the server that TRL has sent its weights to."""
+        if self._served is None:
+            return self.local(trainer)
+        trainer.accelerator.wait_for_everyone()  # the first process sends them, and the others have not waited for it
+        return self._served
+
+    def local(self, trainer: Any) -> LocalLLM:
         """The model that is trained, as it is now."""
         assert self.tokens is not None
         model = trainer.accelerator.unwrap_model(trainer.model)
-        if self.llm is None or self.llm.model is not model:
-            return LocalLLM(model, self.tokens.tokenizer, batch_size=64)
-        return self.llm
+        if self._local is None or self._local.model is not model:
+            self._local = LocalLLM(model, self.tokens.tokenizer, batch_size=64)
+        return self._local
 
 
 def reward_funcs(rollouts: Rollouts, reward: Reward, form: Format | None) -> tuple[list[Callable[..., list[float | None]]], list[float]]:
@@ -181,23 +197,28 @@ def train(
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # `rollout_func` says at each start that it may change
     settings, seed = rollouts.settings, rollouts.seed
     model, tokenizer = backbone.load()
-    rollouts.tokens = Tokens(tokenizer)
+    rollouts.begin(model, tokenizer)
     functions, weights = reward_funcs(rollouts, reward, form)
-    trainer = GRPOTrainer(
-        model,
-        reward_funcs=functions,
-        args=_config(rollouts, weights, out),
-        train_dataset=Dataset.from_list([{"prompt": name} for name in order(rollouts.names, settings.steps * settings.places, seed)]),
-        processing_class=tokenizer,
-        peft_config=lora(model, settings.lora_rank),
-        rollout_func=rollouts,
-    )
+    with serving.sending(rollouts.vllm):
+        trainer = GRPOTrainer(
+            model,
+            reward_funcs=functions,
+            args=_config(rollouts, weights, out),
+            train_dataset=Dataset.from_list([{"prompt": name} for name in order(rollouts.names, settings.steps * settings.places, seed)]),
+            processing_class=tokenizer,
+            peft_config=lora(model, settings.lora_rank),
+            rollout_func=rollouts,
+        )
     share = trainable_share(trainer.model)
     if start is not None:
         go_on_from(start, trainer.model)
     if watch is not None:
-        trainer.add_callback(Watching(watch, lambda: rollouts.asked(trainer), trainer))
-    run(trainer, report)
+        trainer.add_callback(Watching(watch, lambda: rollouts.local(trainer), trainer))
+    try:
+        with serving.answering(rollouts.vllm):
+            run(trainer, report)
+    finally:
+        serving.close(trainer)
     if processes.is_first():
         trainer.model.save_pretrained(str(out))
     figures = {"places": float(len(rollouts.names)), "trainable share": share}
@@ -227,6 +248,7 @@ def _config(rollouts: Rollouts, weights: list[float], out: Path) -> Any:
         scale_rewards="group",
         remove_unused_columns=False,
         shuffle_dataset=False,  # `order` has shuffled
+        **serving.trl_arguments(rollouts.vllm),
     )
 
 
@@ -241,7 +263,7 @@ def go_on_from(start: Path, model: Any) -> None:
 def by_reward_model(model: Any, speaker: Any) -> Reward:
     """The persona reward model's numbers. What says nothing is scored like any other reply: the format term is against it."""
 
-    def pay(contexts: Sequence[Context], replies: Sequence[Completion], llm: LocalLLM) -> list[float | None]:
+    def pay(contexts: Sequence[Context], replies: Sequence[Completion], llm: LLM) -> list[float | None]:
         return list(model.score([speaker.request(c.view) for c in contexts], [r.text for r in replies]))
 
     return pay
@@ -255,7 +277,7 @@ def by_judge(judge: Any) -> Reward:
 
     refuse_to_train(judge)
 
-    def pay(contexts: Sequence[Context], replies: Sequence[Completion], llm: LocalLLM) -> list[float | None]:
+    def pay(contexts: Sequence[Context], replies: Sequence[Completion], llm: LLM) -> list[float | None]:
         scored = score(judge, contexts, [[r] for r in replies])
         return [None if row[0].score is None else rescale(row[0].score) for row in scored]
 

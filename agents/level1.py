@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agents import best_of, dpo, grpo, judge_noise, preferences, processes, reward_model, sft
+from agents import best_of, dpo, grpo, judge_noise, preferences, processes, reward_model, serving, sft
 from agents.backbone import Backbone, Unasked, named
 from agents.best_of import BestOf
 from agents.contexts import Context, by_persona, of_episodes
@@ -80,7 +80,8 @@ class Level1Settings:
 class Setting:
     """Where a team is aligned: the domain, its train scenarios, who directs and plays the user, the judge that pays, the base model.
 
-    held_out: the judge that `agents.hacking` compares it with; it pays for nothing.
+    held_out: the judge that `agents.hacking` compares it with; it pays for nothing. vllm: the address of a server that samples for GRPO
+    (`agents.serving`); empty: the trained model itself does.
     """
 
     domain: Domain
@@ -91,6 +92,7 @@ class Setting:
     base: Backbone
     seed: int = 0
     held_out: Judge | None = None
+    vllm: str = ""
 
 
 Progress = Callable[[str], Report]  # the name of a stage -> where its figures go
@@ -217,13 +219,13 @@ class Level1:
         def learn(name: str, out: Path) -> dict[str, Any]:
             if start and not contexts[name]:
                 return _carried_over(start / name, out)
-            rollouts = grpo.Rollouts(contexts[name], speaker, settings.grpo, s.seed)
+            rollouts = grpo.Rollouts(contexts[name], speaker, settings.grpo, s.seed, s.vllm)
             watch = self._watch(watched.get(name, ()), speaker, out / "watch")
             progress, form = self.progress(f"grpo {name}"), FORMATS[settings.format]
             figures = grpo.train(self.policy, rollouts, pay, out, progress, form, start / name if start else None, watch)
             return {"looks": 0, **figures} if s.held_out is not None else figures
 
-        about = {**self._learning, "from": named(team) if start else "sft"}
+        about = {**self._learning, "from": named(team) if start else "sft", **serving.mark(s.vllm)}
         return {name: staged(into / name, about, lambda out, name=name: learn(name, out), together=True) for name in learning}
 
     def _places(self, number: int, team: Policy) -> tuple[Mapping[str, Sequence[Context]], Mapping[str, Sequence[Context]]]:

@@ -21,7 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from agents import group_reward, grpo
+from agents import group_reward, grpo, serving
 from agents.backbone import Backbone, Unasked, named
 from agents.decisions import Decision, Outcome, play_out
 from agents.directing import Conversing, Directing, Stage, States, collected
@@ -35,7 +35,7 @@ from agents.trainers import Report
 from mascot_env import directives as directives_in_words
 from mascot_env import rewards
 from mascot_env.errors import ConfigError
-from mascot_env.llm.local import LocalLLM
+from mascot_env.llm import LLM
 from mascot_env.players.directors import RandomDirector
 from mascot_env.players.policy import Policy
 from mascot_env.rewards import ETA
@@ -173,7 +173,8 @@ class Level2:
 
     def grpo(self) -> dict[str, Any]:
         """Trains the Director's adapter; gives its figures and where the seconds went."""
-        return staged(self.adapter, {"level2": self.settings, **self.identity}, self._grpo, together=True)
+        about = {"level2": self.settings, **self.identity, **serving.mark(self.stage.vllm)}
+        return staged(self.adapter, about, self._grpo, together=True)
 
     def _grpo(self, out: Path) -> dict[str, Any]:
         spent, started = Spent(), time.perf_counter()
@@ -188,7 +189,7 @@ class Level2:
         rollouts = Directing(stage, s.grpo, stage.base.director(Unasked()), states, out, s.eta, spent)
         model = GroupRewardModel.load(self.rewards, s.eta) if s.reward == "model" else None
 
-        def pay(decisions: Sequence[Decision], directives: Sequence[Completion], llm: LocalLLM) -> list[float | None]:
+        def pay(decisions: Sequence[Decision], directives: Sequence[Completion], llm: LLM) -> list[float | None]:
             outcomes = rollouts.played(decisions, directives, judged=model is None)
             if model is None:
                 return [o.reward.value if o.reward is not None and o.reward.valid else None for o in outcomes]

@@ -117,6 +117,15 @@ def _lfm2_classifier() -> Any:
 _MADE: dict[str, Any] = {}
 
 
+def _check_versions(backbone: Backbone) -> None:
+    """Earlier versions of transformers, which vLLM still asks for, register no class of ours for an architecture of theirs."""
+    from transformers import __version__ as found
+
+    if backbone.is_nano and tuple(int(part) for part in found.split(".")[:2]) < (5, 20):
+        remedy = "pip install 'transformers>=5.20' (without vLLM), take another model, or pay by the judge: --reward judge"
+        raise ConfigError("the nano grade's reward models need transformers 5.20", field="transformers", value=found, remedy=remedy)
+
+
 def split(pairs: Sequence[Pair], share: float, seed: int) -> tuple[list[Pair], list[Pair]]:
     """(train, held out), by scenario."""
     out: tuple[list[Pair], list[Pair]] = ([], [])
@@ -135,6 +144,7 @@ def train(
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, set_seed
     from trl import RewardConfig, RewardTrainer
 
+    _check_versions(backbone)
     train_pairs, held = split(pairs, settings.held_out, seed)
     if not train_pairs:
         raise ConfigError(

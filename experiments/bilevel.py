@@ -30,6 +30,7 @@ from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env import catalog
 from mascot_env.envs.dialogue import DialogueEnv
+from mascot_env.errors import ConfigError
 from mascot_env.players.policy import Policy, Team
 from mascot_env.players.resolve import resolve_director
 from mascot_env.scoring import score_blocks, score_turns
@@ -42,6 +43,7 @@ class Config:
     """One run of both levels, or a campaign of them.
 
     model: the base model: nano, nano:FOLDER or hf:PATH_OR_ID
+    vllm: address of a vLLM server that samples for GRPO, such as http://127.0.0.1:8000; empty: the model itself does
     domain: support or meeting
     broken: share of broken replies in the SFT policy's data (language world)
     data: a run folder whose conversations the SFT policy learns from; empty for the language world's
@@ -70,6 +72,7 @@ class Config:
     """
 
     model: str = "nano"
+    vllm: str = ""
     domain: str = "support"
     broken: float = 0.4
     data: str = ""
@@ -111,7 +114,7 @@ def parts(config: Config) -> tuple[level1.Config, level2.Config]:
 
 def prepared(config: Config, progress: Any) -> Any:
     """The run: domain, scenarios, players and judges by their names."""
-    from agents import bilevel
+    from agents import bilevel, serving
     from agents.backbone import Backbone
     from agents.level1 import Setting
 
@@ -125,6 +128,7 @@ def prepared(config: Config, progress: Any) -> Any:
         Backbone(config.model),
         config.seed,
         setting.judge(config.held_out, "held_out"),
+        serving.checked(config.vllm),
     )
     settings = bilevel.BilevelSettings(config.rounds, level1.settings_of(one), level2.settings_of(two))
     return bilevel.Bilevel(where, settings, Path(config.out), progress)
@@ -273,6 +277,9 @@ def brief(figures: Mapping[str, Any]) -> str:
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
     console.at_least(1, rounds=config.rounds, workers=config.workers, scenarios=config.scenarios)
+    if config.vllm and config.seeds and config.workers > 1:
+        message = "a server holds the policy of one run at a time"
+        raise ConfigError(message, field="workers", value=config.workers, remedy="with --vllm pass --workers 1")
     out = Path(config.out)
     if config.seeds:
         runs = campaign.run("experiments.bilevel", config, {str(s): {"seed": s, "seeds": 0} for s in range(config.seeds)})

@@ -42,6 +42,7 @@ class Config:
     """One run of level 1.
 
     model: the base model: nano, nano:FOLDER or hf:PATH_OR_ID
+    vllm: address of a vLLM server that samples for GRPO, such as http://127.0.0.1:8000; empty: the model itself does
     domain: support or meeting
     broken: share of broken replies in the SFT policy's data (language world)
     data: a run folder whose conversations the SFT policy learns from; empty for the language world's
@@ -70,6 +71,7 @@ class Config:
     """
 
     model: str = "nano"
+    vllm: str = ""
     domain: str = "support"
     broken: float = 0.4
     data: str = ""
@@ -124,7 +126,7 @@ def settings_of(config: Config) -> Any:
 
 def prepared(config: Config, progress: Any) -> Any:
     """The run: domain, scenarios, players and judge by their names."""
-    from agents import level1
+    from agents import level1, serving
     from agents.backbone import Backbone
 
     domain = catalog.domain(config.domain)
@@ -137,6 +139,7 @@ def prepared(config: Config, progress: Any) -> Any:
         Backbone(config.model),
         config.seed,
         setting.judge(config.held_out, "held_out"),
+        vllm=serving.checked(config.vllm),
     )
     return level1.Level1(where, settings_of(config), Path(config.out), progress)
 

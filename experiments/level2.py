@@ -49,6 +49,7 @@ class Config:
     """One run of level 2.
 
     model: what the Director starts from: nano, nano:FOLDER or hf:PATH_OR_ID
+    vllm: address of a vLLM server that samples for GRPO, such as http://127.0.0.1:8000; empty: the model itself does
     team: the frozen speakers: a run folder of experiments.level1, or a player's name (nano, world, hf:...)
     domain: support or meeting
     judge: that pays
@@ -71,6 +72,7 @@ class Config:
     """
 
     model: str = "nano"
+    vllm: str = ""
     team: str = "runs/level1"
     domain: str = "support"
     judge: str = "nano"
@@ -124,7 +126,7 @@ def settings_of(config: Config) -> Any:
 
 
 def prepared(config: Config, progress: Any) -> Any:
-    from agents import level2
+    from agents import level2, serving
     from agents.backbone import Backbone
     from agents.directing import Stage
 
@@ -137,6 +139,7 @@ def prepared(config: Config, progress: Any) -> Any:
         setting.judge(config.judge),
         Backbone(config.model),
         config.seed,
+        serving.checked(config.vllm),
     )
     return level2.Level2(stage, settings_of(config), Path(config.out), progress)
 

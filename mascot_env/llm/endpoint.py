@@ -28,6 +28,7 @@ ALLOW_MODEL_REQUESTS = True  # False, or MASCOT_ALLOW_MODEL_REQUESTS=0: only ser
 OPENAI_URL = "https://api.openai.com/v1"
 PER_CLIENT = 16  # requests in flight through one client of the SDK; more clients, more throughput
 TOP_LOGPROBS = 20  # the most that OpenAI gives
+EXAMPLE = "pass something like http://127.0.0.1:8000/v1"
 NOT_CHAT = "the answer is not a chat completion; check base_url"
 
 T = TypeVar("T")
@@ -66,7 +67,8 @@ class EndpointLLM:
         for field, value in positive.items():
             if not value > 0:
                 raise ConfigError("must be greater than 0", field=f"EndpointLLM.{field}", value=value)
-        self.model, self.base_url, self.api_key_env = model, _checked_url(base_url), api_key_env
+        url = base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+        self.model, self.base_url, self.api_key_env = model, checked_url(url, "base_url", EXAMPLE), api_key_env
         self.max_in_flight, self.timeout_s, self.deadline_s = int(max_in_flight), timeout_s, deadline_s
         self.max_attempts, self.backoff_s, self.max_wait_s = max_attempts, backoff_s, max_wait_s
         self.extra_body, self.send_seed = dict(extra_body or {}), send_seed
@@ -119,7 +121,7 @@ class EndpointLLM:
     ) -> list[R]:
         if not requests:
             return []
-        self._check_allowed()
+        check_allowed(self.base_url, "base_url")
         clients, slots = self._connect()
 
         async def one(index: int, request: Request) -> R:
@@ -206,17 +208,6 @@ class EndpointLLM:
             return ChoiceScores.failed("unparseable", "the server gives no log-probabilities; sample instead", self.name)
         return ChoiceScores.from_logprobs([_log_total(found, choice) for choice in choices], self.name)
 
-    def _check_allowed(self) -> None:
-        allowed = ALLOW_MODEL_REQUESTS and os.environ.get("MASCOT_ALLOW_MODEL_REQUESTS", "1").lower() not in ("0", "false", "no")
-        if not self._local and not allowed:
-            raise LLMError(
-                "calls to models beyond this machine are switched off",
-                reason="refused",
-                field="base_url",
-                value=self.base_url,
-                remedy="unset MASCOT_ALLOW_MODEL_REQUESTS, or use a server on 127.0.0.1",
-            )
-
     def _connect(self) -> tuple[list[openai.AsyncOpenAI], asyncio.Semaphore]:
         with self._start:
             if self._pid != os.getpid() or not self._clients or self._slots is None:  # a forked process has no loop and no connections
@@ -246,19 +237,31 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def _checked_url(base_url: str | None) -> str:
+def checked_url(url: str, field: str, remedy: str) -> str:
     """The URL to call. What it holds beyond scheme, host, port and path could be a secret, and it goes into names and manifests."""
-    url = base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
     try:
         parts = urllib.parse.urlsplit(url)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         valid = False
     if not valid:  # the value is not shown: it may hold a password
-        raise ConfigError("not an http or https URL", field="base_url", remedy="pass something like http://127.0.0.1:8000/v1")
+        raise ConfigError("not an http or https URL", field=field, remedy=remedy)
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
-        raise ConfigError("holds credentials or a query", field="base_url", remedy="pass the bare URL, and the key in the environment")
+        raise ConfigError("holds credentials or a query", field=field, remedy="pass the bare URL, and the key in the environment")
     return url.rstrip("/")
+
+
+def check_allowed(url: str, field: str) -> None:
+    """Raises `LLMError` for a server beyond this machine where calls to those are switched off."""
+    allowed = ALLOW_MODEL_REQUESTS and os.environ.get("MASCOT_ALLOW_MODEL_REQUESTS", "1").lower() not in ("0", "false", "no")
+    if not allowed and not is_loopback(url):
+        raise LLMError(
+            "calls to models beyond this machine are switched off",
+            reason="refused",
+            field=field,
+            value=url,
+            remedy="unset MASCOT_ALLOW_MODEL_REQUESTS, or use a server on 127.0.0.1",
+        )
 
 
 def _first_choice(answer: Any) -> Any:

@@ -232,18 +232,25 @@ class LocalLLM:
     def _completion(self, row: Row) -> Completion:
         if row.message:
             return failure(row.stop, row.message, model=self.name, prompt_tokens=len(row.prompt))
-        text, cut = cut_at_stop(self._chat.text(row.tokens), row.request.stop + self._chat.stops)
-        text, stop = text.strip(), "stop" if cut else row.stop
-        return Completion(
-            text,
-            token_ids=tuple(row.tokens),
-            logprobs=tuple(row.logprobs),
-            stop=stop if text else "empty",
-            model=self.name,
-            prompt_tokens=len(row.prompt),
-            completion_tokens=len(row.tokens),
-            message="" if text else "the model ended its reply without any text",
-        )
+        return completed(self._chat, row.request, row.tokens, row.logprobs, row.stop, self.name, len(row.prompt))
+
+
+def completed(
+    chat: ChatFormat, request: Request, tokens: Sequence[int], logprobs: Sequence[float], stop: str, model: str, prompt_tokens: int
+) -> Completion:
+    """Sampled tokens as a reply: the text before the first stop string. `stop` says why sampling ended where no stop string did."""
+    text, cut = cut_at_stop(chat.text(tokens), request.stop + chat.stops)
+    text, stop = text.strip(), "stop" if cut else stop
+    return Completion(
+        text,
+        token_ids=tuple(tokens),
+        logprobs=tuple(logprobs),
+        stop=stop if text or not stop else "empty",
+        model=model,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=len(tokens),
+        message="" if text else "the model ended its reply without any text",
+    )
 
 
 def _halving(batch: Sequence[Row], work: Callable[[Sequence[Row]], None]) -> None:

@@ -1,9 +1,10 @@
-"""Several processes of one training: as `accelerate launch` starts them, and what each of them does."""
+"""Several processes of one training: as a launcher starts them, and what each of them does."""
 
 from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -32,6 +33,20 @@ def test_a_batch_is_shared_evenly_or_refused(monkeypatch: pytest.MonkeyPatch) ->
         processes.share(6, "places")
 
 
+def test_a_group_that_processes_share_is_not_sampled_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    from agents import grpo, world_data
+    from agents.backbone import Backbone, Unasked
+    from mascot_env.worlds import frames, teams
+
+    contexts = world_data.contexts(teams.base("support"), frames.scenarios("support", "train", 1), 0.4, 0)[:1]
+    rollouts = grpo.Rollouts(contexts, Backbone("nano").speaker(Unasked()), grpo.GRPOSettings(), 0)
+    keys = []
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        keys += [r.key for r in rollouts.requests(["0"] * 4, step=3)]
+    assert len(set(keys)) == 8
+
+
 @pytest.mark.parametrize("together", [True, False])
 def test_the_others_wait_for_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: bool) -> None:
     monkeypatch.setenv("RANK", "1")
@@ -51,36 +66,16 @@ def test_the_others_wait_for_the_first(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_two_processes_train_one_run(tmp_path: Path) -> None:
-    """SFT, pairs, reward model and GRPO under `accelerate launch`, on two processes of the CPU."""
-    command = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.launch",
-        "--cpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-        "--mixed_precision",
-        "no",
-    ]
-    command += [
-        "--dynamo_backend",
-        "no",
-        "-m",
-        "experiments.level1",
-        *SMALL,
-        "--judge",
-        "world",
-        "--held-out",
-        "world",
-        "--no-wandb",
-        "--json",
-    ]
-    ended = subprocess.run(
-        [*command, "--out", str(tmp_path)], capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False
-    )
+    """SFT, pairs, reward model and GRPO, by torch's launcher, which `accelerate launch` uses for several GPUs; with --cpu that starts one process."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port), "-m", "experiments.level1"]
+    command += [*SMALL, "--judge", "world", "--held-out", "world", "--no-wandb", "--json"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    ended = subprocess.run([*command, "--out", str(tmp_path)], capture_output=True, text=True, env=env, check=False)
     assert ended.returncode == 0, ended.stderr[-3000:]
     figures = json.loads(ended.stdout.strip().splitlines()[-1])
     assert set(figures["grpo"]) == {"anchor", "beacon", "catalyst", "guide"} and figures["pairs"]["pairs"] > 0
