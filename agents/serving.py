@@ -125,7 +125,9 @@ class Served:
         stop = "stop" if ended else "length" if len(ids) >= request.max_tokens else ""
         reply = completed(self.tokens.chat, request, ids, logprobs, stop, self.name, len(prompt))
         if not reply.stop:
-            return failure("unreachable", f"the server broke a reply off after {len(ids)} tokens", model=self.name, prompt_tokens=len(prompt))
+            return failure(
+                "unreachable", f"the server broke a reply off after {len(ids)} tokens", model=self.name, prompt_tokens=len(prompt)
+            )
         return reply
 
 
@@ -203,7 +205,9 @@ def answering(url: str) -> Iterator[None]:
 def _lost(url: str, error: Exception) -> LLMError:
     reason = "timeout" if "Timeout" in type(error).__name__ else "unreachable"
     said = " ".join(str(error).split())[:300]
-    return LLMError(f"the vLLM server gave no answer ({type(error).__name__}: {said})", reason=reason, field="vllm", value=url, remedy=AGAIN)
+    return LLMError(
+        f"the vLLM server gave no answer ({type(error).__name__}: {said})", reason=reason, field="vllm", value=url, remedy=AGAIN
+    )
 
 
 @contextmanager
