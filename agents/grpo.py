@@ -62,6 +62,10 @@ class GRPOSettings:
     lora_rank: int = 8
     loss_type: str = "grpo"
 
+    def rows_of(self, replies: int) -> int:
+        """Of so many replies of an update, those that go through the model at once: `rows`, or what divides them evenly."""
+        return max(n for n in range(1, min(self.rows, replies) + 1) if replies % n == 0)
+
 
 class Place(Protocol):
     """Where somebody is to act: a `Context` of a speaker, or a `Decision` of the Director."""
@@ -230,7 +234,7 @@ def _config(rollouts: Rollouts, weights: list[float], out: Path) -> Any:
 
     settings, seed = rollouts.settings, rollouts.seed
     replies = processes.share(settings.places * settings.group, "places * group")
-    rows = max(n for n in range(1, min(settings.rows, replies) + 1) if replies % n == 0)
+    rows = settings.rows_of(replies)
     return GRPOConfig(
         **arguments(output_dir=str(out / "checkpoints"), seed=seed, data_seed=seed),
         max_steps=settings.steps,

@@ -82,7 +82,8 @@ def trls(config: Config, contexts: list[Any], out: Path) -> list[float]:
         args = GRPOConfig(
             **arguments(output_dir=str(out / "trl"), seed=config.seed),
             max_steps=config.steps,
-            per_device_train_batch_size=config.places * config.group,
+            per_device_train_batch_size=settings.rows_of(config.places * config.group),
+            gradient_accumulation_steps=config.places * config.group // settings.rows_of(config.places * config.group),
             num_generations=config.group,
             learning_rate=settings.learning_rate,
             beta=settings.beta,

@@ -41,6 +41,23 @@ def test_scoring_labelled_positions_alone_changes_no_result(tmp_path: Path, monk
         assert (quick[name] - slow).abs().max() < 1e-4, name
 
 
+def test_how_many_replies_learn_at_once_changes_no_update(tmp_path: Path) -> None:
+    domain, world = teams.base("support"), judges.resolve("world")
+    contexts = world_data.contexts(domain, frames.scenarios("support", "train", 1), 0.4, 0)[:2]
+
+    def seen(rows: int) -> list[tuple[float, float, float]]:
+        settings, found = GRPOSettings(steps=2, places=2, group=4, rows=rows), []
+        report = lambda step, f: found.append((f["reward"], f["grad_norm"], f["completions/mean_length"]))  # noqa: E731
+        grpo.train(NANO, Rollouts(contexts, NANO.speaker(Unasked()), settings, 0), grpo.by_judge(world), tmp_path / str(rows), report)
+        return found
+
+    few, all_of_them = seen(2), seen(8)
+    assert len(few) == 2 and few[0][1] > 0
+    for a, b in zip(few, all_of_them, strict=True):  # the first update warms up: at both the policy is the same
+        assert a == pytest.approx(b, rel=1e-3)
+    assert [GRPOSettings(rows=8).rows_of(n) for n in (64, 6, 12, 7)] == [8, 6, 6, 7]
+
+
 def test_prompts_and_replies_are_the_tokens_that_players_sample() -> None:
     domain = teams.base("support")
     context = world_data.contexts(domain, frames.scenarios("support", "train", 1), 0.0, 0)[0]
