@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments import children
 from experiments.nano import choices, corpus, notes, phrases, tokenizer, trees
 from experiments.nano.corpus import Site
 from experiments.nano.recipe import CHAT_TEMPLATE, MAX_TOKENS, OFTEN, SPECIAL, VOCABULARIES, WORDED, Folders, Model, digest
@@ -154,7 +155,7 @@ def make_forest(model: Model, folders: Folders, workers: int = 2, report: Report
         spread: Any = map
         if min(workers, len(work)) > 1:  # one process needs no other
             spawn = multiprocessing.get_context("spawn")
-            spread = stack.enter_context(concurrent.futures.ProcessPoolExecutor(workers, mp_context=spawn)).map
+            spread = stack.enter_context(concurrent.futures.ProcessPoolExecutor(workers, spawn, children.tie_worker)).map
         for done, (_, lost) in enumerate(spread(chunk, *zip(*work, strict=True)), 1):
             dropped += lost
             if report is not None:
