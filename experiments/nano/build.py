@@ -162,7 +162,7 @@ def made_by(model: Model) -> str:
 def claim(folder: Path, made_by: str) -> None:
     """Notes in a folder which recipe fills it. Raises `ConfigError` where another one has: corpora and checkpoints would be mixed."""
     file = folder / RECIPE
-    if not file.exists() and not (folder.exists() and any(folder.iterdir())):
+    if not file.exists() and not any(p.name != f"{RECIPE}.tmp" for p in folder.glob("*")):
         folder.mkdir(parents=True, exist_ok=True)
         console.write_whole(file, json.dumps({"hash": made_by}))
         return

@@ -84,7 +84,12 @@ def make_tokenizer(model: Model, folders: Folders) -> Any:
         return tokenizer.load(folder)
     vocabulary, judged = VOCABULARIES[model.vocabulary], replace(worded, kind="judge", wordings=(0,))
     read = [*texts(worded, TOKENIZER_CONVERSATIONS), *texts(judged, JUDGED_CONVERSATIONS), *(judges_words() * JUDGES_SHARE)]
-    return tokenizer.train(read, folder, vocabulary, phrases.candidates(), phrases.words() if vocabulary.whole else ())
+    new = folder / "new"
+    made = tokenizer.train(read, new, vocabulary, phrases.candidates(), phrases.words() if vocabulary.whole else ())
+    for file in sorted(new.iterdir(), key=lambda f: f.name == "tokenizer.json"):  # that one last: with it the tokenizer is made
+        file.replace(folder / file.name)
+    new.rmdir()
+    return made
 
 
 def leaf(chat: ChatFormat, end: int, answer: corpus.Answer, reads: ChatFormat | None = None) -> Leaf:
