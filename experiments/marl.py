@@ -199,14 +199,12 @@ def best_fixed(place: Place, director: Policy, keep: Path, report: Callable[[int
     def score(acts: Acts) -> float:
         team = place.team(director, FixedActSpeaker(acts, place.realiser))
         episodes = play(team, place.train[:SEARCHED], place.unjudged)
-        return float(np.mean(list(scored([e.transcript for e in episodes], place.judge, place.domain)["team"].values())))
+        found = float(np.mean(list(scored([e.transcript for e in episodes], place.judge, place.domain)["team"].values())))
+        report(len(scores.known) + 1, {"reward": max([found, *scores.known.values()])})  # before it is kept: it is not reported again
+        return found
 
     def worth(acts: Acts) -> float:
-        known = len(scores.known)
-        found = scores.of(" ".join(acts.values()), lambda: score(acts))
-        if len(scores.known) > known:
-            report(len(scores.known), {"reward": max(scores.known.values())})
-        return found
+        return scores.of(" ".join(acts.values()), lambda: score(acts))
 
     best, before = {p.agent: p.acts[0] for p in place.domain.personas}, None
     while before != best:

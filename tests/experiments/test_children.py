@@ -15,8 +15,9 @@ ROOT = Path(__file__).parents[2]
 SUBPROCESS = """
 import subprocess, sys
 from experiments import children
+child = "import time; from experiments import children; children.tie_to_parent(); print('up', flush=True); time.sleep(60)"
 with children.tied() as tied:
-    subprocess.run([sys.executable, "-c", "from experiments import children; children.tie_to_parent(); print('up', flush=True); import time; time.sleep(60)"], **tied)
+    subprocess.run([sys.executable, "-c", child], **tied)
 """
 POOL = """
 import concurrent.futures, multiprocessing, time
