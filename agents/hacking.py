@@ -205,14 +205,15 @@ class Watching(TrainerCallback):  # type: ignore[misc]
     @property
     def stopped(self) -> bool:
         """Whether the flag was raised, and training stops at it."""
-        return self.watch.settings.stop and self.watch.figures()["flagged at"] is not None
+        return processes.agreed(self.watch.settings.stop and self.watch.figures()["flagged at"] is not None)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step == 0:
             self._look(0, control)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step % self.watch.settings.every == 0 or state.global_step == state.max_steps:
+        due = state.global_step % self.watch.settings.every == 0 or state.global_step == state.max_steps
+        if due and not self.stopped:  # transformers takes a step after a flag at step 0
             self._look(state.global_step, control)
 
     def _look(self, step: int, control: Any) -> None:

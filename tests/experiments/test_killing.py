@@ -36,7 +36,7 @@ PROGRAMS = {
     "level2": f"{LEVEL2} {WORLD}",
     "bilevel": f"{BILEVEL} {WORLD} --rounds 2",
     "marl": f"{WORLD} --updates 3 --conversations 4 --seeds 2 --scenarios 3",
-    "hacking": f"{WORLD} --sft-steps 2 --steps 2 --every 1 --places 12 --conversations 8 --clean 1 --biased 1 --workers 2",
+    "hacking": f"{WORLD} --sft-steps 2 --steps 2 --every 1 --places 12 --replies 2 --conversations 8 --clean 1 --biased 1 --workers 2",
     "nano": "--only base --jobs 1",
 }
 
