@@ -7,12 +7,16 @@ Both are what a reward model is worth without reinforcement learning (Stiennon e
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from agents import processes
 from agents.contexts import Context
 from agents.formats import Format
 from agents.preferences import sample
+from agents.stages import write_whole
 from mascot_env.types import Completion
 
 
@@ -35,7 +39,10 @@ class BestOf:
         return [row[max(range(self.count), key=lambda k: (w[k], -k))] for row, w in zip(made, worth, strict=True)]
 
 
-def examples(chosen: BestOf, contexts: Sequence[Context], salt: str) -> list[Context]:
-    """The contexts with the best reply as what was said there: what the SFT policy is tuned on once more."""
-    replies = chosen.best(contexts, salt)
-    return [dataclasses.replace(c, said=reply.text) for c, reply in zip(contexts, replies, strict=True) if reply.ok]
+def examples(chosen: BestOf, contexts: Sequence[Context], salt: str, keep: Path) -> list[Context]:
+    """The contexts with the best reply as what was said there: what the SFT policy is tuned on once more. The replies are kept in a file."""
+    if not keep.exists() and processes.is_first():
+        write_whole(keep, json.dumps([reply.text if reply.ok else None for reply in chosen.best(contexts, salt)], ensure_ascii=False))
+    processes.wait_for(keep)
+    said = json.loads(keep.read_text(encoding="utf-8"))
+    return [dataclasses.replace(c, said=text) for c, text in zip(contexts, said, strict=True) if text is not None]

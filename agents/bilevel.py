@@ -18,6 +18,7 @@ schedule stops, says so, and the round before stands.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from agents import judges_apart, processes
+from agents import judges_apart, kept, processes
 from agents.backbone import named
 from agents.directing import Stage
 from agents.hacking import WatchSettings
@@ -41,7 +42,6 @@ from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.errors import ConfigError
 from mascot_env.judge.protocol import Judge
 from mascot_env.players.policy import Policy, Team
-from mascot_env.rollout import play
 from mascot_env.scoring import ConversationScore, score_blocks, score_turns
 from mascot_env.types import Transcript
 
@@ -173,16 +173,16 @@ class Bilevel:
             "judges": [s.judge.name, s.held_out.name],
             "seed": s.seed,
         }
-        return staged(self.folder / f"round-{number}" / "check", {**who, "watch": self._watch}, lambda out: self._checked(number, players))
+        return staged(self.folder / f"round-{number}" / "check", {**who, "watch": self._watch}, lambda out: self._checked(number, players, out))
 
     @property
     def _watch(self) -> WatchSettings:
         return self.settings.level1.watch
 
-    def _checked(self, number: int, players: Mapping[str, Policy]) -> dict[str, Any]:
+    def _checked(self, number: int, players: Mapping[str, Policy], out: Path) -> dict[str, Any]:
         s = self.setting
         assert s.held_out is not None
-        transcripts = self._played(players)
+        transcripts = self._played(players, out / "played")
         judges = {"training": s.judge, "held out": s.held_out}
         scores = {k: {w: overall(score(transcripts, judge, s.domain)) for w, judge in judges.items()} for k, score in KINDS.items()}
         first = self.check(0)["scores"] if number else scores
@@ -192,14 +192,15 @@ class Bilevel:
     def _flagged(self, found: Gap) -> bool:
         return found.flagged(self._watch.tolerance)
 
-    def _played(self, players: Mapping[str, Policy]) -> list[Transcript]:
+    def _played(self, players: Mapping[str, Policy], folder: Path) -> list[Transcript]:
         s, count = self.setting, self.settings.check_conversations
         rng = seeding.generator("bilevel", "check", s.seed)
         chosen = [s.scenarios[i] for i in rng.choice(len(s.scenarios), count, replace=count > len(s.scenarios))]
         team = Team.of(s.domain, director=players["director"], speakers=players["speakers"], user=s.user)
         first = seeding.digest("bilevel-check", s.seed) % 2**31
-        played = play(team, chosen, lambda: DialogueEnv(domain=s.domain, judge=None, user=None, director="text"), seed=first)
-        return [e.transcript for e in played if e.valid]
+        make = functools.partial(DialogueEnv, domain=s.domain, judge=None, user=None, director="text")
+        played = kept.conversations(folder, team, chosen, first, make)
+        return [Transcript.from_json(row["transcript"]) for row in played if row["valid"]]
 
 
 def overall(scores: Sequence[ConversationScore]) -> dict[str, float]:

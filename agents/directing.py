@@ -7,7 +7,7 @@ Both play on the real environment with the frozen team. `Directing` samples G di
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -100,17 +100,13 @@ class Directing(grpo.Rollouts):
             return super().__call__(prompts, trainer)
 
     def _states(self, wanted: int) -> list[Decision]:
-        file = self.folder / f"states-{wanted}.json"
-        if not file.exists() and processes.is_first():  # one collection for all processes: the others' samples could differ
-            made = collected(self.stage, self.current(), self.states.count, self.states.conversations, "train", wanted)
-            write_whole(file, json.dumps([d.state for d in made]))
-        processes.wait_for(file)
-        return [self._restored(state) for state in json.loads(file.read_text(encoding="utf-8"))]
-
-    def _restored(self, state: Mapping[str, Any]) -> Decision:
-        env = self.stage.make_env(self.eta)
-        env.restore_state(state)
-        return Decision(state, env.infos[DIRECTOR]["view"])
+        count, conversations = self.states.count, self.states.conversations
+        return kept_decisions(
+            self.stage,
+            self.eta,
+            self.folder / f"states-{wanted}.json",
+            lambda: collected(self.stage, self.current(), count, conversations, "train", wanted),
+        )
 
     def current(self) -> Policy:
         """The Director as it is now, on the model that is trained."""
@@ -176,3 +172,17 @@ def collected(stage: Stage, director: Policy, states: int, conversations: int, *
     found = collect(stage.team(director), stage.drawn(conversations, *salt), lambda: stage.make_env(judged=False))
     picked = rng.choice(len(found), states, replace=states > len(found))
     return [found[i] for i in sorted(picked)]
+
+
+def kept_decisions(stage: Stage, eta: float, file: Path, make: Callable[[], list[Decision]]) -> list[Decision]:
+    """The decisions of a file; where it is not there, those that `make` gives, which are then kept."""
+    if not file.exists() and processes.is_first():  # one collection for all processes: the others' samples could differ
+        write_whole(file, json.dumps([d.state for d in make()]))
+    processes.wait_for(file)
+
+    def restored(state: Mapping[str, Any]) -> Decision:
+        env = stage.make_env(eta)
+        env.restore_state(state)
+        return Decision(state, env.infos[DIRECTOR]["view"])
+
+    return [restored(state) for state in json.loads(file.read_text(encoding="utf-8"))]

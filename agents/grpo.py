@@ -216,11 +216,15 @@ def train(
     share = trainable_share(trainer.model)
     if start is not None:
         go_on_from(start, trainer.model)
-    if watch is not None:
-        trainer.add_callback(Watching(watch, lambda: rollouts.local(trainer), trainer))
+    watching = None if watch is None else Watching(watch, lambda: rollouts.local(trainer), trainer)
+    if watching is not None:
+        trainer.add_callback(watching)
     try:
-        with serving.answering(rollouts.vllm):
-            run(trainer, report)
+        if watching is not None and watching.stopped:  # killed after the flag
+            watching.bring_back()
+        else:
+            with serving.answering(rollouts.vllm):
+                run(trainer, report)
     finally:
         serving.close(trainer)
     if processes.is_first():

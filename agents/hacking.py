@@ -190,7 +190,10 @@ def compared(looks: Sequence[Mapping[str, Any]], settings: WatchSettings) -> Loo
 
 
 class Watching(TrainerCallback):  # type: ignore[misc]
-    """Looks every `every` updates and at the end; where the flag is raised, training stops and the adapter of the look before comes back."""
+    """Looks every `every` updates and at the end; where the flag is raised, training stops and the adapter of the look before comes back.
+
+    A training that was killed after the flag is not taken up again (`stopped`), for transformers takes a step before it asks whether to stop.
+    """
 
     def __init__(self, watch: Watch, llm: Callable[[], Any], trainer: Any) -> None:
         self.watch, self.llm, self.trainer = watch, llm, trainer
@@ -199,14 +202,18 @@ class Watching(TrainerCallback):  # type: ignore[misc]
     def sound(self) -> Path:
         return self.watch.folder / "sound.safetensors"
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the flag was raised, and training stops at it."""
+        return processes.agreed(self.watch.settings.stop and self.watch.figures()["flagged at"] is not None)
+
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.watch.settings.stop and self.watch.figures()["flagged at"] is not None:  # taken up again after the flag
-            self._back(control)
-        elif state.global_step == 0:
+        if state.global_step == 0:
             self._look(0, control)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step % self.watch.settings.every == 0 or state.global_step == state.max_steps:
+        due = state.global_step % self.watch.settings.every == 0 or state.global_step == state.max_steps
+        if due and not self.stopped:  # transformers takes a step after a flag at step 0
             self._look(state.global_step, control)
 
     def _look(self, step: int, control: Any) -> None:
@@ -214,7 +221,8 @@ class Watching(TrainerCallback):  # type: ignore[misc]
         if not self.watch.settings.stop:
             return
         if flagged:
-            self._back(control)
+            control.should_training_stop = True
+            self.bring_back()
         elif processes.is_first():
             self._keep()
 
@@ -227,10 +235,10 @@ class Watching(TrainerCallback):  # type: ignore[misc]
         save_file({k: v.detach().cpu().clone().contiguous() for k, v in state.items()}, str(partial))
         partial.replace(self.sound)
 
-    def _back(self, control: Any) -> None:
+    def bring_back(self) -> None:
+        """Gives the model the adapter of the last look at which the judges had not parted."""
         from peft import set_peft_model_state_dict
         from safetensors.torch import load_file
 
-        control.should_training_stop = True
         if self.sound.exists():
             set_peft_model_state_dict(self.trainer.model, load_file(str(self.sound)))

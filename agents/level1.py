@@ -14,16 +14,17 @@ Source: MASCOT (arXiv 2601.14230), level 1. Each stage is a function of a run fo
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agents import best_of, dpo, grpo, judge_noise, preferences, processes, reward_model, serving, sft
+from agents import best_of, dpo, grpo, judge_noise, kept, preferences, processes, reward_model, serving, sft
 from agents.backbone import Backbone, Unasked, named
 from agents.best_of import BestOf
-from agents.contexts import Context, by_persona, of_episodes
+from agents.contexts import Context, by_persona, of_transcript
 from agents.dpo import DPOSettings
 from agents.formats import FORMATS
 from agents.grpo import GRPOSettings
@@ -39,8 +40,7 @@ from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.errors import ConfigError
 from mascot_env.judge.protocol import Judge
 from mascot_env.players.policy import Policy, Team
-from mascot_env.rollout import play
-from mascot_env.types import Domain, Scenario
+from mascot_env.types import Domain, Scenario, Transcript
 
 REWARDS = ("model", "judge")
 
@@ -134,16 +134,20 @@ class Level1:
             together=True,
         )
 
-    def conversations(self, salt: str, count: int, speakers: Policy) -> list[Context]:
-        """Contexts from group conversations of these speakers on train scenarios, which are drawn by the seed."""
+    def conversations(self, salt: str, count: int, speakers: Policy, folder: Path) -> list[Context]:
+        """Contexts from group conversations of these speakers on train scenarios, which are drawn by the seed. They are kept in `folder`."""
         s = self.setting
         rng = seeding.generator("level1", salt, s.seed)
         chosen = [s.scenarios[i] for i in rng.choice(len(s.scenarios), count, replace=count > len(s.scenarios))]
-        team = Team.of(s.domain, director=s.director, speakers=speakers, user=s.user)
-        episodes = play(
-            team, chosen, lambda: DialogueEnv(domain=s.domain, judge=None, user=None), seed=seeding.digest(salt, s.seed) % 2**31
-        )
-        return of_episodes([e for e in episodes if e.valid], s.domain)
+        team, first = Team.of(s.domain, director=s.director, speakers=speakers, user=s.user), seeding.digest(salt, s.seed) % 2**31
+
+        def work(out: Path) -> Mapping[str, Any]:
+            make = functools.partial(DialogueEnv, domain=s.domain, judge=None, user=None)
+            return {"conversations": len(kept.conversations(out / "played", team, chosen, first, make))}
+
+        staged(folder, {"salt": salt, "count": count, "speakers": named(speakers), **self.identity}, work)
+        valid = [row for row in kept.rows(folder / "played", chosen, first) if row["valid"]]
+        return [c for row in valid for c in of_transcript(Transcript.from_json(row["transcript"]), s.domain, row["seed"])]
 
     def pairs(self) -> dict[str, Any]:
         return staged(
@@ -161,7 +165,7 @@ class Level1:
     def _pairs(self, out: Path) -> dict[str, Any]:
         s, settings = self.setting, self.settings
         speaker = self.policy.speaker(self.policy.llm())
-        contexts = evenly(self.conversations("pairs", settings.pair_conversations, speaker), settings.contexts)
+        contexts = evenly(self.conversations("pairs", settings.pair_conversations, speaker, out / "conversations"), settings.contexts)
         noise = judge_noise.refuse_noisy(s.judge, [c.case(c.said) for c in evenly(contexts, 40)], settings.allow_noise)
         report = self.progress("pairs")
         made = preferences.build(
@@ -213,7 +217,7 @@ class Level1:
         learning = [p.id for p in s.domain.personas if personas is None or p.id in personas]
         speaker = self.policy.speaker(Unasked())  # renders prompts
         if not all(is_done(into / name) for name in learning):
-            contexts, watched = self._places(number, team)
+            contexts, watched = self._places(number, team, into.with_name(f"{into.name}-conversations"))
             pay = self.pay(speaker)
 
         def learn(name: str, out: Path) -> dict[str, Any]:
@@ -228,13 +232,15 @@ class Level1:
         about = {**self._learning, "from": named(team) if start else "sft", **serving.mark(s.vllm)}
         return {name: staged(into / name, about, lambda out, name=name: learn(name, out), together=True) for name in learning}
 
-    def _places(self, number: int, team: Policy) -> tuple[Mapping[str, Sequence[Context]], Mapping[str, Sequence[Context]]]:
+    def _places(
+        self, number: int, team: Policy, folder: Path
+    ) -> tuple[Mapping[str, Sequence[Context]], Mapping[str, Sequence[Context]]]:
         """Of each persona, the contexts that it learns at, and those it is watched at."""
         s, domain = self.settings, self.setting.domain
-        learnt = by_persona(self.conversations(f"grpo {number}", s.grpo_conversations, team), domain)
+        learnt = by_persona(self.conversations(f"grpo {number}", s.grpo_conversations, team, folder / "learnt"), domain)
         if self.setting.held_out is None or not s.watch.every:
             return learnt, {}
-        return learnt, by_persona(self.conversations(f"watch {number}", s.watch.places, team), domain)
+        return learnt, by_persona(self.conversations(f"watch {number}", s.watch.places, team, folder / "watched"), domain)
 
     def _watch(self, contexts: Sequence[Context], speaker: Any, folder: Path) -> Watch | None:
         """None where there is no other judge, or the Director calls on this persona so seldom that nothing could be said: 0 looks."""
@@ -279,12 +285,12 @@ class Level1:
     def _best_sft(self, out: Path, rounds: int) -> dict[str, Any]:
         s, chosen = self.settings, self.best_of()
         budget = rounds * s.grpo.steps * s.grpo.places * len(self.setting.domain.personas)  # contexts; `group` replies to each
-        contexts = self.conversations("grpo 1", s.grpo_conversations, chosen.speaker)
+        contexts = self.conversations("grpo 1", s.grpo_conversations, chosen.speaker, out / "conversations")
         examples: list[Context] = []
         report = self.progress("best of K")
         for start in range(0, budget, 64):
             part = [contexts[i % len(contexts)] for i in range(start, min(start + 64, budget))]  # a place that comes again is sampled anew
-            examples += best_of.examples(chosen, part, f"best-of{start}")
+            examples += best_of.examples(chosen, part, f"best-of{start}", out / f"best-{start}.json")
             report(start + len(part), {"contexts": float(start + len(part))})
         figures = sft.train(self.policy, examples, s.sft, self.setting.seed, out, self.progress("sft on the best"))
         return {**figures, "contexts": budget, "replies": budget * s.grpo.group}

@@ -24,7 +24,7 @@ from typing import Any
 from agents import group_reward, grpo, serving
 from agents.backbone import Backbone, Unasked, named
 from agents.decisions import Decision, Outcome, play_out
-from agents.directing import Conversing, Directing, Stage, States, collected
+from agents.directing import Conversing, Directing, Stage, States, collected, kept_decisions
 from agents.group_reward import Block, GroupRewardModel, block, unjudged
 from agents.grpo import GRPOSettings
 from agents.preferences import DELTA
@@ -132,7 +132,9 @@ class Level2:
         director = self.first()
         report = self.progress("blocks")
         made: list[Block] = []
-        found = collected(stage, director, s.reward_states, max(s.reward_states // 2, 1), "blocks")
+        found = kept_decisions(
+            stage, s.eta, out / "states.json", lambda: collected(stage, director, s.reward_states, max(s.reward_states // 2, 1), "blocks")
+        )
         for start in range(0, len(found), 16):
             file = out / f"blocks-{start}.jsonl"
             if not file.exists():

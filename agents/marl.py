@@ -73,9 +73,9 @@ def train(
     run.resume(folder)
     while len(run.curve) < settings.updates:
         figures = run.step(game, scenarios)
-        run.keep(folder)
-        if report is not None:
+        if report is not None:  # before it is kept: an update that was kept is not made, nor reported, again
             report(len(run.curve), figures)
+        run.keep(folder)
     return run.networks, run.curve
 
 

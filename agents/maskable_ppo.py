@@ -147,19 +147,24 @@ def make_model(env_id: str, config: DirectorPPOConfig, seed: int) -> Any:
 
 
 def train(
-    env_id: str, config: DirectorPPOConfig, seed: int, report: Callable[[int, float], None] | None = None, folder: Path | None = None
+    env_id: str,
+    config: DirectorPPOConfig,
+    seed: int,
+    report: Callable[[int, float], None] | None = None,
+    folder: Path | None = None,
+    anew: bool = True,
 ) -> TrainedDirector:
     """Trains a Director. `report(decisions, mean block reward)` is called after each rollout.
 
-    folder: where checkpoints go, one an update, from which a training that was stopped goes on (`agents.ppo_checkpoints`: every update
-    begins its conversations anew). Without one it cannot be stopped, and conversations go on from update to update.
+    folder: where checkpoints go, one an update, from which a training that was stopped goes on (`agents.ppo_checkpoints`). anew: whether every
+    update then begins its conversations anew; otherwise, and without a folder, they go on from update to update.
     """
     model = make_model(env_id, config, seed)
     curve, mark = _Curve(report), MarkInvalid()
     if folder is None:
         model.learn(config.total_steps, callback=[mark, curve])
     else:
-        identity = {"env": env_id, "seed": seed, **config.to_json()}
-        ppo_checkpoints.learn(model, config.total_steps, seed, {"mark": mark, "curve": curve}, folder, identity)
+        identity = {"env": env_id, "seed": seed, **config.to_json(), **({} if anew else {"anew": False})}
+        ppo_checkpoints.learn(model, config.total_steps, seed, {"mark": mark, "curve": curve}, folder, identity, anew)
     model.get_env().close()
     return TrainedDirector(model, tuple(curve.points), mark.dropped)

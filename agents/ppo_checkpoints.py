@@ -1,8 +1,10 @@
 """A Stable-Baselines3 PPO that can be stopped: one checkpoint an update, from which it goes on and ends as it would have.
 
-SB3 keeps weights and optimiser, and nothing of where its conversations stood or of the generators. Here every update begins its conversations
-anew and draws everything from (seed, update), so that a run is its weights, its optimiser and a count. Conversations that an update leaves
-unfinished are bootstrapped by the critic, like any rollout that ends in the middle of an episode.
+SB3 keeps weights and optimiser, and nothing of where its conversations stood or of the generators. There are two ways out. `anew`: every
+update begins its conversations anew and draws everything from (seed, update), so that a run is its weights, its optimiser and a count;
+conversations that an update leaves unfinished are bootstrapped by the critic, like any rollout that ends in the middle of an episode.
+Otherwise conversations go on from update to update, as in SB3: the checkpoint holds each as the game saves it, and the generators, and the
+result is that of SB3's own `learn`, number for number.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ from mascot_env.errors import RunFolderError
 FILE = "checkpoint.pt"
 
 
-def learn(model: Any, total_steps: int, seed: int, callbacks: Mapping[str, Any], folder: Path, identity: Mapping[str, Any]) -> None:
+def learn(
+    model: Any, total_steps: int, seed: int, callbacks: Mapping[str, Any], folder: Path, identity: Mapping[str, Any], anew: bool = True
+) -> None:
     """Trains `model` to `total_steps` decisions, from the checkpoint in `folder` where there is one.
 
     `callbacks`: by name; what they count (`state`, which can be set and written as JSON) is kept too. Raises `RunFolderError` for another run's checkpoint.
@@ -30,11 +34,13 @@ def learn(model: Any, total_steps: int, seed: int, callbacks: Mapping[str, Any],
     size = model.n_steps * model.get_env().num_envs
     _restore(model, callbacks, folder, identity)
     while model.num_timesteps < total_steps:
-        _begin(model, seed, model.num_timesteps // size)
-        with torch.random.fork_rng():
-            torch.manual_seed(seeding.digest("ppo-update", seed, model.num_timesteps // size) % 2**63)
+        if anew:
+            _begin(model, seed, model.num_timesteps // size)
+        with torch.random.fork_rng(enabled=anew):
+            if anew:
+                torch.manual_seed(seeding.digest("ppo-update", seed, model.num_timesteps // size) % 2**63)
             model.learn(size, callback=list(callbacks.values()), reset_num_timesteps=False)
-        _keep(model, callbacks, folder, identity)
+        _keep(model, callbacks, folder, identity, {} if anew else _standing(model))
 
 
 def _begin(model: Any, seed: int, update: int) -> None:
@@ -43,7 +49,7 @@ def _begin(model: Any, seed: int, update: int) -> None:
     model.rollout_buffer._generator = np.random.default_rng(seeding.digest("ppo-minibatches", seed, update))
 
 
-def _keep(model: Any, callbacks: Mapping[str, Any], folder: Path, identity: Mapping[str, Any]) -> None:
+def _keep(model: Any, callbacks: Mapping[str, Any], folder: Path, identity: Mapping[str, Any], standing: Mapping[str, Any]) -> None:
     state = {
         "policy": model.policy.state_dict(),
         "optimizer": model.policy.optimizer.state_dict(),
@@ -51,6 +57,7 @@ def _keep(model: Any, callbacks: Mapping[str, Any], folder: Path, identity: Mapp
         "updates": model._n_updates,
         "callbacks": json.dumps({name: c.state for name, c in callbacks.items()}),
         "run": _named(identity),
+        "standing": dict(standing),
     }
     partial = folder / f"{FILE}.tmp"
     torch.save(state, partial)
@@ -69,7 +76,31 @@ def _restore(model: Any, callbacks: Mapping[str, Any], folder: Path, identity: M
     model.num_timesteps, model._n_updates = int(state["steps"]), int(state["updates"])
     for name, kept in json.loads(state["callbacks"]).items():
         callbacks[name].state = kept
+    if state.get("standing"):
+        _take_up(model, state["standing"])
 
 
 def _named(identity: Mapping[str, Any]) -> str:
     return json.dumps(identity, sort_keys=True)
+
+
+# ---------------------------------------------------------------------- conversations that go on
+
+
+def _standing(model: Any) -> dict[str, Any]:
+    """Where the conversations stand, and all generators that the next update draws from."""
+    return {
+        "observations": torch.as_tensor(model._last_obs),
+        "starts": torch.as_tensor(model._last_episode_starts),
+        "conversations": json.dumps(model.get_env().env_method("save_state")),
+        "minibatches": json.dumps(model.rollout_buffer._generator.bit_generator.state),
+        "torch": torch.get_rng_state(),
+    }
+
+
+def _take_up(model: Any, standing: Mapping[str, Any]) -> None:
+    model._last_obs, model._last_episode_starts = standing["observations"].numpy(), standing["starts"].numpy()
+    for i, state in enumerate(json.loads(standing["conversations"])):
+        model.get_env().env_method("restore_state", state, indices=[i])
+    model.rollout_buffer._generator.bit_generator.state = json.loads(standing["minibatches"])
+    torch.set_rng_state(standing["torch"])

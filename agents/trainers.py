@@ -1,12 +1,14 @@
 """What the trainers of level 1 and 2 share: arguments of transformers' Trainer, checkpoints by the clock, and where figures go.
 
 A run that was stopped goes on from its last checkpoint, which is never older than CHECKPOINT_SECONDS (a longer step loses only itself),
-and ends with the result that it would have had: checkpoints hold weights, optimiser, schedule, step and generators.
+and ends with the result that it would have had: checkpoints hold weights, optimiser, schedule, step and generators. A checkpoint that was
+being written when the run was killed lacks its mark, and is removed.
 """
 
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -15,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from transformers import PrinterCallback, TrainerCallback
-from transformers.trainer_utils import get_last_checkpoint
 
 from agents import processes
 
 Report = Callable[[int, Mapping[str, float]], None]  # (step, figures)
 
 CHECKPOINT_SECONDS = 45.0
+WHOLE = "whole"  # the mark of a checkpoint that is all there, one of each process
 PLAIN: Mapping[str, Any] = {
     "report_to": "none",
     "disable_tqdm": True,
@@ -48,8 +50,13 @@ class Clock(TrainerCallback):  # type: ignore[misc]
         self.report, self._last = report, time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step >= state.max_steps:  # taken up from there, transformers would go a step too far
+            return
         if processes.agreed(time.monotonic() - self._last >= CHECKPOINT_SECONDS):
             control.should_save, self._last = True, time.monotonic()
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / f"{WHOLE}.{processes.number()}").touch()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         if self.report is not None and logs and "train_runtime" not in logs:
@@ -60,10 +67,20 @@ def run(trainer: Any, report: Report | None) -> None:
     """Trains to the end, from the last checkpoint where there is one."""
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Clock(report))
-    folder = Path(trainer.args.output_dir)
-    last = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    last = last_whole(Path(trainer.args.output_dir))
     with _labelled_only():
-        trainer.train(resume_from_checkpoint=last)
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+
+
+def last_whole(folder: Path) -> Path | None:
+    """The latest checkpoint that all processes have written; those that a kill left half written are removed."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda c: int(c.name.split("-")[1]))
+    marks = [f"{WHOLE}.{i}" for i in range(processes.count())]
+    whole = [c for c in found if all((c / mark).exists() for mark in marks)]
+    if processes.is_first():
+        for torn in set(found) - set(whole):
+            shutil.rmtree(torn, ignore_errors=True)
+    return whole[-1] if whole else None
 
 
 @contextmanager

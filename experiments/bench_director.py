@@ -4,7 +4,7 @@
     python -m experiments.bench_director --domain meeting
     python -m experiments.bench_director --seeds 2 --steps 20000 --json
 
-Seeds that are done are kept in the run folder; starting again goes on with the missing ones. Baselines use the best fixed
+Seeds that are done are kept in the run folder, and of the others a checkpoint of each update; starting again goes on from there. Baselines use the best fixed
 (act, tone) per persona, chosen on train scenarios with the training judge. Every figure is from the held-out judge, on the
 same held-out scenarios and conversation seeds, paired; intervals cover training seeds and scenarios (crossed, t-based).
 
@@ -28,7 +28,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
-from experiments import console, directors
+from agents.kept import Numbers
+from experiments import children, console, directors
 from mascot_env import catalog
 from mascot_env.errors import RunFolderError
 from mascot_env.metrics.measure import NotMeasured
@@ -88,8 +89,8 @@ def scores_of(setting: directors.Setting, director: Any, seed: int) -> tuple[lis
     return episodes, setting.score(episodes, setting.held_out_judge)
 
 
-def one_seed(config: Config, seed: int, manner: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
-    """Trains one Director and plays everybody with this seed's conversations: name -> scenario -> score."""
+def one_seed(config: Config, seed: int, manner: Mapping[str, tuple[str, str]], keep: Path) -> dict[str, Any]:
+    """Trains one Director and plays everybody with this seed's conversations: name -> scenario -> score. Checkpoints go to `keep`."""
     import torch
 
     from agents import maskable_ppo
@@ -97,7 +98,7 @@ def one_seed(config: Config, seed: int, manner: Mapping[str, tuple[str, str]]) -
     torch.set_num_threads(1)
     setting = setting_of(config)
     ppo = maskable_ppo.DirectorPPOConfig(total_steps=config.steps, env={"scenarios": setting.train, "judge": setting.training_judge})
-    trained = maskable_ppo.train(f"mascot/{config.domain.title()}Director-v0", ppo, seed)
+    trained = maskable_ppo.train(f"mascot/{config.domain.title()}Director-v0", ppo, seed, folder=keep, anew=False)
     domain = setting.domain
     pool = habits(setting, trained, seed)
     players = {
@@ -149,10 +150,10 @@ def train_all(config: Config, out: Path, manner: Mapping[str, tuple[str, str]]) 
     key = key_of(config)
     missing = [s for s in range(config.seeds) if not (out / f"seed-{s}.json").exists()]
     with (
-        concurrent.futures.ProcessPoolExecutor(config.workers, mp_context=multiprocessing.get_context("spawn")) as pool,
+        concurrent.futures.ProcessPoolExecutor(config.workers, multiprocessing.get_context("spawn"), children.tie_worker) as pool,
         console.Bar("seeds", config.seeds) as bar,
     ):
-        running = {pool.submit(one_seed, config, s, manner): s for s in missing}
+        running = {pool.submit(one_seed, config, s, manner, out / f"seed-{s}"): s for s in missing}
         bar.update(config.seeds - len(missing))
         for done, future in enumerate(concurrent.futures.as_completed(running), 1):
             load_or(out / f"seed-{running[future]}.json", key, future.result)
@@ -166,13 +167,13 @@ def differences(runs: list[dict[str, Any]], ours: str, theirs: str) -> Any:
     return np.array([[r["scores"][ours][n] - r["scores"][theirs][n] for n in names] for r in runs])
 
 
-def best_cycle(setting: directors.Setting, manner: Mapping[str, tuple[str, str]], longest: int) -> tuple[str, float, float]:
-    """(name, its score, the oracle's score) on the test scenarios; the cycle is chosen on those very scenarios."""
+def best_cycle(setting: directors.Setting, manner: Mapping[str, tuple[str, str]], longest: int, keep: Path) -> tuple[str, float, float]:
+    """(name, its score, the oracle's score) on the test scenarios; the cycle is chosen on those very scenarios. Scores are kept in `keep`."""
     cycles = directors.fixed_cycles(setting.domain, manner, longest)
-    scores = {}
+    scores, known = {}, Numbers(keep)
     with console.Bar("cycles", len(cycles)) as bar:
         for done, (name, cycle) in enumerate(cycles.items(), 1):
-            scores[name] = directors.mean(scores_of(setting, cycle, 0)[1])
+            scores[name] = known.of(name, lambda cycle=cycle: directors.mean(scores_of(setting, cycle, 0)[1]))  # type: ignore[misc]
             bar.update(done)
     top = max(scores, key=lambda n: scores[n])
     return top, scores[top], directors.mean(scores_of(setting, OracleDirector(), 0)[1])
@@ -190,7 +191,9 @@ def main(argv: list[str] | None = None) -> int:
         options = len(setting.domain.agents) * (len(setting.domain.acts) + len(setting.domain.tones))
         with console.Bar("tuning", options) as bar:
             found = load_or(
-                out / "manner.json", {"domain": config.domain}, lambda: directors.tune_manner(setting, setting.train, 0, bar.update)
+                out / "manner.json",
+                {"domain": config.domain},
+                lambda: directors.tune_manner(setting, setting.train, 0, out / "manners.json", bar.update),
             )
         manner = {agent: (act, tone) for agent, (act, tone) in found.items()}
     with console.stage("training"):
@@ -199,11 +202,11 @@ def main(argv: list[str] | None = None) -> int:
         name, cycle, oracle = load_or(
             out / "cycles.json",
             {**key_of(config), "longest": config.longest_cycle},
-            lambda: best_cycle(setting, manner, config.longest_cycle),
+            lambda: best_cycle(setting, manner, config.longest_cycle, out / f"cycles-{config.test}.json"),
         )
     figures = report(config, runs, name, cycle, oracle)
-    (out / "figures.json").write_text(json.dumps({**figures, "config": dataclasses.asdict(config)}, indent=2), encoding="utf-8")
-    (out / "table.md").write_text(figures.pop("table") + "\n", encoding="utf-8")
+    console.write_whole(out / "figures.json", json.dumps({**figures, "config": dataclasses.asdict(config)}, indent=2))
+    console.write_whole(out / "table.md", figures.pop("table") + "\n")
     console.finish(figures, config.json)
     return 0 if all(figures["shown"].values()) else 1
 

@@ -25,15 +25,18 @@ from pathlib import Path
 from typing import Any
 
 from agents import processes
+from agents.stages import staged
 from experiments import bilevel_report, campaign, console, level1, level2, persona_eval, setting
 from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env import catalog
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.errors import ConfigError
+from mascot_env.judge import Judge
 from mascot_env.players.policy import Policy, Team
 from mascot_env.players.resolve import resolve_director
 from mascot_env.scoring import score_blocks, score_turns
+from mascot_env.types import Domain, Transcript
 
 SHARPER = (0.7, 0.9)  # temperature and top-p at which players named `nano` speak
 
@@ -201,16 +204,23 @@ def measured_systems(config: Config, run: Any) -> dict[str, Any]:
     out = {}
     for name, (speakers, director) in systems(config, run).items():
         team = Team.of(s.domain, director=director, speakers=speakers, user=s.user)
+        place = run.folder / "systems" / slug(name)
         played = persona_eval.kept(
-            run.folder / "systems" / slug(name),
+            place,
             team,
             chosen,
             persona_eval.first_seed(config.seed),
             lambda: DialogueEnv(domain=s.domain, judge=None, user=None, director="text"),
         )
-        kinds = {"agent-specific": score_turns, "collective": score_blocks}
-        out[name] = {k: persona_eval.by_criterion(score(played, s.held_out, s.domain)) for k, score in kinds.items()}
+        about = {"held out": s.held_out.name, "scenarios": len(chosen), "seed": config.seed}
+        out[name] = staged(place, about, lambda _, played=played: judged_by(s.held_out, played, s.domain))  # type: ignore[misc]
     return out
+
+
+def judged_by(held_out: Judge, transcripts: list[Transcript], domain: Domain) -> dict[str, Any]:
+    """Scores by criterion and scenario, of turns and of blocks."""
+    kinds = {"agent-specific": score_turns, "collective": score_blocks}
+    return {kind: persona_eval.by_criterion(score(transcripts, held_out, domain)) for kind, score in kinds.items()}
 
 
 def slug(name: str) -> str:
@@ -222,8 +232,6 @@ def slug(name: str) -> str:
 
 def one_run(config: Config, run: Any, progress: Progress, say: Any) -> dict[str, Any]:
     """All stages of one seed; the figures that `bilevel_report` puts together."""
-    from agents.stages import staged
-
     first, out = run.level1, {}
     with console.stage("SFT"), progress:
         out["sft"] = first.sft(level1.sft_contexts(parts(config)[0], run.setting.domain))

@@ -1,6 +1,7 @@
 """Several runs of one program, some side by side, each in a process and a folder of its own; started again, it goes on.
 
-A run that fails does not stop the others; what failed is said at the end, and the campaign with it.
+A run that fails does not stop the others; what failed is said at the end, and the campaign with it. Where the campaign is killed, its runs
+end with it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments import console
+from experiments import children, console
 from mascot_env.errors import MascotError
 
 
@@ -50,8 +51,8 @@ def _one(module: str, config: Any, folder: Path, changed: Mapping[str, Any]) -> 
     """Why a run failed, or an empty text."""
     folder.mkdir(parents=True, exist_ok=True)
     mine = dataclasses.replace(config, **{"out": str(folder), "json": False, **changed})
-    with (folder / "log.txt").open("a", encoding="utf-8") as log:
-        ended = subprocess.run([sys.executable, "-m", module, *options(mine)], stdout=log, stderr=subprocess.STDOUT, check=False)
+    with (folder / "log.txt").open("a", encoding="utf-8") as log, children.tied() as tied:
+        ended = subprocess.run([sys.executable, "-m", module, *options(mine)], stdout=log, stderr=subprocess.STDOUT, check=False, **tied)
     if ended.returncode == 0:
         return "" if (folder / "figures.json").exists() else "it left no figures"
     return (folder / "log.txt").read_text(encoding="utf-8").strip().splitlines()[-1]

@@ -21,6 +21,7 @@ import dataclasses
 import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ import numpy as np
 from agents import maskable_ppo
 from experiments import console, directors, pictures
 from experiments.tracking import Tracker
-from mascot_env import catalog, worlds
+from mascot_env import catalog, run_folder, worlds
 from mascot_env.catalog import datasets, domains
 from mascot_env.envs.render import print_new
 from mascot_env.errors import ConfigError, UnknownIdError
@@ -43,9 +44,10 @@ from mascot_env.rewards import ETA
 from mascot_env.rollout import Episode
 from mascot_env.run_folder import RunFolder
 from mascot_env.scoring import ConversationScore
-from mascot_env.types import Scenario
+from mascot_env.types import Scenario, Transcript
 
 TABLE, TRAINED, WEIGHTS = "table.json", "trained.json", "director.safetensors"  # of a run that is finished; of one that has trained
+SCORES = "manners.json"  # what fixed manners are worth, as far as they were tried
 
 
 @dataclass(frozen=True)
@@ -124,13 +126,14 @@ def main(argv: list[str] | None = None) -> int:
             show(setting, RoundRobinDirector(setting.domain), config.seed)
         director = learn(setting, config, out)
         with console.stage("3/4  The baselines choose their best fixed manner, on train scenarios"):
-            manner = tuned(setting, config)
+            manner = tuned(setting, config, out)
         with console.stage(f"4/4  Everybody on the same {len(test)} held-out scenarios"):
             results = evaluate(setting, config, director, manner, run)
     figures = report(setting, config, out, results, director)
     print("\nThe same scenario as in 1/4, now with the trained Director:\n")
     show(setting, director, config.seed)
     what_next(out)
+    console.write_whole(out / TABLE, json.dumps(figures, indent=2))  # last: with it the run is finished
     console.finish(figures, config.json)
     return 0 if figures["beats_round_robin"] and figures["beats_random"] else 1
 
@@ -161,7 +164,7 @@ def scenarios(config: Config) -> tuple[tuple[Scenario, ...], tuple[Scenario, ...
 def folder_for(config: Config) -> tuple[Path, bool]:
     """(run folder, whether it holds a stopped run to go on with). A folder with anything else in it is kept, under its own name."""
     n, chosen = 1, Path(config.out)
-    while chosen.exists() and any(chosen.iterdir()):
+    while any(p.name not in run_folder.BEGINNING for p in chosen.glob("*")):
         if not (chosen / TABLE).exists() and _is_run_of(chosen, config):
             return chosen, True
         n += 1
@@ -195,7 +198,6 @@ def learn(setting: directors.Setting, config: Config, out: Path) -> maskable_ppo
             kept = json.loads((out / TRAINED).read_text(encoding="utf-8"))
             print("   trained before the stop")
             return maskable_ppo.TrainedDirector.load(out / WEIGHTS, env_id, ppo, config.seed, kept["curve"], kept["dropped"])
-        (out / "metrics.jsonl").unlink(missing_ok=True)  # of a training that was stopped: it starts again
         tracker = Tracker(out, "demo", {**dataclasses.asdict(config), **ppo.to_json()}, config.wandb)
         with console.Bar("training", config.steps) as bar:
 
@@ -203,19 +205,19 @@ def learn(setting: directors.Setting, config: Config, out: Path) -> maskable_ppo
                 tracker.log(done, block_reward=reward)
                 bar.update(done, f"mean reward of a block {reward:+.2f}")
 
-            director = maskable_ppo.train(env_id, ppo, config.seed, progress)
+            director = maskable_ppo.train(env_id, ppo, config.seed, progress, out / "checkpoints", anew=False)
     tracker.close()
     director.save(out / WEIGHTS)
     console.write_whole(out / TRAINED, json.dumps({"curve": director.curve, "dropped": director.dropped}))
     return director
 
 
-def tuned(setting: directors.Setting, config: Config) -> dict[str, tuple[str, str]]:
+def tuned(setting: directors.Setting, config: Config, out: Path) -> dict[str, tuple[str, str]]:
     if config.grade == "nano":
         setting = directors.in_the_grammar(setting)
     options = len(setting.domain.agents) * (len(setting.domain.acts) + len(setting.domain.tones))
     with console.Bar("tuning", options) as bar:
-        manner = directors.tune_manner(setting, setting.train[: config.tune], config.seed, bar.update)
+        manner = directors.tune_manner(setting, setting.train[: config.tune], config.seed, out / SCORES, bar.update)
     print("   " + "; ".join(f"{agent.removesuffix('_0')}: {act}, {tone}" for agent, (act, tone) in manner.items()))
     return manner
 
@@ -223,7 +225,8 @@ def tuned(setting: directors.Setting, config: Config) -> dict[str, tuple[str, st
 def evaluate(
     setting: directors.Setting, config: Config, director: Any, manner: dict[str, tuple[str, str]], run: RunFolder
 ) -> dict[str, tuple[list[Episode], list[ConversationScore]]]:
-    """Every Director on the held-out scenarios with the same seeds; all episodes go to the run folder."""
+    """Every Director on the held-out scenarios with the same seeds; all episodes go to the run folder, and a Director whose episodes are all
+    there does not play again."""
     contenders = {
         "trained (PPO)": director,
         **({"greedy one-step": GreedyDirector(setting.training_judge, setting.speakers, ETA)} if GRADES[config.grade].greedy else {}),
@@ -232,16 +235,25 @@ def evaluate(
         "always hand back": HandBackDirector(),
     }
     results = {}
-    kept = {(row["director"], row["seed"]) for row in run.episodes()}
+    kept = {(row["director"], row["seed"]): row for row in run.episodes()}
     with console.Bar("evaluating", len(contenders)) as bar:
         for done, (name, policy) in enumerate(contenders.items(), 1):
-            episodes = setting.play(policy, setting.test, config.seed)
+            rows = [kept.get((name, config.seed + i)) for i in range(len(setting.test))]
+            if all(rows):
+                episodes = [_episode_of(row) for row in rows if row is not None]
+            else:
+                episodes = setting.play(policy, setting.test, config.seed)
             for episode in episodes:
                 if (name, episode.seed) not in kept:  # the same seed plays the same conversation again
                     run.append({**episode.to_json(), "director": name})
             results[name] = (episodes, setting.score(episodes, setting.held_out_judge))
             bar.update(done, name)
     return results
+
+
+def _episode_of(row: Mapping[str, Any]) -> Episode:
+    """An episode that was kept, without the judgements that it was played under: it is judged again."""
+    return Episode(row["seed"], Transcript.from_json(row["transcript"]), (), row["returns"], row["end"], row["counts"])
 
 
 def report(setting: directors.Setting, config: Config, out: Path, results: dict[str, Any], director: Any) -> dict[str, Any]:
@@ -288,9 +300,8 @@ def report(setting: directors.Setting, config: Config, out: Path, results: dict[
         "run": str(out),
         **beats,
     }
-    (out / "table.md").write_text(f"{text}\n\n{note}\n", encoding="utf-8")
+    console.write_whole(out / "table.md", f"{text}\n\n{note}\n")
     pictures.learning_curve(director.curve, out / "learning_curve.png", f"MaskablePPO on {setting.domain.id}, training judge, one seed")
-    console.write_whole(out / TABLE, json.dumps(everything, indent=2))  # last: with it the run is finished
     return everything
 
 

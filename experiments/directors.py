@@ -6,12 +6,15 @@ Shared by `demo` (one training seed, an illustration) and `bench_director` (five
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from agents.kept import Numbers
 from mascot_env import judge as judges
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.judge import Judge
@@ -83,21 +86,30 @@ def truth(episodes: Sequence[Episode], domain: Domain) -> float | None:
     return mean(score_blocks([e.transcript for e in episodes], world, domain))
 
 
-def tune_manner(setting: Setting, scenarios: Sequence[Scenario], seed: int, report: Report | None = None) -> dict[str, tuple[str, str]]:
+def tune_manner(
+    setting: Setting, scenarios: Sequence[Scenario], seed: int, keep: Path, report: Report | None = None
+) -> dict[str, tuple[str, str]]:
     """The best fixed (act, tone) for each persona: coordinate search on train scenarios with the training judge, for round-robin.
 
-    One pass: for each persona all acts, then all tones, the others held fixed; ties keep the earlier choice.
+    One pass: for each persona all acts, then all tones, the others held fixed; ties keep the earlier choice. Scores are kept in `keep`.
     """
-    domain = setting.domain
+    domain, scores = setting.domain, Numbers(keep)
+
+    def worth(manner: Manner) -> float:
+        director = RoundRobinDirector(domain, manner)
+        return scores.of(
+            json.dumps(manner), lambda: mean(setting.score(setting.play(director, scenarios, seed), setting.training_judge))
+        )
+
     manner = default_manner(domain)
-    best = mean(setting.score(setting.play(RoundRobinDirector(domain, manner), scenarios, seed), setting.training_judge))
+    best = worth(manner)
     done = 0
     for agent in domain.agents:
         options = [("act", a.id) for a in domain.acts] + [("tone", t.id) for t in domain.tones]
         for kind, value in options:
             act, tone = manner[agent]
             tried = {**manner, agent: (value, tone) if kind == "act" else (act, value)}
-            score = mean(setting.score(setting.play(RoundRobinDirector(domain, tried), scenarios, seed), setting.training_judge))
+            score = worth(tried)
             done += 1
             if report is not None:
                 report(done, f"best {max(best, score):.1f}")

@@ -26,12 +26,14 @@ import numpy as np
 
 from agents import processes
 from agents.backbone import named
+from agents.stages import staged
 from experiments import console, persona_eval, setting
 from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env import catalog
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.errors import ConfigError
+from mascot_env.judge import Judge
 from mascot_env.judge.world import WorldJudge
 from mascot_env.metrics import Interval
 from mascot_env.players.directors import NoRepeatDirector, RandomDirector, RoundRobinDirector, default_manner
@@ -39,7 +41,7 @@ from mascot_env.players.policy import Policy, Team
 from mascot_env.players.resolve import resolve_speakers
 from mascot_env.rewards import ETA
 from mascot_env.scoring import group_rewards
-from mascot_env.types import Transcript
+from mascot_env.types import Domain, Transcript
 
 STAGES = ("blocks", "reward", "grpo", "ppo", "evaluate")
 
@@ -149,7 +151,6 @@ def ppo(config: Config, stage: Any, folder: Path, report: Any) -> Any:
     if not config.ppo_steps:
         return None
     from agents import maskable_ppo
-    from agents.stages import staged
 
     env = {"speakers": stage.speakers, "user": stage.user, "judge": stage.judge, "scenarios": stage.scenarios, "observation": "features"}
     settings = maskable_ppo.DirectorPPOConfig(total_steps=config.ppo_steps, env=env)
@@ -182,7 +183,7 @@ def directors(domain: Any, untrained: Policy, written: Policy | None, discrete: 
 
 
 def evaluate(config: Config, stage: Any, players: Mapping[str, Policy], folder: Path) -> dict[str, dict[str, Any]]:
-    """Director -> group reward by scenario (held-out judge), and its conversations, which are kept in the run folder."""
+    """Director -> group reward by scenario (held-out judge), and its conversations; both are kept in the run folder."""
     s = stage
     chosen = setting.scenarios(s.domain, config.scenarios_from, "test", config.scenarios)
     held_out = setting.judge(config.held_out, "held_out")
@@ -198,10 +199,18 @@ def evaluate(config: Config, stage: Any, players: Mapping[str, Policy], folder: 
             persona_eval.first_seed(config.seed),
             lambda form=form: DialogueEnv(domain=s.domain, judge=None, user=None, director=form),
         )
-        found[name] = {"reward": group_rewards(transcripts, held_out, s.domain, ETA), "transcripts": transcripts}
-        if config.scenarios_from == "world":
-            found[name]["truth"] = group_rewards(transcripts, WorldJudge(), s.domain, ETA)
-            found[name]["in persona"] = persona_eval.read(transcripts, s.domain)["in persona"]
+        about = {"held out": held_out.name, "scenarios": len(chosen), "from": config.scenarios_from, "seed": config.seed}
+        judged = staged(place, about, lambda _, played=transcripts: judged_by(held_out, played, s.domain))  # type: ignore[misc]
+        found[name] = {**judged, "transcripts": transcripts}
+    return found
+
+
+def judged_by(held_out: Judge, transcripts: list[Transcript], domain: Domain) -> dict[str, Any]:
+    """Group rewards by scenario; in the language world by its truth too, and the share of turns in persona."""
+    found = {"reward": group_rewards(transcripts, held_out, domain, ETA)}
+    if all(t.scenario.source == "world" for t in transcripts):
+        found["truth"] = group_rewards(transcripts, WorldJudge(), domain, ETA)
+        found["in persona"] = persona_eval.read(transcripts, domain)["in persona"]
     return found
 
 

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from agents.kept import Numbers
 from agents.stages import staged
 from experiments import console, persona_eval, setting
 from experiments.progress import Progress
@@ -193,17 +194,17 @@ def best_fixed(place: Place, director: Policy, keep: Path, report: Callable[[int
     """
     from agents.act_players import FixedActSpeaker
 
-    known: dict[str, float] = json.loads(keep.read_text(encoding="utf-8")) if keep.exists() else {}
+    scores = Numbers(keep)
+
+    def score(acts: Acts) -> float:
+        team = place.team(director, FixedActSpeaker(acts, place.realiser))
+        episodes = play(team, place.train[:SEARCHED], place.unjudged)
+        found = float(np.mean(list(scored([e.transcript for e in episodes], place.judge, place.domain)["team"].values())))
+        report(len(scores.known) + 1, {"reward": max([found, *scores.known.values()])})  # before it is kept: it is not reported again
+        return found
 
     def worth(acts: Acts) -> float:
-        key = " ".join(acts.values())
-        if key not in known:
-            team = place.team(director, FixedActSpeaker(acts, place.realiser))
-            episodes = play(team, place.train[:SEARCHED], place.unjudged)
-            known[key] = float(np.mean(list(scored([e.transcript for e in episodes], place.judge, place.domain)["team"].values())))
-            console.write_whole(keep, json.dumps(known))
-            report(len(known), {"reward": max(known.values())})
-        return known[key]
+        return scores.of(" ".join(acts.values()), lambda: score(acts))
 
     best, before = {p.agent: p.acts[0] for p in place.domain.personas}, None
     while before != best:
@@ -237,7 +238,7 @@ def teams_of(config: Config, place: Place, algorithm: str, seed: int, networks: 
     from agents import act_players
 
     director, folder = act_players.director(networks), config.folder / algorithm / f"seed-{seed}"
-    fixed = best_fixed(place, director, folder / "fixed.json", progress("fixed acts"))
+    fixed = best_fixed(place, director, folder / "fixed.json", progress(f"fixed acts {algorithm} {seed}"))
     return {
         "trained": place.team(director, act_players.speaker(networks, place.realiser)),
         "its Director, best fixed acts": place.team(director, act_players.FixedActSpeaker(fixed, place.realiser)),
@@ -253,7 +254,7 @@ def untrained_teams(config: Config, place: Place, progress: Progress) -> dict[st
     rule = resolve_director("world" if config.scenarios_from == "world" else "heuristic", domain)
     folder.mkdir(parents=True, exist_ok=True)
     for name, director in {"rotation": RoundRobinDirector(domain), "rule": rule}.items():
-        fixed = best_fixed(place, director, folder / f"{name}.json", progress("fixed acts"))
+        fixed = best_fixed(place, director, folder / f"{name}.json", progress(f"fixed acts {name}"))
         out[f"{name}, best fixed acts"] = place.team(director, act_players.FixedActSpeaker(fixed, place.realiser))
     out["random Director, random acts"] = place.team(RandomDirector(), act_players.RandomActSpeaker(place.realiser))
     out["(rule, obeyed)"] = place.team(rule, act_players.ObedientSpeaker(place.realiser))

@@ -13,15 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from agents.backbone import named
+from agents.kept import conversations
+from agents.stages import staged
 from mascot_env import metrics, seeding
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.judge.protocol import Judge
 from mascot_env.judge.world import WorldJudge
 from mascot_env.metrics import Interval, Measure, NotMeasured
 from mascot_env.players.policy import Policy, Team
-from mascot_env.rollout import Task, rollout
-from mascot_env.run_folder import RunFolder
 from mascot_env.scoring import ConversationScore, score_turns
 from mascot_env.types import DIRECTOR, USER, Domain, Scenario, Transcript
 from mascot_env.worlds import scene, truth
@@ -80,7 +79,12 @@ class Evaluation:
         return kept(keep, team, self.scenarios, self.seed, lambda: DialogueEnv(domain=self.domain, judge=None, user=None))
 
     def measure(self, speakers: Policy, keep: Path) -> TeamFigures:
+        """What is in the run folder `keep` already is neither played nor judged again."""
         transcripts = self.play(speakers, keep)
+        about = {"judge": self.judge.name, "scenarios": len(self.scenarios), "seed": self.seed}
+        return TeamFigures(**staged(keep, about, lambda _: self._measured(transcripts).to_json()), transcripts=transcripts)
+
+    def _measured(self, transcripts: Sequence[Transcript]) -> TeamFigures:
         scores = score_turns(transcripts, self.judge, self.domain)
         judged = by_criterion(scores)
         known = [t for t in transcripts if t.scenario.source == "world"]
@@ -93,24 +97,12 @@ class Evaluation:
             {name: m.value for name, m in found.items() if _is_whole(m)},
             sum(s.blocks for s in scores),
             sum(s.failed for s in scores),
-            transcripts,
         )
 
 
 def kept(folder: Path, team: Team, scenarios: Sequence[Scenario], seed: int, make_env: Callable[[], DialogueEnv]) -> list[Transcript]:
-    """The conversations of a run folder, in the order of the scenarios; those that are missing are played first, and kept one by one.
-
-    Raises `RunFolderError` where the folder holds those of other players.
-    """
-    tasks = [Task(seed + i, s) for i, s in enumerate(scenarios)]
-    with RunFolder.create(
-        folder, {}, seed=seed, judge=None, models={agent: named(player) for agent, player in team.items()}, resume=True
-    ) as run:
-        done = run.keys_done()
-        for episode in rollout(team, [t for t in tasks if t.scenario is not None and (t.scenario.id, t.seed) not in done], make_env):
-            run.append(episode)
-        rows = {(row["scenario"], row["seed"]): row["transcript"] for row in run.episodes()}
-    return [Transcript.from_json(rows[t.scenario.id, t.seed]) for t in tasks if t.scenario is not None]
+    """The conversations of `agents.kept.conversations`."""
+    return [Transcript.from_json(row["transcript"]) for row in conversations(folder, team, scenarios, seed, make_env)]
 
 
 def by_criterion(scores: Sequence[ConversationScore]) -> dict[str, dict[str, float]]:

@@ -17,7 +17,10 @@ class Progress:
     def __init__(self, tracker: Tracker, totals: Mapping[str, int]) -> None:
         self.tracker, self.totals = tracker, dict(totals)
         self._bars: list[console.Bar] = []
-        self._logged = 0  # W&B takes no step that is smaller than the last, and every stage counts from 1
+        self._logged = max(tracker.last, 0)  # W&B takes no step that is smaller than the last, and every stage counts from 1
+        self._had: dict[str, float] = {}  # the last step of each stage that was reported before the run was stopped
+        for row in tracker.rows:
+            self._had |= {k: max(v, self._had.get(k, v)) for k, v in row.items() if k.endswith("/step")}
 
     def __call__(self, stage: str) -> Callable[[int, Mapping[str, float]], None]:
         kind = re.sub(r" \(round \d+\)$", "", stage)
@@ -26,8 +29,9 @@ class Progress:
         self._bars.append(bar)
 
         def report(step: int, values: Mapping[str, float]) -> None:
-            self._logged += 1
-            self.tracker.log(self._logged, **{f"{stage}/step": step}, **{f"{stage}/{k}": v for k, v in values.items()})
+            if step > self._had.get(f"{stage}/step", -1):  # else it was reported before the run was stopped
+                self._logged += 1
+                self.tracker.log(self._logged, **{f"{stage}/step": step}, **{f"{stage}/{k}": v for k, v in values.items()})
             bar.update(step, "  ".join(f"{k.split('/')[-1]} {values[k]:.3g}" for k in SHOWN if k in values))
 
         return report

@@ -32,11 +32,14 @@ def logged_in() -> bool:
 
 
 class Tracker:
-    """Logs figures by step to the run folder, and to W&B where it is on."""
+    """Logs figures by step to the run folder, and to W&B where it is on. A run that is taken up again does some steps once more, and ends
+    them the same: a step that the file has is not written again."""
 
     def __init__(self, folder: Path, name: str, config: Mapping[str, Any], use_wandb: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         first = processes.is_first()  # of several processes, the only one that writes
+        self.rows = whole_rows(folder / "metrics.jsonl") if first else []
+        self.last = max((row["step"] for row in self.rows), default=-1)  # of those that were there before
         self._file = (folder / "metrics.jsonl" if first else Path(os.devnull)).open("a", encoding="utf-8")
         self._run: Any = None
         if first and use_wandb and os.environ.get("WANDB_MODE") != "disabled" and importlib.util.find_spec("wandb") is not None:
@@ -49,6 +52,8 @@ class Tracker:
             self._run = wandb.init(project="mascot_env", name=name, config=dict(config), mode=mode, dir=str(folder), settings=settings)  # type: ignore[arg-type]
 
     def log(self, step: int, **figures: float) -> None:
+        if step <= self.last:
+            return
         self._file.write(json.dumps({"step": step, **figures}) + "\n")
         self._file.flush()
         if self._run is not None:
@@ -62,3 +67,14 @@ class Tracker:
         self._file.close()
         if self._run is not None:
             self._run.finish()
+
+
+def whole_rows(file: Path) -> list[dict[str, Any]]:
+    """The rows of a file of JSON lines. An end that a kill tore off is cut off, so that the next row is not glued to it."""
+    if not file.exists():
+        return []
+    lines = file.read_bytes().splitlines(keepends=True)
+    if lines and not lines[-1].endswith(b"\n"):
+        os.truncate(file, sum(map(len, lines[:-1])))
+        lines.pop()
+    return [json.loads(line) for line in lines]

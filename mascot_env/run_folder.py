@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1  # of the folder; raised when a reader of the old one could not read the new one
 MANIFEST, ROWS, LOCK = "manifest.json", "episodes.jsonl", "lock"
+BEGINNING = (LOCK, f"{MANIFEST}.new")  # what a run that is killed at its very beginning leaves: nothing that another could not begin with
 COMPARED = ("config", "seed", "judge", "models")  # what must be the same for a run to be resumed
 PACKAGES = ("numpy", "gymnasium", "pettingzoo", "pydantic", "openai", "torch", "transformers", "peft", "stable-baselines3", "sb3-contrib")
 GIT_SECONDS = 2.0
@@ -211,7 +212,7 @@ def _make_folder(path: Path) -> None:
     """The folder, new or empty or a run's; a stranger's files are left alone."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        strangers = sorted(p.name for p in path.iterdir() if p.name not in (LOCK, f"{MANIFEST}.new"))
+        strangers = sorted(p.name for p in path.iterdir() if p.name not in BEGINNING)
     except OSError as error:
         raise RunFolderError(
             f"the folder cannot be used ({error})", field="path", value=str(path), remedy="choose another folder"

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments import console
+from experiments import children, console
 from experiments.nano import forests, recipe
 from experiments.nano.recipe import Folders, Model
 from mascot_env.errors import ConfigError
@@ -89,7 +89,10 @@ def side_by_side(names: Sequence[str], config: Config) -> None:
     def made(name: str) -> int:
         options = ["--only", name, "--share", str(config.share), "--out", config.out, "--workers", str(config.workers)]
         command = [sys.executable, "-m", "experiments.nano.build", *options]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
+        with (
+            children.tied() as tied,
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **tied) as child,
+        ):
             for line in child.stdout or ():
                 if line.strip():  # one write a line, its end included: `print` writes twice, and another child's line may come between
                     sys.stdout.write(f"{name}: {line.rstrip()}\n")
@@ -159,7 +162,7 @@ def made_by(model: Model) -> str:
 def claim(folder: Path, made_by: str) -> None:
     """Notes in a folder which recipe fills it. Raises `ConfigError` where another one has: corpora and checkpoints would be mixed."""
     file = folder / RECIPE
-    if not file.exists() and not (folder.exists() and any(folder.iterdir())):
+    if not file.exists() and not any(p.name != f"{RECIPE}.tmp" for p in folder.glob("*")):
         folder.mkdir(parents=True, exist_ok=True)
         console.write_whole(file, json.dumps({"hash": made_by}))
         return

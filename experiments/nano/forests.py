@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments import children
 from experiments.nano import choices, corpus, notes, phrases, tokenizer, trees
 from experiments.nano.corpus import Site
 from experiments.nano.recipe import CHAT_TEMPLATE, MAX_TOKENS, OFTEN, SPECIAL, VOCABULARIES, WORDED, Folders, Model, digest
@@ -83,7 +84,12 @@ def make_tokenizer(model: Model, folders: Folders) -> Any:
         return tokenizer.load(folder)
     vocabulary, judged = VOCABULARIES[model.vocabulary], replace(worded, kind="judge", wordings=(0,))
     read = [*texts(worded, TOKENIZER_CONVERSATIONS), *texts(judged, JUDGED_CONVERSATIONS), *(judges_words() * JUDGES_SHARE)]
-    return tokenizer.train(read, folder, vocabulary, phrases.candidates(), phrases.words() if vocabulary.whole else ())
+    new = folder / "new"
+    made = tokenizer.train(read, new, vocabulary, phrases.candidates(), phrases.words() if vocabulary.whole else ())
+    for file in sorted(new.iterdir(), key=lambda f: f.name == "tokenizer.json"):  # that one last: with it the tokenizer is made
+        file.replace(folder / file.name)
+    new.rmdir()
+    return made
 
 
 def leaf(chat: ChatFormat, end: int, answer: corpus.Answer, reads: ChatFormat | None = None) -> Leaf:
@@ -154,7 +160,7 @@ def make_forest(model: Model, folders: Folders, workers: int = 2, report: Report
         spread: Any = map
         if min(workers, len(work)) > 1:  # one process needs no other
             spawn = multiprocessing.get_context("spawn")
-            spread = stack.enter_context(concurrent.futures.ProcessPoolExecutor(workers, mp_context=spawn)).map
+            spread = stack.enter_context(concurrent.futures.ProcessPoolExecutor(workers, spawn, children.tie_worker)).map
         for done, (_, lost) in enumerate(spread(chunk, *zip(*work, strict=True)), 1):
             dropped += lost
             if report is not None:

@@ -2,7 +2,7 @@
 
     python -m experiments.nano.build            # all stages, this among them
 
-Checkpoints every few minutes and goes on from the last one. One core, float32; a GPU is used where there is one.
+Checkpoints by the clock (`agents.trainers`) and goes on from the last one. One core, float32; a GPU is used where there is one.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import torch
 import torch.nn.functional as F
 from transformers import Lfm2Config, Lfm2ForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from agents.stages import write_whole
+from agents.trainers import Clock, last_whole
 from experiments.nano import circuit, comparing, convolution, drill, muon, recalling, senses, supervision, trees
 from experiments.nano.recipe import VOCABULARIES, Model, Size
 from experiments.nano.tokenizer import first_phrase
 from experiments.nano.trees import Forest, Tree
 
-SAVE_EVERY = 250  # steps between checkpoints
 WEIGHT_DECAY, BETA2 = 0.05, 0.98
 
 
@@ -169,12 +170,18 @@ class Lessons(torch.utils.data.Dataset):  # type: ignore[type-arg]
         return chosen
 
 
+def _losses(log: list[dict[str, Any]], every: int) -> list[tuple[int, float]]:
+    """(step, mean loss of the `every` steps up to it). Every step is logged, so that these do not depend on where a run was stopped."""
+    found = {e["step"]: float(e["loss"]) for e in log if "loss" in e}
+    return [(s, sum(found[s - i] for i in range(every)) / every) for s in sorted(found) if s % every == 0]
+
+
 class _Report(TrainerCallback):
-    def __init__(self, report: Any) -> None:
-        self.report = report
+    def __init__(self, report: Any, every: int) -> None:
+        self.report, self.every = report, every
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        if logs and "loss" in logs and self.report is not None:
+        if logs and "loss" in logs and self.report is not None and state.global_step % self.every == 0:
             self.report(state.global_step, float(logs["loss"]))
 
 
@@ -203,10 +210,10 @@ def train(
         return trees.batch(items[0], tokenizer.pad_token_id)
 
     data = Lessons(recipe, forest, tokenizer)
-    callbacks = [_Report(report), *_stopper(stop_after)]
+    callbacks = [Clock(None), _Report(report, log_every), *_stopper(stop_after)]
     trainer = _TreeTrainer(
         model=model,
-        args=_arguments(recipe, folder, log_every),
+        args=_arguments(recipe, folder),
         train_dataset=data,
         data_collator=collate,
         callbacks=callbacks,
@@ -214,12 +221,13 @@ def train(
     )
     trainer.recipe = recipe
     trainer.remove_callback(PrinterCallback)
-    done = trainer.train(resume_from_checkpoint=_last(folder / "checkpoints"))
+    last = last_whole(folder / "checkpoints")
+    done = trainer.train(resume_from_checkpoint=None if last is None else str(last))
     if recipe.notes_weight:
         del model.notes_head  # neither counted nor saved
     figures = {
         "steps": done.global_step,
-        "losses": [(e["step"], e["loss"]) for e in trainer.state.log_history if "loss" in e],
+        "losses": _losses(trainer.state.log_history, log_every),
         "parameters": sum(p.numel() for p in model.parameters()),
         "seconds": done.metrics["train_runtime"],
     }
@@ -227,11 +235,11 @@ def train(
         model.generation_config.eos_token_id = tokenizer.eos_token_id
         model.save_pretrained(str(folder))
         tokenizer.save_pretrained(str(folder))
-        (folder / "training.json").write_text(json.dumps(figures), encoding="utf-8")
+        write_whole(folder / "training.json", json.dumps(figures))  # last: with it the model is made
     return figures
 
 
-def _arguments(recipe: Model, folder: Path, log_every: int = 25) -> TrainingArguments:
+def _arguments(recipe: Model, folder: Path) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(folder / "checkpoints"),
         max_steps=recipe.copying + recipe.steps,
@@ -241,9 +249,9 @@ def _arguments(recipe: Model, folder: Path, log_every: int = 25) -> TrainingArgu
         lr_scheduler_kwargs={"min_lr_rate": 0.05},
         warmup_steps=recipe.warmup,
         max_grad_norm=1.0,
-        logging_steps=log_every,
-        save_steps=SAVE_EVERY,
-        save_total_limit=1,
+        logging_steps=1,
+        save_strategy="no",  # `Clock` says when
+        save_total_limit=2,
         seed=recipe.seed,
         data_seed=recipe.seed,
         dataloader_num_workers=0,
@@ -262,11 +270,6 @@ def _stopper(steps: int | None) -> list[TrainerCallback]:
                 control.should_training_stop = True
 
     return [] if steps is None else [Stop()]
-
-
-def _last(folder: Path) -> str | None:
-    found = sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
-    return str(found[-1]) if found else None
 
 
 @torch.inference_mode()

@@ -182,6 +182,26 @@ def test_training_stops_at_the_flag_and_the_adapter_before_it_comes_back(context
     assert (moved == 0.0) == stop
     looks = json.loads((tmp_path / "watch" / "looks.json").read_text(encoding="utf-8"))
     assert looks["1"]["held_out"] == pytest.approx(-6.25) and looks["1"]["example"]
+    if stop:  # as if it had been killed after the flag: no further step is taken
+        again = Watch(contexts, speaker, Constant(), Turning(5.0), watch.settings, tmp_path / "watch")
+        resumed = grpo.train(NANO, Rollouts(contexts, speaker, settings, 0), grpo.by_judge(training), tmp_path, watch=again)
+        after = load_file(str(tmp_path / "adapter_model.safetensors"))
+        assert resumed == figures and all((after[k] == weights[k]).all() for k in weights)
+
+
+def test_a_flag_at_the_first_look_leaves_everything_as_it_was(contexts: list[Context], tmp_path: Path) -> None:
+    """A tolerance below every gap; with `every=1` there would be a look after the one step that transformers takes all the same."""
+    from safetensors.torch import load_file
+
+    settings = GRPOSettings(steps=3, places=2, group=2, learning_rate=1e-2)
+    speaker, training = NANO.speaker(Unasked()), judges.resolve("world")
+    assert training is not None
+    for _ in range(2):  # the second time as if it had been killed after the flag
+        watch = Watch(contexts, speaker, training, training, WatchSettings(every=1, places=12, replies=2, tolerance=-200.0), tmp_path / "watch")
+        figures = grpo.train(NANO, Rollouts(contexts, speaker, settings, 0), grpo.by_judge(training), tmp_path, watch=watch)
+        assert figures["flagged at"] == 0 and figures["looks"] == 1
+        weights = load_file(str(tmp_path / "adapter_model.safetensors"))
+        assert all(not w.any() for name, w in weights.items() if "lora_B" in name)
 
 
 def test_a_later_round_goes_on_from_an_adapter_and_is_held_to_the_model_below(contexts: list[Context], tmp_path: Path) -> None:

@@ -212,11 +212,11 @@ def test_wrong_settings() -> None:
 
 
 class Stopped(Exception):
-    """As Ctrl-C or a kill would, after the second update was kept or in the midst of the third."""
+    """As Ctrl-C or a kill would, before the second update is kept or in the midst of the third."""
 
 
 @CRITICS
-@pytest.mark.parametrize("inside", [False, True], ids=["between updates", "inside an update"])
+@pytest.mark.parametrize("inside", [False, True], ids=["before it is kept", "inside an update"])
 def test_a_stopped_run_ends_bit_for_bit_as_it_would_have(
     algorithm: Any, inside: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,7 +233,7 @@ def test_a_stopped_run_ends_bit_for_bit_as_it_would_have(
     monkeypatch.undo()
     steps: list[int] = []
     again, after = marl.train(game(algorithm), TRAIN, SMALL, 7, tmp_path / "stopped", lambda step, figures: steps.append(step))
-    assert steps == [3] and after == curve
+    assert steps == ([3] if inside else [2, 3]) and after == curve
     for name, network in whole.of.items():
         assert all(torch.equal(a, b) for a, b in zip(network.parameters(), again.of[name].parameters(), strict=True))
 

@@ -233,7 +233,7 @@ class Lengths:
         return [float(len(r)) for r in replies]
 
 
-def test_the_best_of_several_is_said(context: Context) -> None:
+def test_the_best_of_several_is_said(context: Context, tmp_path: Path) -> None:
     from agents import best_of
 
     speaker = Fixed(["Go on.", "Tell me more of it.", "", "Well. Well. Well. Well. Well."])
@@ -241,5 +241,7 @@ def test_the_best_of_several_is_said(context: Context) -> None:
     assert [r.text for r in strict.best([context, context])] == ["Tell me more of it."] * 2  # the longest repeats itself
     assert [r.text for r in strict.act([{}], [{"view": context.view}])] == ["Tell me more of it."]
     assert best_of.BestOf(speaker, Lengths(), 4, formats.plain, 0.0).best([context])[0].text.startswith("Well.")
-    assert [c.said for c in best_of.examples(strict, [context], "x")] == ["Tell me more of it."]
-    assert best_of.examples(best_of.BestOf(Fixed([""]), Lengths(), 1, formats.plain, 1.0), [context], "x") == []
+    assert [c.said for c in best_of.examples(strict, [context], "x", tmp_path / "one.json")] == ["Tell me more of it."]
+    silent = best_of.BestOf(Fixed([""]), Lengths(), 1, formats.plain, 1.0)
+    assert best_of.examples(silent, [context], "x", tmp_path / "two.json") == []
+    assert [c.said for c in best_of.examples(silent, [context], "x", tmp_path / "one.json")] == ["Tell me more of it."]  # it was kept

@@ -21,23 +21,31 @@ class Stopped(Exception):
     pass
 
 
-def test_stopped_and_taken_up_again_it_ends_the_same(tmp_path: Path) -> None:
-    whole = maskable_ppo.train(ENV, SMALL, 3, folder=tmp_path / "whole")
+@pytest.mark.parametrize("anew", [True, False], ids=["anew", "going on"])
+def test_stopped_and_taken_up_again_it_ends_the_same(anew: bool, tmp_path: Path) -> None:
+    whole = maskable_ppo.train(ENV, SMALL, 3, folder=tmp_path / "whole", anew=anew)
 
     def stop(done: int, mean: float) -> None:
         if done == 64:
             raise Stopped
 
     with pytest.raises(Stopped):
-        maskable_ppo.train(ENV, SMALL, 3, stop, tmp_path / "stopped")
+        maskable_ppo.train(ENV, SMALL, 3, stop, tmp_path / "stopped", anew)
     assert torch.load(tmp_path / "stopped" / ppo_checkpoints.FILE, weights_only=True)["steps"] == 32  # it lost the update that it was in
     torch.manual_seed(99)  # whatever the process has drawn by then
-    again = maskable_ppo.train(ENV, SMALL, 3, folder=tmp_path / "stopped")
+    again = maskable_ppo.train(ENV, SMALL, 3, folder=tmp_path / "stopped", anew=anew)
     ours, theirs = again.model.policy.state_dict(), whole.model.policy.state_dict()
     assert all(torch.equal(ours[k], theirs[k]) for k in theirs)
     assert repr(again.curve) == repr(whole.curve) and len(again.curve) == 3 and again.dropped == whole.dropped
     untrained = maskable_ppo.make_model(ENV, SMALL, 3).policy.state_dict()
     assert any(not torch.equal(theirs[k], untrained[k]) for k in theirs)
+
+
+def test_conversations_that_go_on_give_the_result_of_a_training_without_checkpoints(tmp_path: Path) -> None:
+    kept = maskable_ppo.train(ENV, SMALL, 3, folder=tmp_path, anew=False)
+    plain = maskable_ppo.train(ENV, SMALL, 3)
+    ours, theirs = kept.model.policy.state_dict(), plain.model.policy.state_dict()
+    assert all(torch.equal(ours[k], theirs[k]) for k in theirs) and repr(kept.curve) == repr(plain.curve)
 
 
 def test_another_runs_checkpoint_is_refused(tmp_path: Path) -> None:

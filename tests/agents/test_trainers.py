@@ -84,3 +84,16 @@ def test_places_come_in_passes_each_in_an_order_of_its_own() -> None:
     with pytest.raises(ConfigError, match="no place"):
         order([], 3, 0)
     assert order(names, 20, 0) == found != order(names, 20, 1)
+
+
+def test_a_checkpoint_that_is_not_whole_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert trainers.last_whole(tmp_path / "nothing yet") is None
+    for step in (9, 10, 11):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    for step in (9, 10):
+        (tmp_path / f"checkpoint-{step}" / "whole.0").touch()
+    assert trainers.last_whole(tmp_path) == tmp_path / "checkpoint-10"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-9"]
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    (tmp_path / "checkpoint-9" / "whole.1").touch()
+    assert trainers.last_whole(tmp_path) == tmp_path / "checkpoint-9"  # the other process had not written its part of the later one

@@ -196,7 +196,7 @@ def test_a_persona_that_is_never_called_on_stays_as_it_was(small: Path, tmp_path
     smaller(monkeypatch)
     config = dataclasses.replace(bilevel.Config(), out=str(small), judge="world", held_out="world", grpo_steps=4)
     level1_of = bilevel.prepared(config, lambda stage: lambda step, figures: None).level1
-    monkeypatch.setattr(type(level1_of), "_places", lambda self, number, team: ({"anchor": []}, {}))
+    monkeypatch.setattr(type(level1_of), "_places", lambda self, number, team, folder: ({"anchor": []}, {}))
     figures = level1_of.grpo(tmp_path / "grpo", small / "round-1" / "grpo", 2, ["anchor"])
     assert figures == {"anchor": {"places": 0.0, "looks": 0}}
     kept, before = (folder / "anchor" / "adapter_model.safetensors" for folder in (tmp_path / "grpo", small / "round-1" / "grpo"))

@@ -49,6 +49,9 @@ def test_demo_keeps_an_earlier_run(tmp_path: Path) -> None:
     (tmp_path / "demo").mkdir()
     (tmp_path / "demo" / "table.md").write_text("mine")
     assert demo.folder_for(demo.Config(out=str(tmp_path / "demo"))) == (tmp_path / "demo-2", False)
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "killed" / "lock").write_text("1\n")  # as far as a run comes that is killed at its very beginning
+    assert demo.folder_for(demo.Config(out=str(tmp_path / "killed"))) == (tmp_path / "killed", False)
 
 
 def test_demo_goes_on_after_a_stop_and_ends_with_the_same_table(

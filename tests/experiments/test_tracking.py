@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from experiments.progress import Progress
 from experiments.tracking import Tracker, logged_in
 
 ROOT = Path(__file__).parents[2]
@@ -90,6 +91,28 @@ def test_a_run_that_goes_on_keeps_what_it_had(tmp_path: Path) -> None:
         tracker.log(step, reward=0.5)
         tracker.close()
     assert [row["step"] for row in rows(tmp_path)] == [1, 2]
+
+
+def test_a_step_that_is_taken_again_is_not_written_again(tmp_path: Path) -> None:
+    first = Tracker(tmp_path, "a run", {}, False)
+    for step in (1, 2):
+        first.log(step, reward=step / 2)
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 3, "rew')  # where it was killed
+    again = Tracker(tmp_path, "a run", {}, False)
+    for step in (2, 3):
+        again.log(step, reward=step / 2)
+    assert rows(tmp_path) == [{"step": step, "reward": step / 2} for step in (1, 2, 3)]
+
+
+def test_stages_go_on_counting_where_they_were(tmp_path: Path) -> None:
+    for last in (2, 3):  # the second process begins a step before the first one's end
+        with Progress(Tracker(tmp_path, "a run", {}, False), {"sft": 3, "grpo": 3}) as progress:
+            for step in range(last - 1, last + 1):
+                progress("sft")(step, {"loss": 0.5})
+    progress("grpo anchor")(1, {"loss": 0.25})
+    seen = [(row["step"], row.get("sft/step"), row.get("grpo anchor/step")) for row in rows(tmp_path)]
+    assert seen == [(1, 1, None), (2, 2, None), (3, 3, None), (4, None, 1)]
 
 
 def test_without_the_package_there_is_the_file_alone(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

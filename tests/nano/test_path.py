@@ -14,6 +14,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+from agents import trainers  # noqa: E402
 from experiments.nano import build, corpus, figures, forests, pack, prefix, recipe, tokenizer, train, trees, verify  # noqa: E402
 from experiments.nano.figures import Figure  # noqa: E402
 from experiments.nano.recipe import MODELS, Folders, Size  # noqa: E402
@@ -79,7 +80,7 @@ def test_training_goes_on_after_a_stop_and_ends_alike(model: recipe.Model, folde
     made = [forests.plant(chat, end, s) for i in range(2) for s in corpus.sites(model, corpus.draw(model, i))]
     trees.save(path, [t for t in made if t is not None][:8])
     forest = trees.Forest(path)
-    monkeypatch.setattr(train, "SAVE_EVERY", 2)
+    monkeypatch.setattr(trainers, "CHECKPOINT_SECONDS", 0.0)
     whole = train.train(model, forest, words, folders.root / f"{model.name}-whole")
     train.train(model, forest, words, folders.root / f"{model.name}-stopped", stop_after=5)
     resumed = train.train(model, forest, words, folders.root / f"{model.name}-stopped")
@@ -95,6 +96,9 @@ def test_a_folder_of_another_recipe_is_refused(tmp_path: Path) -> None:
         build.claim(tmp_path / "corpus", recipe.recipe_hash(BASE))
     with pytest.raises(ConfigError, match="another recipe"):
         build.claim(tmp_path / "corpus", recipe.recipe_hash(dataclasses.replace(BASE, steps=7)))
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "killed" / "recipe.json.tmp").write_text("{")  # while it was noted whose folder this is
+    build.claim(tmp_path / "killed", recipe.recipe_hash(BASE))
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "forest.npz").write_bytes(b"from somewhere")
     with pytest.raises(ConfigError, match="unknown origin"):
