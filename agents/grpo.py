@@ -220,13 +220,13 @@ def train(
     if watching is not None:
         trainer.add_callback(watching)
     try:
-        if watching is not None and watching.stopped:  # killed after the flag
-            watching.bring_back()
-        else:
+        if watching is None or not watching.stopped:  # else it was killed after the flag
             with serving.answering(rollouts.vllm):
                 run(trainer, report)
     finally:
         serving.close(trainer)
+    if watching is not None and watching.stopped:
+        watching.bring_back()
     if processes.is_first():
         trainer.model.save_pretrained(str(out))
     figures = {"places": float(len(rollouts.names)), "trainable share": share}

@@ -192,7 +192,8 @@ def compared(looks: Sequence[Mapping[str, Any]], settings: WatchSettings) -> Loo
 class Watching(TrainerCallback):  # type: ignore[misc]
     """Looks every `every` updates and at the end; where the flag is raised, training stops and the adapter of the look before comes back.
 
-    A training that was killed after the flag is not taken up again (`stopped`), for transformers takes a step before it asks whether to stop.
+    A training that was killed after the flag is not taken up again (`stopped`), for transformers takes a step before it asks whether to stop;
+    `bring_back` is called when it has.
     """
 
     def __init__(self, watch: Watch, llm: Callable[[], Any], trainer: Any) -> None:
@@ -209,6 +210,8 @@ class Watching(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step == 0:
+            if self.watch.settings.stop and processes.is_first():
+                self._keep()  # what a flag at the first look leaves
             self._look(0, control)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -222,7 +225,6 @@ class Watching(TrainerCallback):  # type: ignore[misc]
             return
         if flagged:
             control.should_training_stop = True
-            self.bring_back()
         elif processes.is_first():
             self._keep()
 

@@ -43,6 +43,7 @@ from mascot_env.rewards import ETA
 from mascot_env.scoring import group_rewards
 from mascot_env.types import Domain, Transcript
 
+PPO_ENVS = 24  # whole conversations, and three times the updates that the same decisions of 64 at a time give
 STAGES = ("blocks", "reward", "grpo", "ppo", "evaluate")
 
 
@@ -153,7 +154,7 @@ def ppo(config: Config, stage: Any, folder: Path, report: Any) -> Any:
     from agents import maskable_ppo
 
     env = {"speakers": stage.speakers, "user": stage.user, "judge": stage.judge, "scenarios": stage.scenarios, "observation": "features"}
-    settings = maskable_ppo.DirectorPPOConfig(total_steps=config.ppo_steps, env=env)
+    settings = maskable_ppo.DirectorPPOConfig(total_steps=config.ppo_steps, num_envs=PPO_ENVS, env=env)
     env_id = f"mascot/{config.domain.title()}Director-v0"
     who = {"speakers": named(stage.speakers), "user": named(stage.user), "judge": stage.judge.name, "domain": stage.domain.id}
 
