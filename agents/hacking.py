@@ -233,6 +233,7 @@ class Watching(TrainerCallback):  # type: ignore[misc]
         from safetensors.torch import save_file
 
         state: Mapping[str, Any] = get_peft_model_state_dict(self.trainer.model)
+        self.watch.folder.mkdir(parents=True, exist_ok=True)
         partial = self.sound.with_suffix(".tmp")
         save_file({k: v.detach().cpu().clone().contiguous() for k, v in state.items()}, str(partial))
         partial.replace(self.sound)
