@@ -268,9 +268,9 @@ class Level1:
             for p in self.setting.domain.personas
         }
 
-    def best_of(self) -> BestOf:
-        """The first control: the SFT team, saying the best of as many replies as a group of GRPO has."""
-        s, speaker = self.settings, self.policy.speaker(self.policy.llm())
+    def best_of(self, team: Policy | None = None) -> BestOf:
+        """The first control: the SFT team, saying the best of as many replies as a group of GRPO has; or another team of LLM speakers."""
+        s, speaker = self.settings, team or self.policy.speaker(self.policy.llm())
         return BestOf(speaker, RewardModel.load(self.folder / "reward"), s.grpo.group, FORMATS[s.format], s.grpo.format_weight)
 
     def best_sft(self, rounds: int = 1) -> dict[str, Any]:

@@ -148,6 +148,8 @@ def teams(config: Config, run: Any) -> dict[str, Policy]:
         again = s.base.at(first.folder / "best_sft")
         found |= {"best of K": first.best_of(), "SFT on the best": again.speaker(again.llm())}
     found["trained"] = run.speakers(run.stands)
+    if config.controls:  # what both are together
+        found["trained, best of K"] = first.best_of(run.speakers(run.stands))
     return found
 
 

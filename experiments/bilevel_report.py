@@ -23,7 +23,8 @@ CRITERIA = ("emotional_expressiveness", "empathetic_support", "consistency", "re
 READ = ("in persona", "recognised", "act honoured", "generic", "echo", "other voice", "settled", "own detail")
 MEASURED = ("redundancy", "novelty", "words")
 WHOLE = ("identifiability", "separation", "self_bleu_across")
-PLAIN_TEAMS = ("prompted", "SFT", "best of K", "SFT on the best", "trained")
+PLAIN_TEAMS = ("prompted", "SFT", "best of K", "SFT on the best", "trained", "trained, best of K")
+BOTH = PLAIN_TEAMS[-1]
 
 CONSISTENCY, CONTRIBUTION = 15.0, 11.0  # points
 IN_PERSONA, FEWER, IDENTIFIABILITY, REDUNDANCY, LENGTH, WORSE = 0.9, 0.75, 0.15, 0.5, 0.15, -2.0
@@ -84,8 +85,10 @@ def teams_table(runs: Runs, teams: Sequence[str], names: Sequence[str], against:
             continue
         gaps = {f"{a} - {b}": difference(runs, of_team(a, name), of_team(b, name)) for a, b in pairs}
         figures[name] = {**means, **{title: numbers(g) for title, g in gaps.items()}}
-        rows.append([name, *(shown(means[t]) for t in teams), *map(gap_shown, gaps.values())])
-    return console.table(["", *teams, *(f"{a} - {b}" for a, b in pairs)], rows), figures
+        rows.append(([name, *(shown(means[t]) for t in teams)], [name, *map(gap_shown, gaps.values())]))
+    plain = console.table(["", *teams], [r for r, _ in rows])
+    paired = console.table(["difference", *(f"{a} - {b}" for a, b in pairs)], [r for _, r in rows])
+    return f"{plain}\n\n{paired}", figures
 
 
 def whole_table(runs: Runs, teams: Sequence[str]) -> tuple[str, dict[str, Any]]:
@@ -175,35 +178,35 @@ def checks_table(runs: Runs) -> str:
 # ---------------------------------------------------------------------- the claim
 
 
-def fewer(table: Mapping[str, Any]) -> float | None:
-    """By which share generic and echoing replies have become fewer."""
+def fewer(table: Mapping[str, Any], team: str) -> float | None:
+    """By which share generic and echoing replies are fewer than the SFT team's."""
     before = sum(table[n]["SFT"] or 0.0 for n in ("generic", "echo") if n in table)
-    after = sum(table[n]["trained"] or 0.0 for n in ("generic", "echo") if n in table)
+    after = sum(table[n][team] or 0.0 for n in ("generic", "echo") if n in table)
     return 1 - after / before if before else None
 
 
 def claim(
-    runs: Runs, table: Mapping[str, Any], whole: Mapping[str, Any], directors: Mapping[str, Any]
+    runs: Runs, table: Mapping[str, Any], whole: Mapping[str, Any], directors: Mapping[str, Any], team: str = "trained"
 ) -> dict[str, tuple[float | None, bool]]:
-    """line -> (its figure, whether it holds)."""
+    """line -> (its figure of this team, whether it holds)."""
 
     def low(name: str) -> float:
-        gap = table.get(name, {}).get("trained - SFT")
+        gap = table.get(name, {}).get(f"{team} - SFT")
         return gap[1] if gap else -np.inf
 
     def at(name: str) -> float | None:
-        gap = table.get(name, {}).get("trained - SFT")
+        gap = table.get(name, {}).get(f"{team} - SFT")
         return gap[0] if gap else None
 
-    def of(name: str, team: str = "trained") -> float | None:
-        return table.get(name, {}).get(team)
+    def of(name: str, who: str = team) -> float | None:
+        return table.get(name, {}).get(who)
 
-    told = [a - b for a, b in zip(whole["identifiability"]["trained"], whole["identifiability"]["SFT"], strict=True)]
+    told = [a - b for a, b in zip(whole["identifiability"][team], whole["identifiability"]["SFT"], strict=True)]
     identifiable = float(np.mean(told)) if told else None
     redundancy = 1 - of("redundancy") / of("redundancy", "SFT") if of("redundancy", "SFT") else None  # type: ignore[operator]
     longer = of("words") / of("words", "SFT") - 1 if of("words", "SFT") else None  # type: ignore[operator]
-    worst = min((table[c]["trained - SFT"][2] for c in CRITERIA if table.get(c, {}).get("trained - SFT")), default=None)
-    few = fewer(table)
+    worst = min((table[c][f"{team} - SFT"][2] for c in CRITERIA if table.get(c, {}).get(f"{team} - SFT")), default=None)
+    few = fewer(table, team)
     lines: dict[str, tuple[float | None, bool]] = {
         f"consistency rises by {CONSISTENCY:g}": (at("consistency"), (at("consistency") or 0) >= CONSISTENCY and low("consistency") > 0),
         f"social contribution rises by {CONTRIBUTION:g}": (
@@ -218,12 +221,22 @@ def claim(
         f"no criterion wholly below {WORSE:g}": (worst, worst is not None and worst >= WORSE),
         "settled points are not repeated more": (at("settled"), low("settled") <= 0),
     }
-    for learner in ("GRPO", "PPO"):
+    for learner in ("GRPO", "PPO") if team == "trained" else ():  # Directors were measured with that team
         for other in ("round-robin", "random", "never twice"):
             gap = directors.get(other, {}).get(f"{learner} - this")
             if gap is not None:
                 lines[f"the {learner} Director beats {other}"] = (gap[0], gap[1] > 0)
     return lines
+
+
+def lines_table(lines: Mapping[str, tuple[float | None, bool]], both: Mapping[str, tuple[float | None, bool]]) -> str:
+    """The claim, line by line: of the trained team, and, for what it is worth together with the control, of that team saying the best of K."""
+
+    def cells(found: tuple[float | None, bool] | None) -> list[str]:
+        return ["-", "-"] if found is None else [shown(found[0]), "yes" if found[1] else "no"]
+
+    rows = [[n, *cells(found), *(cells(both.get(n)) if both else ())] for n, found in lines.items()]
+    return console.table(["line", "figure", "holds", *(["with best of K", "holds"] if both else ())], rows)
 
 
 def of(runs: Runs, domain: str, broken: float) -> tuple[str, dict[str, Any]]:
@@ -234,11 +247,12 @@ def of(runs: Runs, domain: str, broken: float) -> tuple[str, dict[str, Any]]:
     kinds = [k for k in ("reward", "truth") if k in next(iter(runs[0]["directors"].values()))]
     directors = {k: directors_table(runs, k) for k in kinds}
     lines = claim(runs, figures, whole_figures, directors["reward"][1])
+    both = claim(runs, figures, whole_figures, {}, BOTH) if BOTH in teams else {}
     parts = [
         f"## {domain}, {broken:.0%} broken",
         f"{len(runs)} run(s), {broken:.0%} of the SFT policy's data broken. Held-out judge, 0 to 100; shares are the recogniser's, who knows the"
         " language world's sentences: a reply that it does not know counts as out of persona.",
-        console.table(["line", "figure", "holds"], [[n, shown(v), "yes" if holds else "no"] for n, (v, holds) in lines.items()]),
+        lines_table(lines, both),
         f"### Teams, sampled as they were trained\n\n{table}\n\n{whole}",
         *(
             f"### Directors, by the {'held-out judge' if k == 'reward' else 'truth of the language world'}\n\n{directors[k][0]}"
@@ -258,5 +272,6 @@ def of(runs: Runs, domain: str, broken: float) -> tuple[str, dict[str, Any]]:
         settled, out["settled by turn"] = settled_table(runs, teams)
         parts.append(f"### Turns that repeat a settled point, by place in the conversation\n\n{settled}")
     out |= {"directors": {k: directors[k][1] for k in kinds}}
+    out["lines with best of K"] = {n: v for n, (v, _) in both.items()}
     out |= {"lines": {n: v for n, (v, _) in lines.items()}, "shown": {n: holds for n, (_, holds) in lines.items()}}
     return "\n\n".join(parts), out
