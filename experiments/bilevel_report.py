@@ -91,6 +91,17 @@ def teams_table(runs: Runs, teams: Sequence[str], names: Sequence[str], against:
     return f"{plain}\n\n{paired}", figures
 
 
+def adjusted(runs: Runs, ours: str = "trained", theirs: str = "SFT") -> dict[str, float]:
+    """p of no difference for each criterion that both have, Holm-adjusted over all of them."""
+    gaps = {c: difference(runs, of_team(ours, c), of_team(theirs, c)) for c in CRITERIA if c != "overall"}
+    return metrics.holm({c: gap.p for c, gap in gaps.items() if gap is not None and gap.p is not None})
+
+
+def adjusted_told(p: Mapping[str, float]) -> str:
+    found = ", ".join(f"{c} {'< 0.001' if value < 0.001 else f'{value:.3f}'}" for c, value in p.items())
+    return f"p of no difference between the trained and the SFT team, Holm-adjusted over these criteria: {found}."
+
+
 def whole_table(runs: Runs, teams: Sequence[str]) -> tuple[str, dict[str, Any]]:
     """Figures of all conversations of a run together: their means over runs, with the least and the largest."""
     rows, figures = [], {}
@@ -244,6 +255,7 @@ def of(runs: Runs, domain: str, broken: float) -> tuple[str, dict[str, Any]]:
     teams = [t for t in PLAIN_TEAMS if t in runs[0]["teams"]]
     table, figures = teams_table(runs, teams, [*CRITERIA, *(f"true {c}" for c in CRITERIA), *READ, *MEASURED])
     whole, whole_figures = whole_table(runs, teams)
+    holm = adjusted(runs)
     kinds = [k for k in ("reward", "truth") if k in next(iter(runs[0]["directors"].values()))]
     directors = {k: directors_table(runs, k) for k in kinds}
     lines = claim(runs, figures, whole_figures, directors["reward"][1])
@@ -253,14 +265,14 @@ def of(runs: Runs, domain: str, broken: float) -> tuple[str, dict[str, Any]]:
         f"{len(runs)} run(s), {broken:.0%} of the SFT policy's data broken. Held-out judge, 0 to 100; shares are the recogniser's, who knows the"
         " language world's sentences: a reply that it does not know counts as out of persona.",
         lines_table(lines, both),
-        f"### Teams, sampled as they were trained\n\n{table}\n\n{whole}",
+        f"### Teams, sampled as they were trained\n\n{table}\n\n{adjusted_told(holm)}\n\n{whole}",
         *(
             f"### Directors, by the {'held-out judge' if k == 'reward' else 'truth of the language world'}\n\n{directors[k][0]}"
             for k in kinds
         ),
         f"### After each round\n\n{checks_table(runs)}",
     ]
-    out: dict[str, Any] = {"runs": len(runs), "domain": domain, "broken": broken, "teams": figures, "whole": whole_figures}
+    out: dict[str, Any] = {"runs": len(runs), "domain": domain, "broken": broken, "teams": figures, "p, Holm": holm, "whole": whole_figures}
     if all("systems" in r for r in runs):
         sharper, out["sharper"] = teams_table(runs, ["SFT, sharper", "trained, sharper"], [*CRITERIA, *READ, *MEASURED], "SFT, sharper")
         systems, out["systems"] = systems_table(runs)

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
@@ -61,7 +62,15 @@ def test_two_rounds_of_both_levels(small: Path, monkeypatch: pytest.MonkeyPatch,
     assert bilevel.main([*SMALL, "--out", str(small), "--json"]) == 0  # all of it is there
     figures = last_json(capsys.readouterr().out)
     assert (small / "round-2" / "grpo" / "anchor" / "adapter_model.safetensors").read_bytes() == second
-    assert set(figures["teams"]["consistency"]) >= {"prompted", "SFT", "best of K", "SFT on the best", "trained", "trained - SFT", "trained, best of K"}
+    assert set(figures["teams"]["consistency"]) >= {
+        "prompted",
+        "SFT",
+        "best of K",
+        "SFT on the best",
+        "trained",
+        "trained - SFT",
+        "trained, best of K",
+    }
     assert {"random", "round-robin", "never twice", "untrained", "GRPO", "PPO"} == set(figures["directors"]["reward"])
     assert set(figures["systems"]) == {"SFT, untrained Director", "MASCOT", "MASCOT-P", "MASCOT-C"}
     assert figures["shown"].keys() == figures["lines"].keys()
@@ -143,6 +152,14 @@ def made_up(shift: float, scenarios: int = 12) -> dict[str, Any]:
     }
 
 
+def metrics_p(mean: float, by_seed: list[float]) -> float:
+    """Scenarios alike: a t test over seeds alone."""
+    from mascot_env.metrics.statistics import t_cdf
+
+    error = float(np.std(by_seed, ddof=1)) / len(by_seed) ** 0.5
+    return 2 * (1 - t_cdf(mean / error, len(by_seed) - 1))
+
+
 def test_a_page_over_seeds_holds_lines_against_their_thresholds() -> None:
     text, figures = bilevel_report.of([made_up(14.0), made_up(17.0), made_up(16.0)], "support", 0.4)
     estimate, low, high = figures["teams"]["consistency"]["trained - SFT"]
@@ -151,10 +168,17 @@ def test_a_page_over_seeds_holds_lines_against_their_thresholds() -> None:
     assert figures["lines"]["length changes by at most 15%"] == pytest.approx((47 / 3) / 51)
     assert figures["shown"]["the GRPO Director beats round-robin"] and "the PPO Director beats random" not in figures["shown"]
     assert "3 run(s), 40%" in text and text.startswith("## support, 40% broken") and "### Whole systems" in text
+    assert (
+        set(figures["p, Holm"]) == set(bilevel_report.CRITERIA) - {"overall"} and max(figures["p, Holm"].values()) < 0.05
+    )  # 5 times one p
+    assert figures["p, Holm"]["relevance"] == pytest.approx(5 * metrics_p(47 / 3, [14.0, 17.0, 16.0]))
     both = [{**r, "teams": {**r["teams"], "trained, best of K": made_up(20.0)["teams"]["trained"]}} for r in [made_up(14.0)] * 2]
     text, figures = bilevel_report.of(both, "support", 0.4)
     assert figures["lines"]["consistency rises by 15"] == pytest.approx(14.0) and "with best of K" in text
-    assert figures["lines with best of K"]["consistency rises by 15"] == pytest.approx(20.0) and not figures["shown"]["consistency rises by 15"]
+    assert (
+        figures["lines with best of K"]["consistency rises by 15"] == pytest.approx(20.0)
+        and not figures["shown"]["consistency rises by 15"]
+    )
     plain = [{k: v for k, v in made_up(14.0).items() if k != "systems"}] * 3  # without ablations
     assert "### Whole systems" not in bilevel_report.of(plain, "support", 0.4)[0]
     lower = bilevel_report.of([made_up(-4.0), made_up(-5.0), made_up(-4.5)], "support", 0.4)[1]
