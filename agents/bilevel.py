@@ -173,7 +173,9 @@ class Bilevel:
             "judges": [s.judge.name, s.held_out.name],
             "seed": s.seed,
         }
-        return staged(self.folder / f"round-{number}" / "check", {**who, "watch": self._watch}, lambda out: self._checked(number, players, out))
+        return staged(
+            self.folder / f"round-{number}" / "check", {**who, "watch": self._watch}, lambda out: self._checked(number, players, out)
+        )
 
     @property
     def _watch(self) -> WatchSettings:

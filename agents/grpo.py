@@ -222,7 +222,7 @@ def train(
     try:
         if watching is None or not watching.stopped:  # else it was killed after the flag
             with serving.answering(rollouts.vllm):
-                run(trainer, report)
+                run(trainer, _with_looks(report, watch))
     finally:
         serving.close(trainer)
     if watching is not None and watching.stopped:
@@ -231,6 +231,13 @@ def train(
         trainer.model.save_pretrained(str(out))
     figures = {"places": float(len(rollouts.names)), "trainable share": share}
     return figures if watch is None else {**figures, **watch.figures()}
+
+
+def _with_looks(report: Report | None, watch: Watch | None) -> Report | None:
+    """What is reported of an update, with the held-out judge's score beside the reward."""
+    if report is None or watch is None:
+        return report
+    return lambda step, figures: report(step, {**figures, **watch.now(step)})
 
 
 def _config(rollouts: Rollouts, weights: list[float], out: Path) -> Any:

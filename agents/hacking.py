@@ -146,6 +146,13 @@ class Watch:
             self.seen = {int(s): v for s, v in json.loads(self.file.read_text(encoding="utf-8")).items()}
         return self.seen
 
+    def now(self, step: int) -> dict[str, float]:
+        """For the progress of an update: the held-out judge's mean score at the places (0..100) at the last look before it, and the gap."""
+        looks = [v for s, v in sorted(self.read().items()) if s <= step]
+        known = [x for x in looks[-1]["held_out by place"] if x is not None] if looks else []
+        found = {"held_out": float(np.mean(known))} if known else {}
+        return found | ({"gap": float(looks[-1]["gap"])} if looks and looks[-1]["gap"] is not None else {})
+
     def figures(self) -> dict[str, Any]:
         """Of a run: its last look, and the step at which the flag was raised (None: it was not), and why."""
         seen = self.read()

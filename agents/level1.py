@@ -232,9 +232,7 @@ class Level1:
         about = {**self._learning, "from": named(team) if start else "sft", **serving.mark(s.vllm)}
         return {name: staged(into / name, about, lambda out, name=name: learn(name, out), together=True) for name in learning}
 
-    def _places(
-        self, number: int, team: Policy, folder: Path
-    ) -> tuple[Mapping[str, Sequence[Context]], Mapping[str, Sequence[Context]]]:
+    def _places(self, number: int, team: Policy, folder: Path) -> tuple[Mapping[str, Sequence[Context]], Mapping[str, Sequence[Context]]]:
         """Of each persona, the contexts that it learns at, and those it is watched at."""
         s, domain = self.settings, self.setting.domain
         learnt = by_persona(self.conversations(f"grpo {number}", s.grpo_conversations, team, folder / "learnt"), domain)

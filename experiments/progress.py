@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from experiments import console
 from experiments.tracking import Tracker
 
-SHOWN = ("loss", "reward", "kl", "accuracy", "completions/mean_length", "step_time", "contexts", "blocks")
+SHOWN = ("loss", "reward", "kl", "accuracy", "completions/mean_length", "held_out", "step_time", "contexts", "blocks")
 
 
 class Progress:

@@ -107,6 +107,7 @@ def test_a_look_is_compared_with_the_first_and_kept(contexts: list[Context], tmp
     assert (found.training, found.held_out, found.gap) == (25.0, -12.5, 37.5)
     again = Watch(contexts, Asked(), training, held_out, WatchSettings(every=1, places=12, replies=2), tmp_path)  # as after a stop
     assert again.figures()["flagged at"] == 1 and again.figures()["watch gap"] == 37.5
+    assert again.now(0) == {"held_out": 50.0, "gap": 0.0} and again.now(7) == {"held_out": 37.5, "gap": 37.5}
     held_out.value = 4.0
     assert again.look(1, llm).gap.gap == 0.0 and again.figures()["flagged at"] is None  # the step was taken again
     with pytest.raises(ConfigError, match="too few places"):
@@ -175,7 +176,10 @@ def test_training_stops_at_the_flag_and_the_adapter_before_it_comes_back(context
     speaker, training = NANO.speaker(Unasked()), judges.resolve("world")
     assert training is not None
     watch = Watch(contexts, speaker, Constant(), Turning(5.0), WatchSettings(every=1, places=12, replies=2, stop=stop), tmp_path / "watch")
-    figures = grpo.train(NANO, Rollouts(contexts, speaker, settings, 0), grpo.by_judge(training), tmp_path, watch=watch)
+    told: list[tuple[int, float]] = []
+    report = lambda step, f: told.append((step, f["held_out"]))  # noqa: E731
+    figures = grpo.train(NANO, Rollouts(contexts, speaker, settings, 0), grpo.by_judge(training), tmp_path, report, watch=watch)
+    assert told[0] == (1, 87.5)  # 4.5 of 5, at the second look
     assert (figures["flagged at"], figures["flagged by"]) == (1, "gap") and figures["looks"] == (2 if stop else 4)
     weights = load_file(str(tmp_path / "adapter_model.safetensors"))
     moved = max(float(w.abs().max()) for name, w in weights.items() if "lora_B" in name)
