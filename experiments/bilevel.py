@@ -35,6 +35,7 @@ from mascot_env.errors import ConfigError
 from mascot_env.judge import Judge
 from mascot_env.players.policy import Policy, Team
 from mascot_env.players.resolve import resolve_director
+from mascot_env.players.world import WorldSpeaker
 from mascot_env.scoring import score_blocks, score_turns
 from mascot_env.types import Domain, Transcript
 
@@ -141,7 +142,7 @@ def prepared(config: Config, progress: Any) -> Any:
 
 
 def teams(config: Config, run: Any) -> dict[str, Policy]:
-    """The speakers that are compared, all under the same Director."""
+    """The speakers that are compared, all under the same Director; and the language world's own, who break nothing: the most that there is."""
     s, first = run.setting, run.level1
     found = {"prompted": s.base.speaker(s.base.llm()), "SFT": run.speakers(0)}
     if config.controls:
@@ -150,6 +151,8 @@ def teams(config: Config, run: Any) -> dict[str, Policy]:
     found["trained"] = run.speakers(run.stands)
     if config.controls:  # what both are together
         found["trained, best of K"] = first.best_of(run.speakers(run.stands))
+    if config.scenarios_from == "world":
+        found["sound"] = WorldSpeaker()
     return found
 
 

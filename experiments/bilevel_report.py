@@ -23,8 +23,8 @@ CRITERIA = ("emotional_expressiveness", "empathetic_support", "consistency", "re
 READ = ("in persona", "recognised", "act honoured", "generic", "echo", "other voice", "settled", "own detail")
 MEASURED = ("redundancy", "novelty", "words")
 WHOLE = ("identifiability", "separation", "self_bleu_across")
-PLAIN_TEAMS = ("prompted", "SFT", "best of K", "SFT on the best", "trained", "trained, best of K")
-BOTH = PLAIN_TEAMS[-1]
+PLAIN_TEAMS = ("prompted", "SFT", "best of K", "SFT on the best", "trained", "trained, best of K", "sound")
+BOTH = "trained, best of K"
 
 CONSISTENCY, CONTRIBUTION = 15.0, 11.0  # points
 IN_PERSONA, FEWER, IDENTIFIABILITY, REDUNDANCY, LENGTH, WORSE = 0.9, 0.75, 0.15, 0.5, 0.15, -2.0
@@ -77,7 +77,7 @@ def numbers(gap: Interval | None) -> list[float] | None:
 def teams_table(runs: Runs, teams: Sequence[str], names: Sequence[str], against: str = "SFT") -> tuple[str, dict[str, Any]]:
     """Means of teams, and paired differences: of the controls and the trained team to `against`, and of the trained to the prompted team."""
     rows, figures = [], {}
-    pairs = [(t, against) for t in teams if t not in (against, "prompted")]
+    pairs = [(t, against) for t in teams if t not in (against, "prompted", "sound")]
     pairs += [("trained", "prompted")] if {"trained", "prompted"} <= set(teams) else []
     for name in names:
         means = {t: mean(runs, of_team(t, name)) for t in teams}
@@ -263,7 +263,8 @@ def of(runs: Runs, domain: str, broken: float) -> tuple[str, dict[str, Any]]:
     parts = [
         f"## {domain}, {broken:.0%} broken",
         f"{len(runs)} run(s), {broken:.0%} of the SFT policy's data broken. Held-out judge, 0 to 100; shares are the recogniser's, who knows the"
-        " language world's sentences: a reply that it does not know counts as out of persona.",
+        " language world's sentences: a reply that it does not know counts as out of persona. `sound`: the language world's own speakers,"
+        " who break nothing, for comparison.",
         lines_table(lines, both),
         f"### Teams, sampled as they were trained\n\n{table}\n\n{adjusted_told(holm)}\n\n{whole}",
         *(
