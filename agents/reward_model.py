@@ -23,10 +23,13 @@ from agents.preferences import Pair
 from agents.trainers import Report, arguments, quiet, run
 from mascot_env import seeding
 from mascot_env.errors import ConfigError
-from mascot_env.llm import Request, loading
+from mascot_env.llm import Message, Request, loading
+from mascot_env.llm.prefixes import Prefixes
 
+REMEMBERED = 64 * 2**20  # bytes
 BINS = 10
 SCALE = "reward_scale.json"
+BARE = Request((Message("user", ""),))  # of a sequence that is scored: its tokens are all there is to it
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class RewardModel:
 
     def __init__(self, model: Any, tokenizer: Any, scale: Scale, batch_size: int = 64) -> None:
         self.model, self.tokens, self.scale, self.batch_size = model.eval(), Tokens(tokenizer), scale, batch_size
+        self.store = Prefixes(REMEMBERED)  # replies to one place begin with its prompt
 
     @classmethod
     def load(cls, folder: Path) -> RewardModel:
@@ -74,7 +78,29 @@ class RewardModel:
     def score(self, requests: Sequence[Request], replies: Sequence[str]) -> list[float]:
         """Requests are the speakers'; an empty reply is scored like any other (rules before it are the caller's)."""
         ids = [self.tokens.prompt(r) + self.tokens.reply(r, text) for r, text in zip(requests, replies, strict=True)]
-        return [(r - self.scale.mean) / self.scale.std for r in raw(self.model, ids, self.batch_size)]
+        found = shared(self.model, ids, self.batch_size, self.store)
+        return [(r - self.scale.mean) / self.scale.std for r in found]
+
+
+def shared(model: Any, ids: Sequence[Sequence[int]], batch_size: int, store: Prefixes) -> list[float]:
+    """What `raw` gives, where sequences begin alike in less time: what they begin with goes through the model once."""
+    import torch
+
+    from mascot_env.llm.decoding import Forward, Row, families, prefill
+
+    forward = Forward(model, False, store)
+    if not forward.layers or any(line[-1] == model.config.pad_token_id for line in ids):  # its head would look for the last other token
+        return raw(model, ids, batch_size)
+    found = [0.0] * len(ids)
+    groups = sorted((members for members, _ in families(ids)), key=lambda group: max(len(ids[i]) for i in group))
+    order = [i for group in groups for i in group]
+    for start in range(0, len(order), batch_size):
+        rows = [Row(i, BARE, list(ids[i])) for i in order[start : start + batch_size]]
+        with torch.inference_mode():
+            values = prefill(forward, rows).logits[:, -1].float().tolist()
+        for row, value in zip(rows, values, strict=True):
+            found[row.index] = value
+    return found
 
 
 def raw(model: Any, ids: Sequence[Sequence[int]], batch_size: int = 64) -> list[float]:
