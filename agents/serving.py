@@ -38,7 +38,7 @@ START_SECONDS = 240.0  # how long a server that is starting is waited for, as TR
 ANSWER_SECONDS = 600.0  # for one answer; TRL's client has no limit
 POLL_SECONDS = 2.0
 IN_FLIGHT = 64  # requests of one process at a time: as many connections as TRL's client keeps
-AGAIN = "start it anew (README, 'Samples from vLLM'), then the same command: the run goes on from its last checkpoint"
+AGAIN = "start it anew (docs/real_models.md), then the same command: the run goes on from its last checkpoint"
 BARE = "pass the bare address of a `vllm serve`, such as http://127.0.0.1:8000"
 
 
@@ -153,7 +153,7 @@ def reach(url: str) -> tuple[Any, int | None]:
     except (RuntimeError, KeyError, IndexError, TypeError, AttributeError) as error:
         if isinstance(error, LLMError):
             raise
-        remedy = "start it with VLLM_SERVER_DEV_MODE=1 (README, 'Samples from vLLM')"
+        remedy = "start it with VLLM_SERVER_DEV_MODE=1 (docs/real_models.md)"
         raise ConfigError(f"is no vLLM server that can be sent weights ({error})", field="vllm", value=url, remedy=remedy) from error
     if not takes_weights:
         remedy = """start it with --weight-transfer-config '{"backend": "nccl"}'"""

@@ -41,6 +41,7 @@ TREE = {
     "experiments/": "programs: demo, bench_director, benchmark (checkout only)",
     "experiments/nano/": "how the embedded models are made (checkout only)",
     "tests/": "the tests; tests/envs/golden holds a playthrough of every id",
+    "docs/real_models.md": "checkpoints of your own, several GPUs, vLLM",
     "docs/results/": "tables written by the programs",
 }
 

@@ -176,7 +176,7 @@ def test_a_server_that_is_lost_is_one_typed_error(folder: Path, server: StandIn,
         return behave
 
     server.behave = refuse(500)
-    with pytest.raises(LLMError, match=r"vllm: the vLLM server gave no answer .*README"):
+    with pytest.raises(LLMError, match=r"vllm: the vLLM server gave no answer .*real_models"):
         llm.generate([ASKED])
     assert server.asked["/v1/completions"] == 4  # once, and three times more
     server.behave = refuse(400)
