@@ -34,8 +34,13 @@ def crossed(frame: Any, others: Sequence[Any], rng: np.random.Generator) -> Any:
             values[name] = joined(value, other(name), rng)
         else:
             values[name] = tuple(joined(part, other(name), rng) for part in value)
-    values["openings"] = tuple(opening.replace(frame.topic, values["topic"]) for opening in frame.openings)
+    values["openings"] = tuple(renamed(opening, frame.topic, values["topic"]) for opening in frame.openings)
     return type(frame)(**values)
+
+
+def renamed(opening: str, topic: str, new: str) -> str:
+    """An opening with another topic, at the head of a sentence too: whoever answers speaks of what was told."""
+    return opening.replace(topic, new).replace(topic[0].upper() + topic[1:], new[0].upper() + new[1:])
 
 
 def joined(head: str, tail: str, rng: np.random.Generator) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mascot_env.types import DIRECTOR, USER
+from mascot_env.types import DIRECTOR, USER, Transcript, Turn
 from mascot_env.worlds import crossing, frames, play, scene, teams, truth
 from mascot_env.worlds.content import frames_of
 
@@ -31,6 +31,19 @@ def test_crossed_details_are_said_and_read(domain: str) -> None:
         marks = [truth.marks(t, team, n, scene.at(t, team, n)) for n, turn in enumerate(t) if turn.agent not in (DIRECTOR, USER)]
         assert marks and not any(m.unknown for m in marks) and not any(m.foreign for m in marks)
     assert new >= 10
+
+
+@pytest.mark.parametrize("domain", ["support", "meeting"])
+def test_every_crossed_frame_tells_its_topic_at_once(domain: str) -> None:
+    """Without it a speaker who is asked first has nothing to speak of: no wording of some acts could be filled."""
+    for i, frame in enumerate(frames_of(domain, "train")):
+        made = frames.scenario(frame.id, ("told", i), disguise="world", crossed=True)
+        told = scene.shown(Transcript(made, ("anchor_0",), (Turn(USER, made.opening),)))
+        assert "topic" in told, (frame.id, made.opening, made.facts["topic"])
+
+
+def test_an_opening_that_begins_with_its_topic_is_renamed() -> None:
+    assert crossing.renamed("The old oak is down. I miss the old oak.", "the old oak", "the tin roof") == "The tin roof is down. I miss the tin roof."
 
 
 def test_the_same_key_gives_the_same_scenario_and_plain_ones_are_as_before() -> None:
