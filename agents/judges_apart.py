@@ -97,7 +97,9 @@ def place_means(scores_NK: np.ndarray, other_NK: np.ndarray) -> np.ndarray:
 
 
 def _centred(values_NK: np.ndarray, kept_NK: np.ndarray) -> np.ndarray:
-    """Less the mean of what is kept in each row; 0 for the rest."""
-    kept = np.where(kept_NK, values_NK, 0.0)
+    """Less the mean of what is kept in each row; 0 for the rest. Rows are counted from their first kept value, so that equal values give 0
+    and not what the rounding of their mean leaves."""
+    first_N1 = np.take_along_axis(values_NK, kept_NK.argmax(1, keepdims=True), 1)
+    kept = np.where(kept_NK, values_NK - np.where(np.isfinite(first_N1), first_N1, 0.0), 0.0)
     mean_N1 = kept.sum(1, keepdims=True) / np.maximum(kept_NK.sum(1, keepdims=True), 1)
     return np.where(kept_NK, kept - mean_N1, 0.0)

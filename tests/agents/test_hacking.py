@@ -89,6 +89,15 @@ def test_the_pull_leaves_out_what_a_judge_could_not_score_and_places_without_a_c
     assert found.pull == pytest.approx(0.5) and found.high == pytest.approx(0.5)
 
 
+def test_equal_scores_are_no_choice_however_their_mean_is_rounded() -> None:
+    """(x + x + x) / 3 is not x for every x: what is left over is no variance, or a policy that always says the same would be accused of noise."""
+    rng = np.random.default_rng(0)
+    training, held_out = np.repeat(rng.uniform(0.0, 100.0, (48, 1)), 3, 1), rng.uniform(0.0, 100.0, (48, 3))
+    assert (training != training.sum(1, keepdims=True) / 3).any()
+    covariance, variance = judges_apart.products(training, held_out)
+    assert not variance.any() and not covariance.any() and judges_apart.pull(covariance, variance, 0.005).pull is None
+
+
 def test_scores_are_on_0_to_100_and_failures_are_no_number(contexts: list[Context]) -> None:
     replies: list[str | None] = [c.said for c in contexts]
     replies[1] = None  # the policy failed there
