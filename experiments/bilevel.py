@@ -18,6 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -217,8 +218,7 @@ def measured_systems(config: Config, run: Any) -> dict[str, Any]:
             persona_eval.first_seed(config.seed),
             lambda: DialogueEnv(domain=s.domain, judge=None, user=None, director="text"),
         )
-        about = {"held out": s.held_out.name, "scenarios": len(chosen), "seed": config.seed}
-        out[name] = staged(place, about, lambda _, played=played: judged_by(s.held_out, played, s.domain))  # type: ignore[misc]
+        out[name] = persona_eval.judged_once(place, s.held_out, played, functools.partial(judged_by, s.held_out, played, s.domain))
     return out
 
 

@@ -16,6 +16,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -200,8 +201,7 @@ def evaluate(config: Config, stage: Any, players: Mapping[str, Policy], folder: 
             persona_eval.first_seed(config.seed),
             lambda form=form: DialogueEnv(domain=s.domain, judge=None, user=None, director=form),
         )
-        about = {"held out": held_out.name, "scenarios": len(chosen), "from": config.scenarios_from, "seed": config.seed}
-        judged = staged(place, about, lambda _, played=transcripts: judged_by(held_out, played, s.domain))  # type: ignore[misc]
+        judged = persona_eval.judged_once(place, held_out, transcripts, functools.partial(judged_by, held_out, transcripts, s.domain))
         found[name] = {**judged, "transcripts": transcripts}
     return found
 

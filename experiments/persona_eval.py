@@ -81,8 +81,8 @@ class Evaluation:
     def measure(self, speakers: Policy, keep: Path) -> TeamFigures:
         """What is in the run folder `keep` already is neither played nor judged again."""
         transcripts = self.play(speakers, keep)
-        about = {"judge": self.judge.name, "scenarios": len(self.scenarios), "seed": self.seed}
-        return TeamFigures(**staged(keep, about, lambda _: self._measured(transcripts).to_json()), transcripts=transcripts)
+        found = judged_once(keep, self.judge, transcripts, lambda: self._measured(transcripts).to_json())
+        return TeamFigures(**found, transcripts=transcripts)
 
     def _measured(self, transcripts: Sequence[Transcript]) -> TeamFigures:
         scores = score_turns(transcripts, self.judge, self.domain)
@@ -103,6 +103,14 @@ class Evaluation:
 def kept(folder: Path, team: Team, scenarios: Sequence[Scenario], seed: int, make_env: Callable[[], DialogueEnv]) -> list[Transcript]:
     """The conversations of `agents.kept.conversations`."""
     return [Transcript.from_json(row["transcript"]) for row in conversations(folder, team, scenarios, seed, make_env)]
+
+
+def judged_once(folder: Path, judge: Judge, transcripts: Sequence[Transcript], work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """What `work` makes of the conversations of a run folder, kept beside them. Another judge, or other conversations, are another thing to keep:
+    they are judged when they are asked for, and what was kept before stands."""
+    told = [t.scenario.id for t in transcripts]
+    mark = f"judged-{seeding.digest(judge.name, *told):016x}"
+    return staged(folder / mark, {"judge": judge.name, "scenarios": told}, lambda _: work())
 
 
 def by_criterion(scores: Sequence[ConversationScore]) -> dict[str, dict[str, float]]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from experiments import persona_eval
 from mascot_env import catalog
 from mascot_env import judge as judges
 from mascot_env.envs.dialogue import DialogueEnv
+from mascot_env.judge import Judge
 from mascot_env.players.policy import Team
 from mascot_env.players.resolve import resolve_director, resolve_speakers, resolve_user
 from mascot_env.rewards import mean_score, percent
 from mascot_env.rollout import Episode, play
 from mascot_env.scoring import group_rewards, score_turns
-from mascot_env.types import USER
+from mascot_env.types import USER, Scenario
 
 DOMAIN = catalog.domain("support")
 
@@ -51,3 +55,20 @@ def test_nobody_speaks_twice_in_a_row_and_the_user_is_always_answered(episodes: 
         for user, end in e.transcript.blocks():
             assert any(t.agent in DOMAIN.agents for t in e.transcript.turns[user:end])
         assert e.transcript[0].agent == USER
+
+
+def test_what_was_judged_is_not_judged_again_and_is_not_taken_for_something_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    speakers, user = resolve_speakers("scripted", DOMAIN), resolve_user("scripted")
+    chosen, first, second = catalog.scenarios("support", "test"), judges.resolve("scripted"), judges.resolve("scripted-heldout")
+    assert user is not None and first is not None and second is not None
+
+    def measured(scenarios: tuple[Scenario, ...], judge: Judge) -> dict[str, float]:
+        where = persona_eval.Evaluation(DOMAIN, scenarios, resolve_director("no-repeat", DOMAIN), user, judge)
+        return dict(where.measure(speakers, tmp_path / "kept").judged["overall"])
+
+    before = measured(chosen[:3], first)
+    assert measured(chosen[3:6], first).keys() == {s.id for s in chosen[3:6]}  # as many, but others
+    assert measured(chosen[:3], second).keys() == before.keys() and measured(chosen[:3], second) != before
+    assert measured(chosen[:5], first).keys() == {s.id for s in chosen[:5]}
+    monkeypatch.setattr(type(first), "score", lambda self, cases: pytest.fail("judged again"))
+    assert measured(chosen[:3], first) == before
