@@ -9,6 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -55,7 +56,10 @@ def _one(module: str, config: Any, folder: Path, changed: Mapping[str, Any]) -> 
         ended = subprocess.run([sys.executable, "-m", module, *options(mine)], stdout=log, stderr=subprocess.STDOUT, check=False, **tied)
     if ended.returncode == 0:
         return "" if (folder / "figures.json").exists() else "it left no figures"
-    return (folder / "log.txt").read_text(encoding="utf-8").strip().splitlines()[-1]
+    if ended.returncode < 0:  # it had no chance to say why
+        return f"it was killed by signal {-ended.returncode} ({signal.strsignal(-ended.returncode)})"
+    said = (folder / "log.txt").read_text(encoding="utf-8").strip().splitlines()
+    return said[-1] if said else f"it ended with exit code {ended.returncode}"
 
 
 def options(config: Any) -> list[str]:

@@ -211,6 +211,17 @@ def test_a_campaign_keeps_what_is_done_and_says_what_failed(tmp_path: Path) -> N
     assert (tmp_path / "run-0" / "log.txt").exists()
 
 
+def test_a_run_that_could_not_say_why_it_failed_is_told_by_how_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where memory runs out: what it printed last is no reason."""
+    programs = {"killed": "import os; print('step 7', flush=True); os.kill(os.getpid(), 9)", "silent": "import os; os._exit(3)"}
+    for name, text in programs.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for name, why in {"killed": r"0: it was killed by signal 9 \(Killed\)", "silent": "0: it ended with exit code 3"}.items():
+        with pytest.raises(MascotError, match=why):
+            campaign.run(name, Asked(str(tmp_path / "out" / name)), {"0": {"seed": 0}})
+
+
 def test_level_2_has_a_director_to_compare_without_training() -> None:
     assert set(level2.directors(bilevel.catalog.domain("support"), object(), None, None)) == {
         "random",
