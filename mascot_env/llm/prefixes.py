@@ -3,9 +3,9 @@ Models of attention alone, and of attention and short convolutions (LFM2), which
 
 Turns of one conversation, the criteria of one judgement and the candidates for one place begin alike. A prompt is cut into blocks of
 `BLOCK` tokens; a block's key is a hash of it and of all before it, so that a prompt finds the longest beginning that anybody has
-computed. Least recently used blocks go first. Changed weights empty the store. All stores of a process hold at most `TOGETHER` bytes: the one
-that was asked longest ago is emptied first, so that a program of many models (a policy, its adapters, two judges) needs no more memory than
-one of a few.
+computed. Least recently used blocks go first. Changed weights empty the store. All stores of a process hold at most `TOGETHER` bytes, or what
+the one at work may hold alone where that is more: the one that was asked longest ago is emptied first, so that a program of many models (a
+policy, its adapters, two judges) needs no more memory than one of a few.
 
 Imported by `decoding.py` only. Axes: B rows, H key-value heads, T positions, D numbers of a head, or of a place.
 """
