@@ -41,7 +41,7 @@ class GRPOSettings:
     steps: updates of each persona
     places: contexts, or decisions, in an update
     group: G, samples at a place
-    rows: replies that go through the model at once while it learns; memory grows with them, the update does not change
+    rows: replies that go through the model at once while it learns; memory grows with them, and with the loss `grpo` the update stays the same
     learning_rate: of AdamW, with a linear decay to 0 after a warmup
     beta: weight of the KL divergence from the SFT policy
     format_weight: of the format term (`agents.formats`), in standard deviations of the reward model's

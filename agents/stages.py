@@ -1,6 +1,7 @@
 """Stages of a run: each writes into a folder of its own and is not done again once it says that it is done.
 
-A stage's mark holds the settings it was done with; where a run is taken up with others, that is an error and not a silent reuse.
+A stage's mark holds the settings it was done with; where a run is taken up with others, that is an error and not a silent reuse. What an
+unfinished stage has made under other settings is put aside, under another name.
 """
 
 from __future__ import annotations
@@ -52,7 +53,23 @@ def staged(folder: Path, settings: Any, work: Callable[[Path], Mapping[str, Any]
                 remedy="choose another folder, or pass what the run was started with",
             )
         return dict(found["figures"])
+    begun = folder.with_name(f"{folder.name}.begun.json")  # beside the folder: what a stage may find in its own is its own matter
+    if processes.is_first():
+        _begin(folder, begun, wanted)
     folder.mkdir(parents=True, exist_ok=True)
     figures = dict(work(folder))
     write_whole(mark, json.dumps({"settings": wanted, "figures": figures}, indent=1, sort_keys=True))
+    if processes.is_first():
+        begun.unlink(missing_ok=True)
     return figures
+
+
+def _begin(folder: Path, begun: Path, wanted: Any) -> None:
+    """Says with which settings the stage is begun; what it has made under others moves to FOLDER.other-N."""
+    if begun.exists() and folder.exists() and json.loads(begun.read_text(encoding="utf-8")) != wanted:
+        n = 1
+        while (aside := folder.with_name(f"{folder.name}.other-{n}")).exists():
+            n += 1
+        folder.replace(aside)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(begun, json.dumps(wanted, sort_keys=True))

@@ -230,7 +230,7 @@ def claim(
         f"redundancy falls by {REDUNDANCY:.0%}": (redundancy, redundancy is not None and redundancy >= REDUNDANCY),
         f"length changes by at most {LENGTH:.0%}": (longer, longer is not None and abs(longer) <= LENGTH),
         f"no criterion wholly below {WORSE:g}": (worst, worst is not None and worst >= WORSE),
-        "settled points are not repeated more": (at("settled"), low("settled") <= 0),
+        "settled points are not repeated more": (at("settled"), at("settled") is not None and low("settled") <= 0),
     }
     for learner in ("GRPO", "PPO") if team == "trained" else ():  # Directors were measured with that team
         for other in ("round-robin", "random", "never twice"):

@@ -131,6 +131,13 @@ def single(config: Config) -> dict[str, Any]:
     run = prepared(config, progress)
     with console.stage(f"GRPO of {persona}, {config.runs}"), progress:
         figures = run.grpo(folder / "grpo", personas=[persona])[persona]
+    if not figures["looks"]:
+        raise ConfigError(
+            f"{persona} was called on too seldom to be watched",
+            field="places",
+            value=config.places,
+            remedy="watch more conversations: --places",
+        )
     looks = json.loads((folder / "grpo" / persona / "watch" / "looks.json").read_text(encoding="utf-8"))
     found = {"persona": persona, "kind": config.runs, **figures, "looks": {int(s): v for s, v in looks.items()}}
     console.write_whole(folder / "figures.json", json.dumps(found, sort_keys=True))
@@ -203,6 +210,7 @@ def _cell(value: Any) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
+    console.at_least(1, every=config.every, steps=config.steps, conversations=config.conversations)
     if config.runs not in ("all", *KINDS):
         raise ConfigError("no such runs", field="runs", value=config.runs, remedy=f"use all, {' or '.join(KINDS)}")
     if config.runs != "all":

@@ -109,6 +109,28 @@ def test_a_stage_is_done_once_and_refuses_other_settings(tmp_path: Path) -> None
         staged(tmp_path / "s", {"a": 2}, work)
 
 
+def test_what_an_unfinished_stage_made_under_other_settings_is_put_aside(tmp_path: Path) -> None:
+    def half(out: Path) -> dict[str, float]:
+        (out / "part.txt").write_text("of the first", encoding="utf-8")
+        raise KeyboardInterrupt
+
+    found: list[list[str]] = []
+
+    def whole(out: Path) -> dict[str, float]:
+        found.append(sorted(p.name for p in out.iterdir()))
+        return {"n": 1.0}
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            staged(tmp_path / "s", {"a": 1}, half)
+    with pytest.raises(ZeroDivisionError):
+        staged(tmp_path / "s", {"a": 1}, lambda out: {"n": found.append(sorted(p.name for p in out.iterdir())) or 1 / 0})  # type: ignore[func-returns-value]
+    assert staged(tmp_path / "s", {"a": 2}, whole) == {"n": 1.0}
+    assert found == [["part.txt"], []]  # the same settings go on, others begin anew
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["s", "s.other-1"]
+    assert (tmp_path / "s.other-1" / "part.txt").read_text(encoding="utf-8") == "of the first"
+
+
 def test_bad_settings_are_named() -> None:
     for settings, field in ((Level1Settings, "reward"), (Level1Settings, "format"), (Level2Settings, "unit"), (Level2Settings, "reward")):
         with pytest.raises(ConfigError, match=field):
