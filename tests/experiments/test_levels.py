@@ -48,6 +48,7 @@ def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
     def smaller1(config: level1.Config) -> object:
         s = plain1(config)
         s = dataclasses.replace(s, pairs=dataclasses.replace(s.pairs, delta=0.01))  # nobody has learnt to speak yet
+        s = dataclasses.replace(s, watch=dataclasses.replace(s.watch, places=8, replies=2))
         return dataclasses.replace(s, pair_conversations=4, grpo_conversations=4, grpo=dataclasses.replace(s.grpo, places=2, group=2))
 
     def smaller2(config: level2.Config) -> object:

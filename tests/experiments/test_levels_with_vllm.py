@@ -65,7 +65,7 @@ def test_both_levels_with_a_server_that_is_lost_on_the_way(base: Path, tmp_path:
             level1.main([*asked, "--vllm", server.url])
     begun = sorted(p.name for p in (one / "grpo").iterdir() if (p / "done.json").exists())
     assert len(begun) == 1 and len(server.given) == 3 * 4
-    (halted,) = [p for p in (one / "grpo").iterdir() if p.name not in begun]
+    (halted,) = [p for p in (one / "grpo").iterdir() if p.is_dir() and p.name not in begun]
     assert (halted / "checkpoints" / "checkpoint-1").is_dir()
     with StandIn(base) as another:
         assert level1.main([*asked, "--vllm", another.url]) == 0
