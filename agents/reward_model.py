@@ -63,7 +63,6 @@ class RewardModel:
 
     def __init__(self, model: Any, tokenizer: Any, scale: Scale, batch_size: int = 64) -> None:
         self.model, self.tokens, self.scale, self.batch_size = model.eval(), Tokens(tokenizer), scale, batch_size
-        self.store = Prefixes(REMEMBERED)  # replies to one place begin with its prompt
 
     @classmethod
     def load(cls, folder: Path) -> RewardModel:
@@ -78,17 +77,21 @@ class RewardModel:
     def score(self, requests: Sequence[Request], replies: Sequence[str]) -> list[float]:
         """Requests are the speakers'; an empty reply is scored like any other (rules before it are the caller's)."""
         ids = [self.tokens.prompt(r) + self.tokens.reply(r, text) for r, text in zip(requests, replies, strict=True)]
-        found = shared(self.model, ids, self.batch_size, self.store)
+        found = shared(self.model, ids, self.batch_size)
         return [(r - self.scale.mean) / self.scale.std for r in found]
 
 
-def shared(model: Any, ids: Sequence[Sequence[int]], batch_size: int, store: Prefixes) -> list[float]:
-    """What `raw` gives, where sequences begin alike in less time: what they begin with goes through the model once."""
+def shared(model: Any, ids: Sequence[Sequence[int]], batch_size: int, store: Prefixes | None = None) -> list[float]:
+    """What `raw` gives, where sequences begin alike in less time: what they begin with goes through the model once.
+
+    Nothing is remembered from call to call: sums would depend, in their last digits, on what was scored before, and a run that was killed
+    would not end byte for byte as it would have.
+    """
     import torch
 
     from mascot_env.llm.decoding import Forward, Row, families, prefill
 
-    forward = Forward(model, False, store)
+    forward = Forward(model, False, store or Prefixes(REMEMBERED))
     if not forward.layers or any(line[-1] == model.config.pad_token_id for line in ids):  # its head would look for the last other token
         return raw(model, ids, batch_size)
     found = [0.0] * len(ids)
