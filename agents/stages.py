@@ -37,6 +37,7 @@ def staged(folder: Path, settings: Any, work: Callable[[Path], Mapping[str, Any]
     """
     wanted = json.loads(json.dumps(to_json(settings), sort_keys=True))
     mark = folder / DONE
+    begun = folder.with_name(f"{folder.name}.begun.json")  # beside the folder: what a stage may find in its own is its own matter
     if not mark.exists() and not processes.is_first():
         if together:
             processes.wait_for(folder)
@@ -52,15 +53,13 @@ def staged(folder: Path, settings: Any, work: Callable[[Path], Mapping[str, Any]
                 value=str(folder),
                 remedy="choose another folder, or pass what the run was started with",
             )
+        begun.unlink(missing_ok=True)  # of a run that was killed between its mark and this
         return dict(found["figures"])
-    begun = folder.with_name(f"{folder.name}.begun.json")  # beside the folder: what a stage may find in its own is its own matter
-    if processes.is_first():
-        _begin(folder, begun, wanted)
+    _begin(folder, begun, wanted)  # the first process, or the only one: the others have returned
     folder.mkdir(parents=True, exist_ok=True)
     figures = dict(work(folder))
     write_whole(mark, json.dumps({"settings": wanted, "figures": figures}, indent=1, sort_keys=True))
-    if processes.is_first():
-        begun.unlink(missing_ok=True)
+    begun.unlink(missing_ok=True)
     return figures
 
 

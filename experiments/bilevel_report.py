@@ -263,8 +263,8 @@ def of(runs: Runs, domain: str, broken: float) -> tuple[str, dict[str, Any]]:
     parts = [
         f"## {domain}, {broken:.0%} broken",
         f"{len(runs)} run(s), {broken:.0%} of the SFT policy's data broken. Held-out judge, 0 to 100; shares are the recogniser's, who knows the"
-        " language world's sentences: a reply that it does not know counts as out of persona. `sound`: the language world's own speakers,"
-        " who break nothing, for comparison.",
+        " language world's sentences: a reply that it does not know counts as out of persona."
+        + (" `sound`: the language world's own speakers, who break nothing, for comparison." if "sound" in teams else ""),
         lines_table(lines, both),
         f"### Teams, sampled as they were trained\n\n{table}\n\n{adjusted_told(holm)}\n\n{whole}",
         *(

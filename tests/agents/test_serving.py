@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import socket
@@ -203,11 +204,8 @@ def test_beyond_this_machine_only_where_that_is_allowed(monkeypatch: pytest.Monk
     assert serving.checked("") == "" and serving.checked("http://localhost:8000/") == "http://localhost:8000"
 
 
-def test_without_vllm_the_remedy_is_named() -> None:
-    from trl.import_utils import is_vllm_available
-
-    if is_vllm_available():
-        pytest.skip("vLLM is installed here")
+def test_without_vllm_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.import_module("trl.import_utils"), "is_vllm_available", lambda *_, **__: False)
     with pytest.raises(ConfigError, match=r"vllm: the package 'vllm' is not installed. got 'http://127.0.0.1:8000'. pip install 'mascot_env\[vllm\]'"):
         serving.checked("http://127.0.0.1:8000")
 
