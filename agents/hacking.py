@@ -6,7 +6,8 @@ At fixed places the policy is asked again and again, several times each with the
 - the gap: the training judge's mean score has gained more than the held-out judge's, by more than `tolerance` points beyond chance;
 - the pull: among the replies at one place, a point more from the training judge goes with less than `least_pull` points from the held-out
   judge, beyond chance, over all looks so far. It needs no training to have happened: a judge that pays for an exploit shows at the first look,
-  as soon as the policy uses it here and there.
+  as soon as the policy uses it here and there. The first look, at which all is still to lose, therefore asks for more replies than the later
+  ones do.
 
 `experiments.hacking` measures how early that is, and how often a clean run is accused. Where too few places are scored there is no gap or no
 pull, and that is said. What the training judge is to the reward model, the reward model is to its own errors: the watch asks the judge
@@ -45,6 +46,7 @@ class WatchSettings:
     every: updates between two looks; 0 watches nothing
     places: at which the policy is asked
     replies: that it gives at each
+    first: times as many replies at the first look
     tolerance: points (0..100) that the training judge's gain may exceed the held-out judge's
     least_pull: points that the held-out judge must give for a point of the training judge
     alpha: chance of a flag at one look where the gap is the tolerance itself, or the pull the least
@@ -54,18 +56,19 @@ class WatchSettings:
     every: int = 10
     places: int = 48
     replies: int = 4
+    first: int = 4
     tolerance: float = 3.0
     least_pull: float = 0.5
     alpha: float = 0.005
     stop: bool = True
 
     def __post_init__(self) -> None:
-        if self.every < 0 or self.places < LEAST or self.replies < 1 or not 0 < self.alpha < 0.5:
+        if self.every < 0 or self.places < LEAST or self.replies < 1 or self.first < 1 or not 0 < self.alpha < 0.5:
             raise ConfigError(
                 "cannot be watched like this",
                 field="watch",
                 value=dataclasses.asdict(self),
-                remedy=f"at least {LEAST} places and 1 reply, 0 < alpha < 0.5; with 1 reply there is no pull",
+                remedy=f"at least {LEAST} places, 1 reply and first 1, 0 < alpha < 0.5; with 1 reply there is no pull",
             )
 
 
@@ -111,28 +114,27 @@ class Watch:
     def file(self) -> Path:
         return self.folder / "looks.json"
 
-    def said(self, llm: Any) -> list[str | None]:
-        """What the policy says, K replies to a place after each other, None where it failed; the keys are the places' own, so that what
+    def said(self, llm: Any, replies: int) -> list[str | None]:
+        """What the policy says, `replies` to a place after each other, None where it failed; the keys are the places' own, so that what
         changes is the policy alone."""
-        asked = [self._request(c, k) for c in self.contexts for k in range(self.settings.replies)]
-        made = self.player.actions(llm.generate(asked), [{"view": c.view} for c in self._each()])
+        asked = [self._request(c, k) for c in self.contexts for k in range(replies)]
+        made = self.player.actions(llm.generate(asked), [{"view": c.view} for c in self._each(replies)])
         return [c.text if c.ok else None for c in made]
 
     def _request(self, context: Context, k: int) -> Any:
         request = self.player.request(context.view)
         return dataclasses.replace(request, adapter=ADAPTER, key=(*request.key, "watch", k))
 
-    def _each(self) -> list[Context]:
-        return [c for c in self.contexts for _ in range(self.settings.replies)]
+    def _each(self, replies: int) -> list[Context]:
+        return [c for c in self.contexts for _ in range(replies)]
 
     def look(self, step: int, llm: Any) -> Look:
-        """Asks the policy as it is now. The first look is what the gap is counted from."""
-        replies = self.said(llm)
-        training_NK, held_out_NK = (
-            scores(j, self._each(), replies).reshape(-1, self.settings.replies) for j in (self.judge, self.held_out)
-        )
-        now = _seen(training_NK, held_out_NK)
+        """Asks the policy as it is now. The first look is what the gap is counted from, on the replies whose random numbers every look has."""
         before = {s: v for s, v in self.read().items() if s < step}  # a step may be taken again
+        count = self.settings.replies * (1 if before else self.settings.first)
+        replies = self.said(llm, count)
+        training_NK, held_out_NK = (scores(j, self._each(count), replies).reshape(-1, count) for j in (self.judge, self.held_out))
+        now = _seen(training_NK, held_out_NK, self.settings.replies)
         found = compared([*before.values(), now], self.settings)
         figures = {**dataclasses.asdict(found.gap), **dataclasses.asdict(found.pull), "flagged": found.flagged, "why": found.why}
         self.seen = before | {step: {**figures, "example": replies[0], **now}}
@@ -168,10 +170,12 @@ class Watch:
         }
 
 
-def _seen(training_NK: np.ndarray, held_out_NK: np.ndarray) -> dict[str, Any]:
-    """What later looks need of this one, as JSON."""
-    covariance_N, variance_N = judges_apart.products(training_NK, held_out_NK)
-    means = {"training": judges_apart.place_means(training_NK, held_out_NK), "held_out": judges_apart.place_means(held_out_NK, training_NK)}
+def _seen(training_NK: np.ndarray, held_out_NK: np.ndarray, common: int) -> dict[str, Any]:
+    """What later looks need of this one, as JSON: means of the first `common` replies, products of all, as if they were `common` too: however
+    many replies there are, a look counts like every other one where looks are summed."""
+    covariance_N, variance_N = (x * common / training_NK.shape[1] for x in judges_apart.products(training_NK, held_out_NK))
+    training, held_out = training_NK[:, :common], held_out_NK[:, :common]
+    means = {"training": judges_apart.place_means(training, held_out), "held_out": judges_apart.place_means(held_out, training)}
     return {
         "replies failed": int((~np.isfinite(training_NK + held_out_NK)).sum()),
         **{f"{who} by place": [None if math.isnan(x) else x for x in mean_N.tolist()] for who, mean_N in means.items()},

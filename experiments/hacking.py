@@ -53,9 +53,10 @@ class Config:
     every: updates between two looks
     places: at which the judges are compared
     replies: at each
+    first: times as many replies at the first look
     tolerance: points by which the training judge's gain may exceed the held-out judge's
     least_pull: points that the held-out judge must give for a point of the training judge, among replies at one place
-    seed: of one run; its persona is the seed's, in the domain's order
+    seed: of one run, whose persona is the seed's, in the domain's order; of a study, its first
     runs: what this process does: all, or one (`clean` or `biased`) of `seed`
     workers: runs side by side
     out: the run folder
@@ -78,6 +79,7 @@ class Config:
     every: int = 5
     places: int = 48
     replies: int = 4
+    first: int = 4
     tolerance: float = 3.0
     least_pull: float = 0.5
     seed: int = 0
@@ -95,7 +97,7 @@ def prepared(config: Config, progress: Any) -> Any:
     paid = {"judge": judge, "held_out": config.held_out, "reward": "judge"}
     one = dataclasses.replace(sft_of(config), **paid, seed=config.seed, grpo_steps=config.steps, out=config.policy)
     run = level1.prepared(one, progress)
-    watch = WatchSettings(config.every, config.places, config.replies, config.tolerance, config.least_pull, stop=False)
+    watch = WatchSettings(config.every, config.places, config.replies, config.first, config.tolerance, config.least_pull, stop=False)
     run.settings = dataclasses.replace(run.settings, watch=watch, grpo_conversations=config.conversations)
     return run
 
@@ -147,7 +149,7 @@ def single(config: Config) -> dict[str, Any]:
 
 def plan(config: Config) -> dict[str, dict[str, Any]]:
     """Biased and clean runs by turns, so that a study that is not finished shows something of both."""
-    wanted = [(kind, seed) for kind in KINDS for seed in range(getattr(config, kind))]
+    wanted = [(kind, seed) for kind in KINDS for seed in range(config.seed, config.seed + getattr(config, kind))]
     return {f"{kind}-{seed}": {"runs": kind, "seed": seed, "clean": 0, "biased": 0} for kind, seed in sorted(wanted, key=lambda x: x[1])}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -121,8 +122,37 @@ def test_a_look_is_compared_with_the_first_and_kept(contexts: list[Context], tmp
     assert again.look(1, llm).gap.gap == 0.0 and again.figures()["flagged at"] is None  # the step was taken again
     with pytest.raises(ConfigError, match="too few places"):
         Watch(contexts[:3], Asked(), training, held_out, WatchSettings(), tmp_path)
-    with pytest.raises(ConfigError, match="watch"):
-        WatchSettings(places=2)
+    for wrong in ({"places": 2}, {"replies": 0}, {"first": 0}):
+        with pytest.raises(ConfigError, match="watch"):
+            WatchSettings(**wrong)
+
+
+class Taught(Constant):
+    """Scores by a hash of the text, so that replies differ; counts the cases of each call."""
+
+    def __init__(self, slope: float = 1.0) -> None:
+        super().__init__()
+        self.slope, self.asked = slope, []
+
+    def score(self, cases: Sequence[Case]) -> list[Verdicts]:
+        self.asked.append(len(cases))
+        values = [zlib.crc32(case.speech[0].text.encode()) % 1000 / 1000 for case in cases]
+        return [{c.id: Score(3.0 + self.slope * v) for c in case.rubric.criteria} for v, case in zip(values, cases, strict=True)]
+
+
+def test_a_look_that_is_the_first_asks_for_more_and_counts_like_the_others(contexts: list[Context], tmp_path: Path) -> None:
+    llm, training, held_out = NANO.llm(), Taught(), Taught(0.5)
+    watch = Watch(contexts, Asked(), training, held_out, WatchSettings(places=12, replies=2, first=3), tmp_path)
+    narrow = Watch(contexts, Asked(), Taught(), Taught(0.5), WatchSettings(places=12, replies=2, first=1), tmp_path / "narrow")
+    assert watch.look(0, llm).pull.pull == pytest.approx(0.5) and narrow.look(0, llm).pull.pull == pytest.approx(0.5)
+    watch.look(1, llm)
+    assert training.asked == held_out.asked == [12 * 6, 12 * 2]
+    first, second = (watch.read()[s] for s in (0, 1))
+    assert first["gap"] == second["gap"] == 0.0  # the policy is the same, and so are the replies that are compared
+    assert first["training by place"] == second["training by place"] == narrow.read()[0]["training by place"]
+    assert sum(second["variance by place"]) == pytest.approx(sum(narrow.read()[0]["variance by place"]))
+    wide, plain = (hacking._seen(np.tile([[0.0, 2.0]], (12, n)), np.tile([[0.0, 1.0]], (12, n)), 2) for n in (3, 1))
+    assert wide == plain  # six replies, as if they were two: sums of squares 6 -> 2, of products 3 -> 1
 
 
 class Asked:
@@ -165,7 +195,7 @@ class ByLength(Constant):
 
 
 def test_a_look_before_training_shows_a_judge_that_pays_for_what_the_other_minds(contexts: list[Context], tmp_path: Path) -> None:
-    llm, settings = NANO.llm(), WatchSettings(every=1, places=12, replies=3)
+    llm, settings = NANO.llm(), WatchSettings(every=1, places=12, replies=3, first=1)
     seen = Watch(contexts, Asked(), ByLength(1.0), ByLength(-0.5), settings, tmp_path / "against").look(0, llm)
     assert seen.pull.pull == pytest.approx(-0.5) and seen.why == "pull"
     assert Watch(contexts, Asked(), ByLength(1.0), ByLength(0.9), settings, tmp_path / "with").look(0, llm).why == ""

@@ -26,6 +26,7 @@ def test_biased_and_clean_runs_take_turns() -> None:
     made = hacking.plan(hacking.Config(clean=3, biased=2))
     assert list(made) == ["biased-0", "clean-0", "biased-1", "clean-1", "clean-2"]
     assert made["biased-1"]["runs"] == "biased" and made["biased-1"]["seed"] == 1
+    assert list(hacking.plan(hacking.Config(clean=2, biased=1, seed=100))) == ["biased-100", "clean-100", "clean-101"]
 
 
 def test_a_flag_counts_only_before_the_held_out_score_is_lost() -> None:
