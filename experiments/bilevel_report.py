@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments import console
+from experiments import console, level2, persona_eval, unscored
 from mascot_env import metrics, seeding
 from mascot_env.metrics import Interval
 from mascot_env.metrics.statistics import two_level_t
@@ -91,15 +91,42 @@ def teams_table(runs: Runs, teams: Sequence[str], names: Sequence[str], against:
     return f"{plain}\n\n{paired}", figures
 
 
-def adjusted(runs: Runs, ours: str = "trained", theirs: str = "SFT") -> dict[str, float]:
-    """p of no difference for each criterion that both have, Holm-adjusted over all of them."""
-    gaps = {c: difference(runs, of_team(ours, c), of_team(theirs, c)) for c in CRITERIA if c != "overall"}
-    return metrics.holm({c: gap.p for c, gap in gaps.items() if gap is not None and gap.p is not None})
+def middles_table(runs: Runs, teams: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """Interquartile means over seeds and scenarios, as in rliable: what a few scenarios cannot move. Of two runs at least."""
+    rows, figures = [], {}
+    for name in CRITERIA:
+        row = [name]
+        for team in teams:
+            by_run = [of_team(team, name)(r) for r in runs]
+            names = sorted(set.intersection(*map(set, by_run)))
+            found = metrics.iqm_interval(np.array([[v[n] for n in names] for v in by_run]), seeding.generator("bilevel-iqm"))
+            gap = found if isinstance(found, Interval) else None
+            figures.setdefault(name, {})[team] = numbers(gap)
+            row.append("-" if gap is None else f"{gap.estimate:.1f} [{gap.low:.1f}, {gap.high:.1f}]")
+        rows.append(row)
+    return console.table(["interquartile mean", *teams], rows), figures
 
 
-def adjusted_told(p: Mapping[str, float]) -> str:
-    found = ", ".join(f"{c} {'< 0.001' if value < 0.001 else f'{value:.3f}'}" for c, value in p.items())
-    return f"p of no difference between the trained and the SFT team, Holm-adjusted over these criteria: {found}."
+def not_scored(runs: Runs, teams: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """What the held-out judge could not score, of the teams' turns and of the Directors' blocks."""
+    turns = [
+        {
+            t: {
+                "values": r["teams"][t]["judged"],
+                "unscored": r["teams"][t]["unscored"],
+                "count": [r["teams"][t][k] for k in ("failed", "turns")],
+            }
+            for t in teams
+        }
+        for r in runs
+    ]
+    blocks = [level2.run_of(r["directors"]) for r in runs]
+    learnt = [n for n in ("GRPO", "PPO") if n in blocks[0]]
+    pairs = [(a, b) for a in learnt for b in blocks[0] if a != b]
+    text, worst = unscored.told(turns, [("trained", "SFT")], CRITERIA, "turns")
+    more, of_blocks = unscored.told(blocks, pairs, ["group reward"], "blocks", level2.REWARDS)
+    figures = {"turns": unscored.counts(turns), "blocks": unscored.counts(blocks)}
+    return f"{text}\n\n{more}", figures | {"worst case": {f"{a} - {b}": ends for (a, b), ends in (worst | of_blocks).items()}}
 
 
 def whole_table(runs: Runs, teams: Sequence[str]) -> tuple[str, dict[str, Any]]:
@@ -255,7 +282,9 @@ def of(runs: Runs, domain: str, broken: float) -> tuple[str, dict[str, Any]]:
     teams = [t for t in PLAIN_TEAMS if t in runs[0]["teams"]]
     table, figures = teams_table(runs, teams, [*CRITERIA, *(f"true {c}" for c in CRITERIA), *READ, *MEASURED])
     whole, whole_figures = whole_table(runs, teams)
-    holm = adjusted(runs)
+    holm = persona_eval.adjusted({c: difference(runs, of_team("trained", c), of_team("SFT", c)) for c in CRITERIA})
+    middles = middles_table(runs, teams) if len(runs) > 1 else None
+    lost, lost_figures = not_scored(runs, teams)
     kinds = [k for k in ("reward", "truth") if k in next(iter(runs[0]["directors"].values()))]
     directors = {k: directors_table(runs, k) for k in kinds}
     lines = claim(runs, figures, whole_figures, directors["reward"][1])
@@ -266,14 +295,17 @@ def of(runs: Runs, domain: str, broken: float) -> tuple[str, dict[str, Any]]:
         " language world's sentences: a reply that it does not know counts as out of persona."
         + (" `sound`: the language world's own speakers, who break nothing, for comparison." if "sound" in teams else ""),
         lines_table(lines, both),
-        f"### Teams, sampled as they were trained\n\n{table}\n\n{adjusted_told(holm)}\n\n{whole}",
+        f"### Teams, sampled as they were trained\n\n{table}\n\n{persona_eval.adjusted_told(holm, 'trained', 'SFT')}\n\n{whole}",
         *(
             f"### Directors, by the {'held-out judge' if k == 'reward' else 'truth of the language world'}\n\n{directors[k][0]}"
             for k in kinds
         ),
+        *([f"### The middle half\n\n{middles[0]}"] if middles else []),
+        f"### What was not scored\n\n{lost}",
         f"### After each round\n\n{checks_table(runs)}",
     ]
     out: dict[str, Any] = {"runs": len(runs), "domain": domain, "broken": broken, "teams": figures, "p, Holm": holm, "whole": whole_figures}
+    out |= {"interquartile means": middles[1] if middles else None, "not scored": lost_figures}
     if all("systems" in r for r in runs):
         sharper, out["sharper"] = teams_table(runs, ["SFT, sharper", "trained, sharper"], [*CRITERIA, *READ, *MEASURED], "SFT, sharper")
         systems, out["systems"] = systems_table(runs)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from agents import processes
-from experiments import console, persona_eval, setting
+from experiments import console, persona_eval, setting, unscored
 from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env import catalog, seeding
@@ -201,8 +201,20 @@ def shown(found: Mapping[str, persona_eval.TeamFigures], seed: int) -> tuple[str
     whole = [[name, *(f"{found[t].whole[name]:.3f}" if name in found[t].whole else "-" for t in names)] for name in found["sft"].whole]
     for t in names:
         figures[t] |= dict(found[t].whole) | {"turns": found[t].turns, "failed": found[t].failed}
-    gaps = [f"{t} - sft" for t in names if t not in ("prompted", "sft")]
-    return console.table(["by scenario", *names, *gaps], rows) + "\n\n" + console.table(["of all", *names], whole), figures
+    compared = [t for t in names if t not in ("prompted", "sft")]
+    run = {t: {"values": f.judged, "unscored": f.unscored, "count": [f.failed, f.turns]} for t, f in found.items()}
+    lost, worst = unscored.told([run], [(t, "sft") for t in compared], list(found["sft"].judged), "turns")
+    for (team, other), ends in worst.items():
+        figures[f"{team} - {other}"]["worst case"] = ends
+    parts = [console.table(["by scenario", *names, *(f"{t} - sft" for t in compared)], rows)]
+    for team in compared:
+        p = persona_eval.adjusted(
+            {c: persona_eval.difference(found[team].judged.get(c, {}), v, seed) for c, v in found["sft"].judged.items()}
+        )
+        figures[f"{team} - sft"]["p, Holm"] = p
+        parts.append(persona_eval.adjusted_told(p, team, "sft"))
+    parts += [console.table(["of all", *names], whole), lost]
+    return "\n\n".join(parts), figures
 
 
 def hacked(figures: Mapping[str, Mapping[str, Any]]) -> list[str]:

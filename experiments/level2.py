@@ -18,7 +18,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ import numpy as np
 from agents import processes
 from agents.backbone import named
 from agents.stages import staged
-from experiments import console, persona_eval, setting
+from experiments import console, persona_eval, setting, unscored
 from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env import catalog
@@ -41,10 +41,11 @@ from mascot_env.players.directors import NoRepeatDirector, RandomDirector, Round
 from mascot_env.players.policy import Policy, Team
 from mascot_env.players.resolve import resolve_speakers
 from mascot_env.rewards import ETA
-from mascot_env.scoring import group_rewards
+from mascot_env.scoring import GroupScore, score_groups
 from mascot_env.types import Domain, Transcript
 
 PPO_ENVS = 24  # whole conversations, and three times the updates that the same decisions of 64 at a time give
+REWARDS = (-1.0, 1.0 + ETA)  # the least and the largest group reward
 STAGES = ("blocks", "reward", "grpo", "ppo", "evaluate")
 
 
@@ -207,12 +208,18 @@ def evaluate(config: Config, stage: Any, players: Mapping[str, Policy], folder: 
 
 
 def judged_by(held_out: Judge, transcripts: list[Transcript], domain: Domain) -> dict[str, Any]:
-    """Group rewards by scenario; in the language world by its truth too, and the share of turns in persona."""
-    found = {"reward": group_rewards(transcripts, held_out, domain, ETA)}
+    """Group rewards by scenario, and what of it could not be scored; in the language world by its truth too, and the share of turns in persona."""
+    scores = score_groups(transcripts, held_out, domain, ETA)
+    found = {"reward": by_scenario(scores), "unscored": unscored.shares(scores), "blocks": unscored.count(scores)}
     if all(t.scenario.source == "world" for t in transcripts):
-        found["truth"] = group_rewards(transcripts, WorldJudge(), domain, ETA)
+        found["truth"] = by_scenario(score_groups(transcripts, WorldJudge(), domain, ETA))
         found["in persona"] = persona_eval.read(transcripts, domain)["in persona"]
     return found
+
+
+def by_scenario(scores: Sequence[GroupScore]) -> dict[str, float]:
+    """scenario -> mean group reward; conversations of which no block could be scored are left out."""
+    return {s.scenario: s.reward for s in scores if s.reward is not None}
 
 
 def shown(found: Mapping[str, Mapping[str, Any]], seed: int) -> tuple[str, dict[str, Any]]:
@@ -239,7 +246,19 @@ def shown(found: Mapping[str, Mapping[str, Any]], seed: int) -> tuple[str, dict[
             figures[name]["in persona"] = float(np.mean(list(values["in persona"].values())))
     ways = ["turns per block", "speakers per block", *(["in persona"] if "truth" in kinds else [])]
     tables.append(console.table(["Director", *ways], [[n, *(f"{figures[n][h]:.2f}" for h in ways)] for n in found]))
+    pairs = [(a, b) for a in learnt for b in found if a != b]
+    lost, worst = unscored.told([run_of(found)], pairs, ["group reward"], "blocks", REWARDS)
+    for (a, b), ends in worst.items():
+        figures[b][f"{a} - this, worst case"] = ends["group reward"]
+    for name, values in found.items():
+        figures[name] |= dict(zip(("blocks not scored", "blocks"), values["blocks"], strict=True))
+    tables.append(lost)
     return "\n\n".join(tables), figures
+
+
+def run_of(found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Directors as `experiments.unscored` asks for them."""
+    return {n: {"values": {"group reward": v["reward"]}, "unscored": v["unscored"], "count": v["blocks"]} for n, v in found.items()}
 
 
 def habits(transcripts: list[Transcript]) -> dict[str, float]:

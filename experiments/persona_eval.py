@@ -15,6 +15,7 @@ import numpy as np
 
 from agents.kept import conversations
 from agents.stages import staged
+from experiments import unscored
 from mascot_env import metrics, seeding
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.judge.protocol import Judge
@@ -44,8 +45,9 @@ class TeamFigures:
     read: Mapping[str, Values]
     measured: Mapping[str, Values]
     whole: Mapping[str, float]
+    unscored: Values  # share of a conversation's turns that the judge could not score
     turns: int
-    failed: int  # turns that the judge could not score
+    failed: int  # of them, that it could not score
     transcripts: Sequence[Transcript] = field(default=(), repr=False)
 
     def named(self) -> dict[str, Values]:
@@ -57,6 +59,7 @@ class TeamFigures:
             "read": self.read,
             "measured": self.measured,
             "whole": self.whole,
+            "unscored": self.unscored,
             "turns": self.turns,
             "failed": self.failed,
         }
@@ -89,14 +92,16 @@ class Evaluation:
         judged = by_criterion(scores)
         known = [t for t in transcripts if t.scenario.source == "world"]
         true = by_criterion(score_turns(known, WorldJudge(), self.domain)) if known else {}
+        failed, turns = unscored.count(scores)
         found = metrics.summary(transcripts, names=[p.name for p in self.domain.personas], permutations=0)
         return TeamFigures(
             judged,
             {**{f"true {name}": values for name, values in true.items()}, **read(transcripts, self.domain)},
             {name: found[name].by_scenario for name in ("redundancy", "agreement", "novelty")} | {"words": _words(transcripts)},
             {name: m.value for name, m in found.items() if _is_whole(m)},
-            sum(s.blocks for s in scores),
-            sum(s.failed for s in scores),
+            unscored.shares(scores),
+            turns,
+            failed,
         )
 
 
@@ -109,7 +114,7 @@ def judged_once(folder: Path, judge: Judge, transcripts: Sequence[Transcript], w
     """What `work` makes of the conversations of a run folder, kept beside them. Another judge, or other conversations, are another thing to keep:
     they are judged when they are asked for, and what was kept before stands."""
     told = [t.scenario.id for t in transcripts]
-    mark = f"judged-{seeding.digest(judge.name, *told):016x}"
+    mark = f"scored-{seeding.digest(judge.name, *told):016x}"
     return staged(folder / mark, {"judge": judge.name, "scenarios": told}, lambda _: work())
 
 
@@ -183,3 +188,14 @@ def difference(a: Values, b: Values, seed: int = 0) -> Interval | NotMeasured:
     both = sorted(a.keys() & b.keys())
     rng = seeding.generator("persona-eval", seed)
     return metrics.paired_bootstrap({k: a[k] for k in both}, {k: b[k] for k in both}, rng)
+
+
+def adjusted(gaps: Mapping[str, Interval | NotMeasured | None]) -> dict[str, float]:
+    """p of no difference for each criterion that both have, Holm-adjusted over all of them; `overall` is their mean and no criterion."""
+    known = {c: gap.p for c, gap in gaps.items() if isinstance(gap, Interval) and c != "overall"}
+    return metrics.holm({c: p for c, p in known.items() if p is not None})
+
+
+def adjusted_told(p: Mapping[str, float], ours: str, theirs: str) -> str:
+    found = ", ".join(f"{c} {'< 0.001' if value < 0.001 else f'{value:.3f}'}" for c, value in p.items())
+    return f"p of no difference between the teams `{ours}` and `{theirs}`, Holm-adjusted over these criteria: {found}."

@@ -29,20 +29,27 @@ class ConversationScore:
     needs_met: float | None  # share of the scripted user's needs that were met; None where the scenario has none
 
 
+@dataclass(frozen=True, slots=True)
+class GroupScore:
+    """`reward` is the mean group reward of a conversation's blocks, in [-1, 1 + eta]; None where none of them could be scored."""
+
+    scenario: str
+    reward: float | None
+    blocks: int
+    failed: int
+
+
 def score_blocks(transcripts: Sequence[Transcript], judge: Judge, domain: Domain) -> list[ConversationScore]:
     """Judges every block of every transcript by the group rubric, in one batch."""
     cases = [[Case(t, domain.group_rubric, domain, user + 1, end) for user, end in t.blocks()] for t in transcripts]
     return _scored(transcripts, cases, judge, domain, domain.group_rubric)
 
 
-def group_rewards(transcripts: Sequence[Transcript], judge: Judge, domain: Domain, eta: float = ETA) -> dict[str, float]:
-    """scenario id -> the mean group reward R_coherence + eta * I_diverse of its blocks, paid by this judge, without the format term.
-
-    Conversations of which no block could be judged are left out.
-    """
+def score_groups(transcripts: Sequence[Transcript], judge: Judge, domain: Domain, eta: float = ETA) -> list[GroupScore]:
+    """The group reward R_coherence + eta * I_diverse of every block, paid by this judge in one batch, without the format term."""
     cases = [[Case(t, domain.group_rubric, domain, user + 1, end) for user, end in t.blocks()] for t in transcripts]
     answers = iter(judge.judge([case for row in cases for case in row]))
-    out = {}
+    out = []
     for t, row in zip(transcripts, cases, strict=True):
         paid = []
         for case in row:
@@ -50,8 +57,7 @@ def group_rewards(transcripts: Sequence[Transcript], judge: Judge, domain: Domai
             earlier = [turn.agent for turn in t.turns[: case.start] if turn.agent not in (DIRECTOR, USER)]
             paid.append(group_reward(next(answers), diversity(speakers, earlier), eta))
         values = [r.value for r in paid if r.valid]
-        if values:
-            out[t.scenario.id] = sum(values) / len(values)
+        out.append(GroupScore(t.scenario.id, sum(values) / len(values) if values else None, len(paid), len(paid) - len(values)))
     return out
 
 

@@ -30,6 +30,7 @@ from mascot_env.metrics.statistics import (
     paired_bootstrap,
     two_level_bootstrap,
     two_level_t,
+    worst_case,
 )
 from mascot_env.metrics.summary import DEFINITIONS, summary
 
@@ -73,4 +74,5 @@ __all__ = [
     "two_level_bootstrap",
     "two_level_t",
     "vendi_score",
+    "worst_case",
 ]

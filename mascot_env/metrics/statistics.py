@@ -142,6 +142,35 @@ def two_level_bootstrap(
     return Interval(mean, mean - high * error, mean - low * error, float((1 + extreme) / (1 + samples)), "two-level studentised bootstrap")
 
 
+def worst_case(
+    ours: Mapping[str, float],
+    theirs: Mapping[str, float],
+    ours_unscored: Mapping[str, float],
+    theirs_unscored: Mapping[str, float],
+    scale: tuple[float, float] = (0.0, 100.0),
+) -> tuple[float, float] | NotMeasured:
+    """The least and the largest mean of ours - theirs over scenarios, whatever a judge would have said of what it could not score.
+
+    `ours_unscored`, `theirs_unscored`: scenario -> share in [0, 1] of its turns (or blocks) that the judge could not score, for every scenario that
+    was played; where that is 1 there is no value. Of a scenario with value v and share u the mean over all of its turns lies between
+    (1 - u) v + u low and (1 - u) v + u high, with `scale` = (low, high).
+    """
+    played = sorted(ours_unscored.keys() & theirs_unscored.keys())
+    if not played:
+        return NotMeasured("no scenarios")
+    if lost := [n for n in played for v, u in ((ours, ours_unscored), (theirs, theirs_unscored)) if n not in v and u[n] < 1.0]:
+        raise ConfigError("was scored and has no value", field="ours", value=lost, remedy="pass the values of every scenario that was scored")
+
+    def bound(values: Mapping[str, float], unscored: Mapping[str, float], extreme: float) -> float:
+        return math.fsum((1.0 - unscored[n]) * values.get(n, 0.0) + unscored[n] * extreme for n in played) / len(played)
+
+    low, high = scale
+    return (
+        bound(ours, ours_unscored, low) - bound(theirs, theirs_unscored, high),
+        bound(ours, ours_unscored, high) - bound(theirs, theirs_unscored, low),
+    )
+
+
 def iqm(values: Sequence[float] | np.ndarray) -> float | NotMeasured:
     """The interquartile mean as in rliable: the mean without the lowest and the highest quarter (rounded down) of all values."""
     ordered = np.sort(np.asarray(values, dtype=float), axis=None)

@@ -136,11 +136,20 @@ def made_up(shift: float, scenarios: int = 12) -> dict[str, Any]:
             "read": shares,
             "measured": {"redundancy": dict(by), "words": dict(by)},
             "whole": {"identifiability": 0.5},
+            "unscored": dict.fromkeys(by, 0.0),
+            "turns": 36,
+            "failed": 0,
             "settled by turn": [(1, 4)],
         }
 
     directors = {
-        n: {"reward": {f"s{i}": v + (i % 2) / 10 for i in range(scenarios)}, "turns per block": 1.0, "speakers per block": 1.0}
+        n: {
+            "reward": {f"s{i}": v + (i % 2) / 10 for i in range(scenarios)},
+            "unscored": {f"s{i}": 0.0 for i in range(scenarios)},
+            "blocks": [0, 24],
+            "turns per block": 1.0,
+            "speakers per block": 1.0,
+        }
         for n, v in (("random", 0.0), ("round-robin", 0.3), ("GRPO", 0.5))
     }
     system = {k: {"overall": {f"s{i}": 50.0 for i in range(scenarios)}} for k in ("agent-specific", "collective")}
@@ -179,10 +188,28 @@ def test_a_page_over_seeds_holds_lines_against_their_thresholds() -> None:
         figures["lines with best of K"]["consistency rises by 15"] == pytest.approx(20.0)
         and not figures["shown"]["consistency rises by 15"]
     )
+    assert figures["not scored"]["turns"]["trained"] == [0, 72] and "scored all of the 216 turns" in text and "144 blocks" in text
+    assert figures["interquartile means"]["overall"]["SFT"][0] == pytest.approx(51.0)
     plain = [{k: v for k, v in made_up(14.0).items() if k != "systems"}] * 3  # without ablations
     assert "### Whole systems" not in bilevel_report.of(plain, "support", 0.4)[0]
     lower = bilevel_report.of([made_up(-4.0), made_up(-5.0), made_up(-4.5)], "support", 0.4)[1]
     assert not lower["shown"]["no criterion wholly below -2"] and not lower["shown"]["consistency rises by 15"]
+
+
+def test_what_was_not_scored_is_told_with_what_it_could_change() -> None:
+    """Of the trained team's 12 conversations the judge failed at half of one and all of another, whose value is then not there. Least: they were worth 0;
+    largest: 100. Of the SFT team none failed: 51 on average."""
+    run = made_up(14.0)
+    trained = run["teams"]["trained"]
+    trained["judged"] = {c: {k: v for k, v in by.items() if k != "s1"} for c, by in trained["judged"].items()}
+    trained["unscored"] |= {"s0": 0.5, "s1": 1.0}
+    trained["failed"] = 5
+    text, figures = bilevel_report.of([run], "support", 0.4)
+    values = [64.0 + i % 3 for i in range(12)]
+    least = (sum(values[2:]) + 0.5 * values[0]) / 12
+    assert figures["not scored"]["worst case"]["trained - SFT"]["overall"] == pytest.approx([least - 51, least + 150 / 12 - 51])
+    assert "left out: trained 5 of 36 turns" in text and "scored all of the 72 blocks" in text
+    assert figures["interquartile means"] is None  # of one run
 
 
 # ---------------------------------------------------------------------- campaigns

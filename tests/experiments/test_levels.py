@@ -71,6 +71,11 @@ def test_level_1_runs_and_is_not_run_again(small: Path, monkeypatch: pytest.Monk
     assert 0.01 < figures["grpo"]["anchor"]["trainable share"] < 0.06 and figures["sft"]["trainable share"] == 1.0
     assert {"prompted", "sft", "best of 2", "sft on the best", "grpo", "grpo - sft"} <= set(figures["evaluate"])
     assert 0.0 <= figures["evaluate"]["grpo"]["in persona"] <= 1.0 and figures["evaluate"]["grpo"]["failed"] == 0
+    assert set(figures["evaluate"]["grpo - sft"]["p, Holm"]) == {
+        c for c in figures["evaluate"]["sft"] if f"true {c}" in figures["evaluate"]["sft"]
+    } - {"overall"}
+    page = (small / "evaluation.md").read_text(encoding="utf-8")
+    assert "teams `grpo` and `sft`, Holm-adjusted" in page and "The held-out judge scored all of the" in page
     rows = [json.loads(line) for line in (small / "evaluation" / "grpo" / "episodes.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(rows) == 3 == len({row["scenario"] for row in rows})  # played once, and read again
     assert json.loads((small / "evaluation.json").read_text(encoding="utf-8")) == figures["evaluate"]
@@ -120,6 +125,7 @@ def test_a_discrete_director_learns_on_the_same_team(tmp_path: Path, capsys: pyt
     assert level2.main([*asked, "--stages", "ppo,evaluate", "--no-wandb", "--json"]) == 0
     first = last_json(capsys.readouterr().out)["evaluate"]
     assert set(first) == {"random", "round-robin", "never twice", "untrained", "PPO"} and (tmp_path / "ppo" / "policy.safetensors").exists()
+    assert all(row["blocks not scored"] == 0 < row["blocks"] for row in first.values())
     assert level2.main([*asked, "--stages", "ppo,evaluate", "--no-wandb", "--json"]) == 0  # neither learnt nor played again
     assert last_json(capsys.readouterr().out)["evaluate"] == first
     with pytest.raises(MascotError, match=r"another run|other settings"):
@@ -131,12 +137,28 @@ def test_a_tiny_qwen_goes_through_both_levels(reward: str, tmp_path: Path, monke
     shrink(monkeypatch)
     base, data = tiny.save(tmp_path / "base", "qwen3", positions=8192), tmp_path / "data"
     domain = catalog.domain("support")
-    team = Team.of(domain, director=resolve_director("round-robin", domain), speakers=resolve_speakers("scripted", domain), user=resolve_user("scripted"))
+    team = Team.of(
+        domain,
+        director=resolve_director("round-robin", domain),
+        speakers=resolve_speakers("scripted", domain),
+        user=resolve_user("scripted"),
+    )
     tasks = [Task(i, s) for i, s in enumerate(catalog.scenarios("support", "train")[:3])]
     with RunFolder.create(data, {}, seed=0, judge=None, models={}) as folder:
         for episode in rollout(team, tasks, lambda: DialogueEnv(domain=domain, user=None, judge=None)):
             folder.append(episode)
-    common = ["--model", f"hf:{base}", "--judge", "biased:length", "--held-out", "scripted-heldout", "--scenarios-from", "catalog", "--user", "scripted"]
+    common = [
+        "--model",
+        f"hf:{base}",
+        "--judge",
+        "biased:length",
+        "--held-out",
+        "scripted-heldout",
+        "--scenarios-from",
+        "catalog",
+        "--user",
+        "scripted",
+    ]
     common += ["--no-wandb", "--reward", reward]
     first = [*SMALL1, *common, "--scenarios", "1", "--contexts", "6", "--director", "round-robin", "--data", str(data), "--format", "plain"]
     stages = ["--stages", "sft,pairs,reward,grpo"] if reward == "judge" else []
@@ -150,4 +172,7 @@ def test_steps_are_timed_beside_trls_own(capsys: pytest.CaptureFixture[str]) -> 
     code = bench_grpo.main(["--steps", "2", "--places", "2", "--group", "2", "--json"])
     figures = last_json(capsys.readouterr().out)
     assert code == (0 if figures["ours / TRL"] <= bench_grpo.MOST else 1)
-    assert figures["ours / TRL"] == pytest.approx(figures["ours, seconds a step"] / figures["TRL, seconds a step"]) and figures["ours / TRL"] > 0
+    assert (
+        figures["ours / TRL"] == pytest.approx(figures["ours, seconds a step"] / figures["TRL, seconds a step"])
+        and figures["ours / TRL"] > 0
+    )

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from experiments import persona_eval
+from experiments import persona_eval, unscored
 from mascot_env import catalog
 from mascot_env import judge as judges
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.judge import Judge
+from mascot_env.judge.protocol import Case, Verdicts
 from mascot_env.players.policy import Team
 from mascot_env.players.resolve import resolve_director, resolve_speakers, resolve_user
 from mascot_env.rewards import mean_score, percent
 from mascot_env.rollout import Episode, play
-from mascot_env.scoring import group_rewards, score_turns
-from mascot_env.types import USER, Scenario
+from mascot_env.scoring import score_groups, score_turns
+from mascot_env.types import USER, JudgeError, Scenario
 
 DOMAIN = catalog.domain("support")
 
@@ -26,17 +28,51 @@ def episodes() -> list[Episode]:
     user = resolve_user("scripted")
     assert user is not None
     team = Team.of(DOMAIN, director=resolve_director("no-repeat", DOMAIN), speakers=resolve_speakers("scripted", DOMAIN), user=user)
-    return play(team, catalog.scenarios("support", "test")[:8], lambda: DialogueEnv(domain=DOMAIN, judge=judges.resolve("scripted"), user=None))
+    return play(
+        team, catalog.scenarios("support", "test")[:8], lambda: DialogueEnv(domain=DOMAIN, judge=judges.resolve("scripted"), user=None)
+    )
 
 
 def test_group_rewards_are_those_that_were_paid(episodes: list[Episode]) -> None:
     scripted = judges.resolve("scripted")
     assert scripted is not None
-    again = group_rewards([e.transcript for e in episodes], scripted, DOMAIN)
-    assert len(again) == len(episodes)
-    for e in episodes:
+    again = score_groups([e.transcript for e in episodes], scripted, DOMAIN)
+    for e, score in zip(episodes, again, strict=True):
         paid = [j.reward.value for j in e.judgements if j.kind == "group"]
-        assert again[e.transcript.scenario.id] == pytest.approx(sum(paid) / len(paid))
+        assert score.scenario == e.transcript.scenario.id and (score.blocks, score.failed) == (len(paid), 0)
+        assert score.reward == pytest.approx(sum(paid) / len(paid))
+
+
+class Failing(Judge):
+    """Fails at the first `count` cases and says what `judge` says of the others."""
+
+    def __init__(self, judge: Judge, count: int) -> None:
+        self.inner, self.count, self.name = judge, count, "failing"
+
+    def score(self, cases: Sequence[Case]) -> list[Verdicts]:
+        good = self.inner.score(cases)
+        lost = [{c.id: JudgeError("timeout", "") for c in case.rubric.criteria} for case in cases]
+        return [*lost[: self.count], *good[self.count :]]
+
+
+def test_blocks_that_could_not_be_scored_are_left_out_and_counted(episodes: list[Episode]) -> None:
+    scripted = judges.resolve("scripted")
+    assert scripted is not None
+    transcripts = [e.transcript for e in episodes]
+    first = len(list(transcripts[0].blocks()))
+    whole, some = (score_groups(transcripts, j, DOMAIN) for j in (scripted, Failing(scripted, first + 1)))
+    assert (some[0].reward, some[0].failed) == (None, first) and some[1].failed == 1 and some[2] == whole[2]
+    assert unscored.count(some) == [first + 1, sum(s.blocks for s in whole)]
+    shares = unscored.shares(some)
+    assert shares[some[0].scenario] == 1.0 and shares[some[1].scenario] == 1 / some[1].blocks and not shares[some[2].scenario]
+    of = lambda scores: {"values": {"r": {s.scenario: s.reward for s in scores if s.reward is not None}}}  # noqa: E731
+    run = {n: {**of(s), "unscored": unscored.shares(s), "count": unscored.count(s)} for n, s in (("whole", whole), ("some", some))}
+    text, worst = unscored.told([run], [("some", "whole")], ["r"], "blocks", (-1.0, 1.1))
+    assert f"some {first + 1} of" in text and "whole" not in text.split("\n")[0]
+    low, high = worst["some", "whole"]["r"] or (0.0, 0.0)
+    assert low < 0.0 < high  # the blocks themselves, had they been scored, change nothing
+    text, worst = unscored.told([{"whole": run["whole"]}], [], ["r"], "blocks")
+    assert text == f"The held-out judge scored all of the {unscored.count(whole)[1]} blocks." and not worst
 
 
 def test_scores_of_turns_are_those_that_were_judged(episodes: list[Episode]) -> None:

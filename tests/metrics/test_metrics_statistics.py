@@ -120,3 +120,15 @@ def test_holm_by_hand() -> None:
     assert m.holm({"a": 0.9, "b": 0.8}) == {"a": 1.0, "b": 1.0} and m.holm({}) == {}
     with pytest.raises(ConfigError):
         m.holm({"a": float("nan")})
+
+
+def test_the_worst_case_gives_what_was_not_scored_the_ends_of_the_scale() -> None:
+    """Two scenarios. Ours: 80 with a quarter of its turns not scored, so 60 to 85; and nothing scored, so 0 to 100: 30 to 92.5 on average.
+    Theirs: 50 and 70, half of it not scored, so 35 to 85: 42.5 to 67.5. The difference: 30 - 67.5 to 92.5 - 42.5."""
+    found = m.worst_case({"a": 80.0}, {"a": 50.0, "b": 70.0}, {"a": 0.25, "b": 1.0}, {"a": 0.0, "b": 0.5})
+    assert found == (pytest.approx(-37.5), pytest.approx(50.0))
+    assert m.worst_case({"a": 0.5}, {"a": 0.25}, {"a": 0.0}, {"a": 0.0}, scale=(-1.0, 1.1)) == (0.25, 0.25)
+    assert m.worst_case({"a": 0.5}, {"a": 0.2}, {"a": 0.5}, {"a": 0.0}, scale=(-1.0, 1.0)) == (pytest.approx(-0.45), pytest.approx(0.55))
+    assert isinstance(m.worst_case({}, {}, {}, {}), m.NotMeasured)
+    with pytest.raises(ConfigError, match="no value"):
+        m.worst_case({}, {"a": 1.0}, {"a": 0.5}, {"a": 0.0})
