@@ -33,7 +33,7 @@ import numpy as np
 
 from agents.kept import Numbers
 from agents.stages import staged
-from experiments import console, persona_eval, setting
+from experiments import console, persona_eval, setting, unscored
 from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env import catalog, seeding
@@ -178,12 +178,13 @@ def identity(config: Config, place: Place) -> dict[str, Any]:
 # ---------------------------------------------------------------------- scores
 
 
-def scored(transcripts: Sequence[Transcript], judge: Judge, domain: Domain) -> dict[str, dict[str, float]]:
+def scored(transcripts: Sequence[Transcript], judge: Judge, domain: Domain) -> dict[str, Any]:
     """`team`, `blocks`, `turns` -> scenario -> 0..100: the mean of what the blocks and what the turns are worth, and both. A conversation without
-    a score (nobody spoke, or the judge failed) is left out, never a zero."""
-    blocks = {s.scenario: s.overall for s in score_blocks(transcripts, judge, domain) if s.overall is not None}
-    turns = {s.scenario: s.overall for s in score_turns(transcripts, judge, domain) if s.overall is not None}
-    return {"team": {k: (blocks[k] + turns[k]) / 2 for k in sorted(blocks.keys() & turns.keys())}, "blocks": blocks, "turns": turns}
+    a score (nobody spoke, or the judge failed) is left out, never a zero; `count`: [blocks and turns that could not be scored, all of them]."""
+    of_blocks, of_turns = score_blocks(transcripts, judge, domain), score_turns(transcripts, judge, domain)
+    blocks, turns = ({s.scenario: s.overall for s in scores if s.overall is not None} for scores in (of_blocks, of_turns))
+    team = {k: (blocks[k] + turns[k]) / 2 for k in sorted(blocks.keys() & turns.keys())}
+    return {"team": team, "blocks": blocks, "turns": turns, "count": unscored.count([*of_blocks, *of_turns])}
 
 
 def best_fixed(place: Place, director: Policy, keep: Path, report: Callable[[int, Mapping[str, float]], None]) -> Acts:
@@ -277,7 +278,7 @@ def measured(config: Config, place: Place, folder: Path, teams: Mapping[str, Tea
 
     about = {"held_out": place.held_out.name, "scenarios": len(place.test), **identity(config, place)}
     return {
-        name: staged(folder / slug(name), about, lambda _, name=name, team=team: one(name, team))  # type: ignore[misc]
+        name: staged(folder / slug(name) / "scored", about, lambda _, name=name, team=team: one(name, team))  # type: ignore[misc]
         for name, team in teams.items()
     }
 
@@ -309,9 +310,17 @@ def shown(found: Mapping[str, Sequence[Mapping[str, Any]]], seed: int) -> tuple[
             cells.append(f"{ahead.estimate:+.1f} [{ahead.low:+.1f}, {ahead.high:+.1f}]" if isinstance(ahead, Interval) else "")
             if isinstance(ahead, Interval):
                 figures[name][f"trained is ahead, {judge}"] = [ahead.estimate, ahead.low, ahead.high]
+        lost, asked = (sum(r[judges[0]]["count"][k] for r in runs) for k in (0, 1))
+        figures[name] |= {"not scored": lost, "blocks and turns": asked}
         rows.append(cells)
     headings = ["team", *(h for judge in judges for h in (f"{judge}: team (blocks / turns)", "trained is ahead by [95 %]"))]
-    return console.table(headings, rows), figures
+    lost = ", ".join(f"{name} {f['not scored']:,} of {f['blocks and turns']:,}" for name, f in figures.items() if f["not scored"])
+    told = (
+        f"Not scored by the held-out judge, and left out: {lost} blocks and turns."
+        if lost
+        else "The held-out judge scored every block and turn."
+    )
+    return f"{console.table(headings, rows)}\n\n{told}", figures
 
 
 def report(config: Config, found: Mapping[str, Mapping[str, Sequence[Any]]]) -> tuple[str, dict[str, Any]]:

@@ -42,7 +42,9 @@ def test_both_algorithms_are_compared_and_nothing_is_done_twice(
         assert 0 <= row["truth"]["team"] <= 100 and row["truth"]["team"] == pytest.approx(
             (row["truth"]["blocks"] + row["truth"]["turns"]) / 2
         )
-    assert "its Director, best fixed acts" in (tmp_path / "support" / "table.md").read_text(encoding="utf-8")
+    assert all(row["not scored"] == 0 < row["blocks and turns"] for row in first["ippo"].values())
+    page = (tmp_path / "support" / "table.md").read_text(encoding="utf-8")
+    assert "its Director, best fixed acts" in page and "scored every block and turn" in page
     assert json.loads((tmp_path / "support" / "figures.json").read_text(encoding="utf-8"))["ippo"] == first["ippo"]
     monkeypatch.setattr(marl, "play", None)  # neither searched, nor trained, nor played again
     assert marl.main(asked) == 0
