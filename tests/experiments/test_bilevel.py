@@ -17,7 +17,7 @@ from agents import maskable_ppo  # noqa: E402
 from agents.bilevel import Bilevel, BilevelSettings, gap_of  # noqa: E402
 from agents.hacking import WatchSettings  # noqa: E402
 from agents.maskable_ppo import DirectorPPOConfig  # noqa: E402
-from experiments import bilevel, bilevel_report, campaign, level1, level2  # noqa: E402
+from experiments import bilevel, bilevel_report, bilevel_tables, campaign, level1, level2  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError  # noqa: E402
 from tests.experiments.test_levels import last_json, shrink  # noqa: E402
 
@@ -129,13 +129,14 @@ def made_up(shift: float, scenarios: int = 12) -> dict[str, Any]:
 
     def team(value: float) -> dict[str, Any]:
         by = {f"s{i}": value + i % 3 for i in range(scenarios)}
-        judged = {c: by for c in bilevel_report.CRITERIA}
-        shares = {n: {k: 0.5 for k in by} for n in bilevel_report.READ}
+        judged = {c: by for c in bilevel_tables.CRITERIA}
+        shares = {n: {k: 0.5 for k in by} for n in bilevel_tables.READ}
         return {
             "judged": judged,
             "read": shares,
             "measured": {"redundancy": dict(by), "words": dict(by)},
             "whole": {"identifiability": 0.5},
+            "example": ["user: It is late.", "guide_0: ```\x1b[31mStay with that.", "user: Thanks."],
             "unscored": dict.fromkeys(by, 0.0),
             "turns": 36,
             "failed": 0,
@@ -178,7 +179,7 @@ def test_a_page_over_seeds_holds_lines_against_their_thresholds() -> None:
     assert figures["shown"]["the GRPO Director beats round-robin"] and "the PPO Director beats random" not in figures["shown"]
     assert "3 run(s), 40%" in text and text.startswith("## support, 40% broken") and "### Whole systems" in text
     assert (
-        set(figures["p, Holm"]) == set(bilevel_report.CRITERIA) - {"overall"} and max(figures["p, Holm"].values()) < 0.05
+        set(figures["p, Holm"]) == set(bilevel_tables.CRITERIA) - {"overall"} and max(figures["p, Holm"].values()) < 0.05
     )  # 5 times one p
     assert figures["p, Holm"]["relevance"] == pytest.approx(5 * metrics_p(47 / 3, [14.0, 17.0, 16.0]))
     both = [{**r, "teams": {**r["teams"], "trained, best of K": made_up(20.0)["teams"]["trained"]}} for r in [made_up(14.0)] * 2]
@@ -188,6 +189,7 @@ def test_a_page_over_seeds_holds_lines_against_their_thresholds() -> None:
         figures["lines with best of K"]["consistency rises by 15"] == pytest.approx(20.0)
         and not figures["shown"]["consistency rises by 15"]
     )
+    assert "trained:\n\n```\nuser: It is late.\nguide_0: '''" in text and "\x1b" not in text and text.count("```") == 4
     assert figures["not scored"]["turns"]["trained"] == [0, 72] and "scored all of the 216 turns" in text and "144 blocks" in text
     assert figures["interquartile means"]["overall"]["SFT"][0] == pytest.approx(51.0)
     plain = [{k: v for k, v in made_up(14.0).items() if k != "systems"}] * 3  # without ablations
