@@ -90,7 +90,7 @@ reproduce-meeting: setup  ## the same on the meeting domain, 3 seeds; resumable
 	@$(PY) -m experiments.bilevel --seeds 3 --domain meeting --no-ablations --out runs/bilevel-meeting
 
 hacking: setup  ## is a judge with a planted bias caught, and is a clean run accused? 20 clean and 8 biased runs; resumable
-	@$(PY) -m experiments.hacking
+	@$(PY) -m experiments.hacking --seed 100
 
 marl: setup  ## teams by IPPO and MAPPO on the act form, 5 seeds, against random acts and the best fixed act per persona (about 35 minutes on one core; resumable)
 	@$(PY) -m experiments.marl

@@ -90,14 +90,17 @@ class Directing(grpo.Rollouts):
         return [str(i) for i in range(self.states.count)]
 
     def __call__(self, prompts: Sequence[str], trainer: Any) -> dict[str, Any]:
-        self.llm = self.asked(trainer)
         wanted = trainer.state.global_step // self.states.refresh
-        if wanted != self._round:
-            with self.spent.on("environment"):
-                self.places = {str(i): d for i, d in enumerate(self._states(wanted))}
-            self._round = wanted
-        with self.spent.on("directives"):
+        with self.spent.on("bookkeeping"):  # our own code, as far as it is not the game; models are taken out of it
+            if wanted != self._round:
+                self.llm = self.asked(trainer)
+                with self.spent.on("environment"):
+                    self.places = {str(i): d for i, d in enumerate(self._states(wanted))}
+                self._round = wanted
             return super().__call__(prompts, trainer)
+
+    def asked(self, trainer: Any) -> Any:
+        return TimedLLM(super().asked(trainer), self.spent, "directives")
 
     def _states(self, wanted: int) -> list[Decision]:
         count, conversations = self.states.count, self.states.conversations
@@ -110,7 +113,7 @@ class Directing(grpo.Rollouts):
 
     def current(self) -> Policy:
         """The Director as it is now, on the model that is trained."""
-        return self.stage.base.director(TimedLLM(self.llm, self.spent, "directives"), ADAPTER)
+        return self.stage.base.director(self.llm, ADAPTER)
 
     def played(self, decisions: Sequence[Decision], directives: Sequence[Completion], judged: bool) -> list[Outcome]:
         with self.spent.on("environment"):
@@ -132,8 +135,15 @@ class Conversing(grpo.Rollouts):
         return list(self.scenarios)
 
     def __call__(self, prompts: Sequence[str], trainer: Any) -> dict[str, Any]:
+        with self.spent.on("bookkeeping"):
+            return self._conversed(prompts, trainer)
+
+    def asked(self, trainer: Any) -> Any:
+        return TimedLLM(super().asked(trainer), self.spent, "directives")
+
+    def _conversed(self, prompts: Sequence[str], trainer: Any) -> dict[str, Any]:
         self.llm, step = self.asked(trainer), trainer.state.global_step
-        director = self.stage.base.director(TimedLLM(self.llm, self.spent, "directives"), ADAPTER)
+        director = self.stage.base.director(self.llm, ADAPTER)
         director.temperature, director.top_p = self.settings.temperature, self.settings.top_p
         first = seeding.digest("conversing", self.seed, step) % 2**31
         begin = first + processes.number() * len(prompts)  # a group may be shared between processes

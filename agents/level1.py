@@ -33,7 +33,7 @@ from agents.judges_apart import LEAST
 from agents.preferences import PairSettings
 from agents.reward_model import RewardModel, RewardSettings
 from agents.sft import SFTSettings
-from agents.stages import is_done, staged
+from agents.stages import is_done, mark_of, staged
 from agents.trainers import Report
 from mascot_env import seeding
 from mascot_env.envs.dialogue import DialogueEnv
@@ -113,7 +113,7 @@ class Level1:
         """Who takes part: where a run is taken up with others, its stages refuse."""
         s = self.setting
         who = {"director": named(s.director), "user": named(s.user), "judge": s.judge.name, "model": s.base.spec}
-        return {"domain": s.domain.id, **who, "seed": s.seed}
+        return {"domain": s.domain.id, **who, "scenarios": mark_of(s.scenarios), "seed": s.seed}
 
     @property
     def policy(self) -> Backbone:

@@ -30,7 +30,7 @@ from agents.grpo import GRPOSettings
 from agents.preferences import DELTA
 from agents.reward_model import RewardSettings
 from agents.spent import Spent
-from agents.stages import staged
+from agents.stages import mark_of, staged
 from agents.trainers import Report
 from mascot_env import directives as directives_in_words
 from mascot_env import rewards
@@ -43,6 +43,7 @@ from mascot_env.types import Completion
 
 UNITS = ("decision", "episode")
 REWARDS = ("model", "judge")
+OWN = ("environment", "bookkeeping")  # of the seconds of a training, those of our own code
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class Level2:
         s = self.stage
         who = {"speakers": named(s.speakers), "user": named(s.user), "judge": s.judge.name, "model": s.base.spec}
         first = {"from": named(self.first())} if self.start else {}
-        return {"domain": s.domain.id, **who, **first, "seed": s.seed}
+        return {"domain": s.domain.id, **who, **first, "scenarios": mark_of(s.scenarios), "seed": s.seed}
 
     @property
     def adapter(self) -> Path:
@@ -181,9 +182,10 @@ class Level2:
     def _grpo(self, out: Path) -> dict[str, Any]:
         spent, started = Spent(), time.perf_counter()
         rollouts, pay = self._deciding(out, spent) if self.settings.unit == "decision" else self._conversing(spent)
-        figures = grpo.train(self.stage.base, rollouts, pay, out, self.progress("director"), start=self.start)
-        spent.seconds["training"] = time.perf_counter() - started - sum(spent.seconds.values())
-        return {**figures, "seconds": dict(spent.seconds)}
+        figures = grpo.train(self.stage.base, rollouts, _timed(pay, spent), out, self.progress("director"), start=self.start)
+        total = time.perf_counter() - started
+        spent.seconds["training"] = total - sum(spent.seconds.values())  # TRL, the model's passes, checkpoints
+        return {**figures, "seconds": dict(spent.seconds), "own code": sum(spent.seconds.get(k, 0.0) for k in OWN) / total}
 
     def _deciding(self, out: Path, spent: Spent) -> tuple[Directing, grpo.Reward]:
         s, stage = self.settings, self.stage.timed(spent)
@@ -204,6 +206,14 @@ class Level2:
         s, stage = self.settings, self.stage.timed(spent)
         rollouts = Conversing(stage, s.grpo, stage.base.director(Unasked()), s.states, s.eta, spent)
         return rollouts, lambda places, directives, llm: rollouts.paid
+
+
+def _timed(pay: grpo.Reward, spent: Spent) -> grpo.Reward:
+    def timed(*about: Any) -> list[float | None]:
+        with spent.on("bookkeeping"):
+            return pay(*about)
+
+    return timed
 
 
 def directing_by(base: Backbone, adapter: Path | None) -> Policy:

@@ -7,13 +7,14 @@ unfinished stage has made under other settings is put aside, under another name.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from agents import processes
+from mascot_env import seeding
 from mascot_env.errors import RunFolderError
-from mascot_env.types import to_json
+from mascot_env.types import Scenario, to_json
 
 DONE = "done.json"
 
@@ -23,6 +24,11 @@ def write_whole(path: Path, text: str) -> None:
     partial = path.with_name(f"{path.name}.{processes.number()}.tmp" if processes.count() > 1 else f"{path.name}.tmp")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
+
+
+def mark_of(scenarios: Sequence[Scenario]) -> str:
+    """A fingerprint of the scenarios that a run learns on: one that is taken up with others is not the same run."""
+    return f"{seeding.digest(*(part for s in scenarios for part in (s.id, s.opening))):016x}"
 
 
 def is_done(folder: Path) -> bool:

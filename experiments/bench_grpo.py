@@ -4,7 +4,8 @@
     python -m experiments.bench_grpo --steps 10 --json
 
 Ours samples with `LocalLLM` and pays with a reward model (untrained here: its time is the same); TRL's own samples with `generate` and pays
-0. Both score labelled positions only (`agents.trainers`). The first step of each is left out.
+0. Ours is timed with a constant reward too, so that what the reward model adds is not hidden by the faster sampler. Both score labelled
+positions only (`agents.trainers`). The first step of each is left out.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class Config:
     json: bool = False
 
 
-def ours(config: Config, contexts: list[Any], out: Path) -> list[float]:
+def ours(config: Config, contexts: list[Any], out: Path, paid: bool = True) -> list[float]:
+    """Seconds of our steps, with the reward model or with a constant reward."""
     from agents import grpo, reward_model
     from agents.backbone import Backbone, Unasked
     from agents.preferences import Pair
@@ -57,9 +59,11 @@ def ours(config: Config, contexts: list[Any], out: Path) -> list[float]:
     pairs = [Pair(c.id, c.persona, speaker.request(c.view), c.said, "No.", 4.0, 2.0) for c in contexts[:4]]
     reward_model.train(backbone, pairs, reward_model.RewardSettings(steps=1, batch_size=2, held_out=0.0), config.seed, out / "reward")
     pay = grpo.by_reward_model(reward_model.RewardModel.load(out / "reward"), speaker)
+    if not paid:
+        pay = lambda contexts, replies, llm: [0.0] * len(replies)  # noqa: E731
     settings = grpo.GRPOSettings(steps=config.steps, places=config.places, group=config.group)
     seconds: list[float] = []
-    grpo.train(backbone, grpo.Rollouts(contexts, speaker, settings, config.seed), pay, out / "ours", lambda _, f: seconds.append(f["step_time"]))
+    grpo.train(backbone, grpo.Rollouts(contexts, speaker, settings, config.seed), pay, out / f"ours-{paid}", lambda _, f: seconds.append(f["step_time"]))
     return seconds[1:]
 
 
@@ -120,9 +124,12 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         with console.stage("ours, with the reward model"):
             mine = statistics.median(ours(config, contexts, Path(folder)))
+        with console.stage("ours, with a constant reward"):
+            plain = statistics.median(ours(config, contexts, Path(folder), paid=False))
         with console.stage("TRL's own, with a constant reward"):
             theirs = statistics.median(trls(config, contexts, Path(folder)))
     figures = {"ours, seconds a step": mine, "TRL, seconds a step": theirs, "ours / TRL": mine / theirs}
+    figures |= {"ours with a constant reward, seconds a step": plain, "the reward model adds": mine / plain - 1}
     print(console.table(["figure", "value"], [[k, f"{v:.2f}"] for k, v in figures.items()]))
     console.finish(figures, config.json)
     return 0 if figures["ours / TRL"] <= MOST else 1

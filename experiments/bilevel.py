@@ -27,18 +27,19 @@ from typing import Any
 
 from agents import processes
 from agents.stages import staged
-from experiments import bilevel_report, campaign, console, level1, level2, persona_eval, setting
+from experiments import bilevel_report, campaign, console, level1, level2, manners, persona_eval, setting, unscored
 from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env import catalog
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.errors import ConfigError
 from mascot_env.judge import Judge
+from mascot_env.players.directors import RandomOrderDirector
 from mascot_env.players.policy import Policy, Team
 from mascot_env.players.resolve import resolve_director
 from mascot_env.players.world import WorldSpeaker
 from mascot_env.scoring import score_blocks, score_turns
-from mascot_env.types import Domain, Transcript
+from mascot_env.types import Domain
 
 SHARPER = (0.7, 0.9)  # temperature and top-p at which players named `nano` speak
 
@@ -68,6 +69,7 @@ class Config:
     ablations: measure whole systems without one of the levels too, and teams at the players' own sampling
     scenarios_from: world (the language world's) or catalog (the domain's own)
     scenarios: held-out ones that teams are measured on
+    split: of those scenarios: test, or valid while something is still being chosen
     seed: of everything
     seeds: runs of a campaign, with seeds 0 to seeds - 1; 0 is one run
     workers: runs side by side
@@ -97,6 +99,7 @@ class Config:
     ablations: bool = True
     scenarios_from: str = "world"
     scenarios: int = 96
+    split: str = "test"
     seed: int = 0
     seeds: int = 0
     workers: int = 2
@@ -159,7 +162,9 @@ def teams(config: Config, run: Any) -> dict[str, Policy]:
 
 def sharper_teams(config: Config, run: Any) -> dict[str, Policy]:
     """The same policies at the players' own sampling."""
-    return {"SFT, sharper": sharper(run.speakers(0)), "trained, sharper": sharper(run.speakers(run.stands))}
+    base = run.setting.base
+    found = {"prompted": base.speaker(base.llm()), "SFT": run.speakers(0), "trained": run.speakers(run.stands)}
+    return {f"{name}, sharper": sharper(speaker) for name, speaker in found.items()}
 
 
 def sharper(speaker: Any) -> Any:
@@ -169,8 +174,9 @@ def sharper(speaker: Any) -> Any:
 
 def measured_teams(config: Config, run: Any, players: Mapping[str, Policy]) -> dict[str, Any]:
     s = run.setting
-    chosen = setting.scenarios(s.domain, config.scenarios_from, "test", config.scenarios)
+    chosen = setting.scenarios(s.domain, config.scenarios_from, config.split, config.scenarios)
     where = persona_eval.Evaluation(s.domain, chosen, s.director, s.user, s.held_out, persona_eval.first_seed(config.seed))
+    where = where.against(run.speakers(0), run.folder / "evaluation" / slug("SFT"))
     out = {}
     for name, policy in players.items():
         figures = where.measure(policy, run.folder / "evaluation" / slug(name))
@@ -185,28 +191,29 @@ def measured_teams(config: Config, run: Any, players: Mapping[str, Policy]) -> d
 def measured_directors(config: Config, run: Any, ppo: Any) -> dict[str, Any]:
     """Each Director with the trained team: group rewards by scenario, and habits."""
     written = run.director(run.stands) if run.stands else None  # where no round stands there is no trained one
-    players = level2.directors(run.setting.domain, run.director(0), written, ppo)
-    judged = level2.evaluate(parts(config)[1], run.stage(run.stands), players, run.folder)
+    stage = run.stage(run.stands)
+    players = level2.directors(run.setting.domain, manners.of_team(stage, run.folder / "manner"), run.director(0), written, ppo)
+    judged = level2.evaluate(parts(config)[1], stage, players, run.folder)
     return {
         name: {k: v for k, v in found.items() if k != "transcripts"} | level2.habits(found["transcripts"]) for name, found in judged.items()
     }
 
 
 def systems(config: Config, run: Any) -> dict[str, tuple[Policy, Policy]]:
-    """(speakers, Director): the whole, and without one of its levels. MASCOT-P leaves the persona level out, MASCOT-C calls on speakers at random."""
-    domain, stands = run.setting.domain, run.stands
-    chance = level2.directors(domain, run.director(0), None, None)["random"]
+    """(speakers, Director): the whole, and without one of its levels. MASCOT-P leaves the persona level out; MASCOT-C keeps what the trained Director
+    says and calls on speakers in a random order."""
+    stands = run.stands
     return {
         "SFT, untrained Director": (run.speakers(0), run.director(0)),
         "MASCOT": (run.speakers(stands), run.director(stands)),
         "MASCOT-P": (run.speakers(0), run.director(stands)),
-        "MASCOT-C": (run.speakers(stands), chance),
+        "MASCOT-C": (run.speakers(stands), RandomOrderDirector(run.director(stands))),
     }
 
 
 def measured_systems(config: Config, run: Any) -> dict[str, Any]:
     s = run.setting
-    chosen = setting.scenarios(s.domain, config.scenarios_from, "test", config.scenarios)
+    chosen = setting.scenarios(s.domain, config.scenarios_from, config.split, config.scenarios)
     out = {}
     for name, (speakers, director) in systems(config, run).items():
         team = Team.of(s.domain, director=director, speakers=speakers, user=s.user)
@@ -222,10 +229,20 @@ def measured_systems(config: Config, run: Any) -> dict[str, Any]:
     return out
 
 
-def judged_by(held_out: Judge, transcripts: list[Transcript], domain: Domain) -> dict[str, Any]:
-    """Scores by criterion and scenario, of turns and of blocks."""
+def judged_by(held_out: Judge, played: persona_eval.Played, domain: Domain) -> dict[str, Any]:
+    """Scores by criterion and scenario, of turns and of blocks, and what of them could not be scored."""
     kinds = {"agent-specific": score_turns, "collective": score_blocks}
-    return {kind: persona_eval.by_criterion(score(transcripts, held_out, domain)) for kind, score in kinds.items()}
+    scores = {kind: score(played.transcripts, held_out, domain) for kind, score in kinds.items()}
+    lost = {
+        kind: {"unscored": unscored.shares(found) | dict.fromkeys(played.cut, 1.0), "count": unscored.count(found)}
+        for kind, found in scores.items()
+    }
+    return {kind: {**persona_eval.by_criterion(found), **lost[kind], "cut": len(played.cut)} for kind, found in scores.items()}
+
+
+def of_split(config: Config, name: str) -> str:
+    """What is measured on other scenarios than the test ones has names of its own."""
+    return name if config.split == "test" else f"{name}-{config.split}"
 
 
 def slug(name: str) -> str:
@@ -250,16 +267,24 @@ def one_run(config: Config, run: Any, progress: Progress, say: Any) -> dict[str,
     who = {"scenarios": config.scenarios, "from": config.scenarios_from, "held out": config.held_out, "stands": run.stands}
     with console.stage("teams on held-out scenarios"):
         out["teams"] = staged(
-            run.folder / "measured-teams", {**who, "controls": config.controls}, lambda _: measured_teams(config, run, teams(config, run))
+            run.folder / of_split(config, "measured-teams"),
+            {**who, "controls": config.controls},
+            lambda _: measured_teams(config, run, teams(config, run)),
         )
     with console.stage("Directors on held-out scenarios"):
         out["directors"] = staged(
-            run.folder / "measured-directors", {**who, "ppo": config.ppo_steps}, lambda _: measured_directors(config, run, ppo)
+            run.folder / of_split(config, "measured-directors"),
+            {**who, "ppo": config.ppo_steps},
+            lambda _: measured_directors(config, run, ppo),
         )
     if config.ablations:
         with console.stage("whole systems on held-out scenarios, and teams at the players' own sampling"):
-            out["systems"] = staged(run.folder / "measured-systems", who, lambda _: measured_systems(config, run))
-            out["teams"] |= staged(run.folder / "measured-sharper", who, lambda _: measured_teams(config, run, sharper_teams(config, run)))
+            out["systems"] = staged(run.folder / of_split(config, "measured-systems"), who, lambda _: measured_systems(config, run))
+            out["teams"] |= staged(
+                run.folder / of_split(config, "measured-sharper"), who, lambda _: measured_teams(config, run, sharper_teams(config, run))
+            )
+    chosen = setting.scenarios(run.setting.domain, config.scenarios_from, config.split, config.scenarios)
+    out["places"] = {"scenarios": len(chosen), "frames": len({s.tags[0] if s.source == "world" else s.id for s in chosen})}
     if processes.is_first():
         console.write_whole(run.folder / "figures.json", json.dumps(out, sort_keys=True))
     return out
@@ -300,10 +325,10 @@ def main(argv: list[str] | None = None) -> int:
         runs = {str(config.seed): single(config)}
     if not processes.is_first():
         return 0
-    text, figures = bilevel_report.of(list(runs.values()), config.domain, config.broken)
+    text, figures = bilevel_report.of(list(runs.values()), config.domain, config.broken, config.ppo_steps > 0, config.split)
     print(f"\n{text}")
-    console.write_whole(out / "report.md", text + "\n")
-    console.write_whole(out / "report.json", json.dumps(figures, indent=1, sort_keys=True))
+    console.write_whole(out / f"{of_split(config, 'report')}.md", text + "\n")
+    console.write_whole(out / f"{of_split(config, 'report')}.json", json.dumps(figures, indent=1, sort_keys=True))
     console.finish(figures, config.json)
     return 0 if config.seeds < 2 or all(figures["shown"].values()) else 1
 

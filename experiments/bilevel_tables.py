@@ -14,13 +14,15 @@ import numpy as np
 from experiments import console, level2, unscored
 from mascot_env import metrics, seeding
 from mascot_env.metrics import Interval
-from mascot_env.metrics.statistics import two_level_t
+from mascot_env.metrics.statistics import t_quantile, two_level_t
 
 Runs = Sequence[Mapping[str, Any]]
 Values = Callable[[Mapping[str, Any]], Mapping[str, float]]  # a run -> scenario -> value
 
+OF_RECOGNISED = "in persona, of recognised"  # by the recogniser, of what it knows: training pays for being known
 CRITERIA = ("emotional_expressiveness", "empathetic_support", "consistency", "relevance", "social_contribution", "overall")
-READ = ("in persona", "recognised", "act honoured", "generic", "echo", "other voice", "settled", "own detail")
+READ = ("in persona", "recognised", OF_RECOGNISED, "act honoured", "generic", "echo", "other voice", "settled", "own detail")
+CONTROLS = ("best of K", "SFT on the best")
 MEASURED = ("redundancy", "novelty", "words")
 WHOLE = ("identifiability", "separation", "self_bleu_across")
 
@@ -46,6 +48,9 @@ def mean(runs: Runs, values: Values) -> float | None:
 def of_team(team: str, name: str) -> Values:
     def values(run: Mapping[str, Any]) -> Mapping[str, float]:
         figures = run["teams"][team]
+        if name == OF_RECOGNISED:
+            known = figures["read"].get("recognised", {})
+            return {k: figures["read"]["in persona"][k] / share for k, share in known.items() if share}
         return next((dict(figures[kind][name]) for kind in ("judged", "read", "measured") if name in figures[kind]), {})
 
     return values
@@ -67,58 +72,82 @@ def numbers(gap: Interval | None) -> list[float] | None:
 
 
 def teams_table(runs: Runs, teams: Sequence[str], names: Sequence[str], against: str = "SFT") -> tuple[str, dict[str, Any]]:
-    """Means of teams, and paired differences: of the controls and the trained team to `against`, and of the trained to the prompted team."""
+    """Means of teams, and paired differences: of all others to `against`, and of the trained team to the prompted one and the controls. Those of
+    `sound` and of other teams to the prompted one are in the figures only."""
     rows, figures = [], {}
-    pairs = [(t, against) for t in teams if t not in (against, "prompted", "sound")]
-    pairs += [("trained", "prompted")] if {"trained", "prompted"} <= set(teams) else []
+    shown_pairs = [(t, against) for t in teams if t != against and not t.startswith(("prompted", "sound"))]
+    shown_pairs += [
+        (a, b) for a in teams if a.startswith("trained") and not a.endswith("K") for b in teams if b.startswith(("prompted", *CONTROLS))
+    ]
+    more = [("sound", against)] + [(a, b) for a in teams for b in teams if b.startswith("prompted") and a != b]
+    pairs = shown_pairs + [p for p in more if p not in shown_pairs and set(p) <= set(teams)]
     for name in names:
         means = {t: mean(runs, of_team(t, name)) for t in teams}
         if all(m is None for m in means.values()):
             continue
         gaps = {f"{a} - {b}": difference(runs, of_team(a, name), of_team(b, name)) for a, b in pairs}
         figures[name] = {**means, **{title: numbers(g) for title, g in gaps.items()}}
-        rows.append(([name, *(shown(means[t]) for t in teams)], [name, *map(gap_shown, gaps.values())]))
+        rows.append(([name, *(shown(means[t]) for t in teams)], [name, *(gap_shown(gaps[f"{a} - {b}"]) for a, b in shown_pairs)]))
     plain = console.table(["", *teams], [r for r, _ in rows])
-    paired = console.table(["difference", *(f"{a} - {b}" for a, b in pairs)], [r for _, r in rows])
+    paired = console.table(["difference", *(f"{a} - {b}" for a, b in shown_pairs)], [r for _, r in rows])
     return f"{plain}\n\n{paired}", figures
 
 
 def middles_table(runs: Runs, teams: Sequence[str]) -> tuple[str, dict[str, Any]]:
-    """Interquartile means over seeds and scenarios, as in rliable: what a few scenarios cannot move. Of two runs at least."""
-    rows, figures = [], {}
+    """Interquartile means over seeds and scenarios: what a few scenarios cannot move. Without rliable's intervals, which take the runs of
+    every scenario for independent, where one training seed spans all of them."""
+    figures = {}
     for name in CRITERIA:
-        row = [name]
-        for team in teams:
-            by_run = [of_team(team, name)(r) for r in runs]
-            names = sorted(set.intersection(*map(set, by_run)))
-            found = metrics.iqm_interval(np.array([[v[n] for n in names] for v in by_run]), seeding.generator("bilevel-iqm"))
-            gap = found if isinstance(found, Interval) else None
-            figures.setdefault(name, {})[team] = numbers(gap)
-            row.append("-" if gap is None else f"{gap.estimate:.1f} [{gap.low:.1f}, {gap.high:.1f}]")
-        rows.append(row)
+        values = {t: [v for r in runs for v in of_team(t, name)(r).values()] for t in teams}
+        figures[name] = {t: float(metrics.iqm(v)) if v else None for t, v in values.items()}  # type: ignore[arg-type]
+    rows = [[name, *(shown(v) for v in by_team.values())] for name, by_team in figures.items()]
     return console.table(["interquartile mean", *teams], rows), figures
+
+
+def directors_of(runs: Runs) -> list[str]:
+    """The Directors that every run has."""
+    return [n for n in runs[0]["directors"] if all(n in r["directors"] for r in runs)]
 
 
 def not_scored(runs: Runs, teams: Sequence[str]) -> tuple[str, dict[str, Any]]:
     """What the held-out judge could not score, of the teams' turns and of the Directors' blocks."""
-    turns = [
-        {
-            t: {
-                "values": r["teams"][t]["judged"],
-                "unscored": r["teams"][t]["unscored"],
-                "count": [r["teams"][t][k] for k in ("failed", "turns")],
-            }
-            for t in teams
+
+    def of(figures: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "values": figures["judged"],
+            "unscored": figures["unscored"],
+            "count": [figures["failed"], figures["turns"]],
+            "cut": figures["cut"],
         }
-        for r in runs
-    ]
-    blocks = [level2.run_of(r["directors"]) for r in runs]
-    learnt = [n for n in ("GRPO", "PPO") if n in blocks[0]]
-    pairs = [(a, b) for a in learnt for b in blocks[0] if a != b]
-    text, worst = unscored.told(turns, [("trained", "SFT")], CRITERIA, "turns")
+
+    names = directors_of(runs)
+    turns = [{t: of(r["teams"][t]) for t in teams} for r in runs]
+    blocks = [{n: v for n, v in level2.run_of(r["directors"]).items() if n in names} for r in runs]
+    others = [t for t in ("SFT", "prompted", *CONTROLS) if t in teams]
+    text, worst = unscored.told(turns, [("trained", t) for t in others], CRITERIA, "turns")
+    pairs = [(a, b) for a in ("GRPO", "PPO") if a in names for b in names if a != b]
     more, of_blocks = unscored.told(blocks, pairs, ["group reward"], "blocks", level2.REWARDS)
     figures = {"turns": unscored.counts(turns), "blocks": unscored.counts(blocks)}
+    if all("systems" in r for r in runs):
+        whole, figures["systems"] = _systems_not_scored(runs)
+        more = f"{more}\n\n{whole}"
     return f"{text}\n\n{more}", figures | {"worst case": {f"{a} - {b}": ends for (a, b), ends in (worst | of_blocks).items()}}
+
+
+def _systems_not_scored(runs: Runs) -> tuple[str, dict[str, Any]]:
+    """The same of whole systems, of their turns and blocks together."""
+
+    def of(system: Mapping[str, Any]) -> dict[str, Any]:
+        counts = [by["count"] for by in system.values()]
+        return {
+            "values": {},
+            "unscored": {},
+            "count": [sum(c) for c in zip(*counts, strict=True)],
+            "cut": max(by["cut"] for by in system.values()),
+        }
+
+    systems = [{name: of(system) for name, system in r["systems"].items()} for r in runs]
+    return unscored.told(systems, [], [], "turns and blocks of whole systems")[0], unscored.counts(systems)
 
 
 def whole_table(runs: Runs, teams: Sequence[str]) -> tuple[str, dict[str, Any]]:
@@ -133,7 +162,7 @@ def whole_table(runs: Runs, teams: Sequence[str]) -> tuple[str, dict[str, Any]]:
 
 def directors_table(runs: Runs, kind: str) -> tuple[str, dict[str, Any]]:
     """Group rewards by Director, and the paired differences of those that learnt to each."""
-    names, rows, figures = list(runs[0]["directors"]), [], {}
+    names, rows, figures = directors_of(runs), [], {}
     learnt = [n for n in ("GRPO", "PPO") if n in names]
     for name in names:
         value = mean(runs, lambda r, n=name: r["directors"][n][kind])
@@ -151,7 +180,7 @@ def directors_table(runs: Runs, kind: str) -> tuple[str, dict[str, Any]]:
 
 
 def systems_table(runs: Runs) -> tuple[str, dict[str, Any]]:
-    """The whole, and without one of its levels, beside the paper's ablation."""
+    """The whole, and without one of its levels, beside the paper's ablation: MASCOT-P without persona grounding, MASCOT-C with a random order."""
     rows, figures = [], {}
     for name in runs[0]["systems"]:
         row, figures[name] = [name], {}
@@ -162,8 +191,20 @@ def systems_table(runs: Runs) -> tuple[str, dict[str, Any]]:
             figures[name][kind] = {"mean": mean(runs, of), "- MASCOT": numbers(gap)}
             row += [shown(figures[name][kind]["mean"]), gap_shown(gap), PAPER_ABLATION[kind].get(name, "-")]
         rows.append(row)
+    text = " ".join(_direction(figures, kind, lost) for kind, lost in (("agent-specific", "MASCOT-P"), ("collective", "MASCOT-C")))
     heads = [h for k in ("agent-specific", "collective") for h in (k, f"{k} - MASCOT", "paper (other models, other data)")]
-    return console.table(["system", *heads], rows), figures
+    return f"{console.table(['system', *heads], rows)}\n\n{text}", figures
+
+
+def _direction(figures: Mapping[str, Any], kind: str, lost: str) -> str:
+    """Which ablation costs most of these scores, and whether it is the paper's."""
+    gaps = {n: figures[n][kind]["- MASCOT"] for n in ("MASCOT-P", "MASCOT-C") if n in figures}
+    known = {n: g for n, g in gaps.items() if g is not None}
+    if len(known) < 2:
+        return ""
+    most = min(known, key=lambda n: known[n][0])
+    says = "as in the paper" if most == lost else f"in the paper {lost} does"
+    return f"Of the {kind} scores {most} loses most, {says}."
 
 
 PAPER_ABLATION = {  # MASCOT, arXiv 2601.14230, read off a figure
@@ -184,6 +225,52 @@ def settled_table(runs: Runs, teams: Sequence[str], places: int = 8) -> tuple[st
         figures[team] = [repeats / turns if turns else None for repeats, turns in found]
         rows.append([team, *(f"{100 * a / n:.1f} % of {n}" if n else "-" for a, n in found)])
     return console.table(["team", *(str(p + 1) for p in range(places - 1)), f"{places} and later"], rows), figures
+
+
+def settled_change(runs: Runs, team: str) -> list[float] | None:
+    """[estimate, low, high] of how much more often a team's turns repeat a settled point than the SFT team's, place by place, weighted by how many
+    turns the SFT team has there: teams whose conversations end earlier have fewer late turns, where points are settled. Over runs (t, 95 %); from one
+    run, and where a team has no turns at any of these places, nothing is known."""
+    by_run = []
+    for r in runs:
+        ours, theirs = (r["teams"][t]["settled by turn"] or [] for t in (team, "SFT"))
+        places = [(a, n, b, m) for (a, n), (b, m) in zip(ours, theirs, strict=False) if n and m]
+        if not places:
+            return None
+        by_run.append(sum((a / n - b / m) * m for a, n, b, m in places) / sum(m for *_, m in places))
+    if len(by_run) < 2:
+        return None
+    half = t_quantile(0.975, len(by_run) - 1) * float(np.std(by_run, ddof=1)) / len(by_run) ** 0.5
+    middle = float(np.mean(by_run))
+    return [middle, middle - half, middle + half]
+
+
+def runs_table(runs: Runs) -> str:
+    """What each run was: the round that stands and why, whose training the watch stopped, how good its reward models are."""
+    rows = []
+    for i, r in enumerate(runs):
+        s = r["schedule"]
+        personas = {
+            f"{who} in round {what.split(' ')[1]}": f for what, by in s.items() if what.endswith(" personas") for who, f in by.items()
+        }
+        flagged = [f"{who} at {f['flagged at']}" for who, f in personas.items() if f.get("flagged at") is not None]
+        shares = [f["trainable share"] for f in personas.values() if "trainable share" in f]
+        models = [s.get("reward"), s.get("round 1 group reward")]
+        told = [f"{m['accuracy']:.2f} ({m['calibration error']:.2f})" if m and "accuracy" in m else "-" for m in models]
+        own = [f["own code"] for what, f in s.items() if what.endswith(" director") and "own code" in f]
+        rows.append(
+            [
+                str(i),
+                f"{s.get('stands', '-')}: {s.get('why', '')}",
+                ", ".join(flagged) or "nobody",
+                *told,
+                f"{shares[0]:.1%}" if shares else "-",
+                f"{max(own):.0%}" if own else "-",
+            ]
+        )
+    heads = ["run", "round that stands", "stopped by the watch", "persona reward model: accuracy (calibration error)"]
+    heads += ["group reward model", "trained of each model (paper: 0.187 %, of far larger ones)", "our own code, of a Director's training"]
+    return console.table(heads, rows)
 
 
 def checks_table(runs: Runs) -> str:

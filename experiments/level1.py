@@ -64,6 +64,7 @@ class Config:
     dpo_steps: updates of each persona's adapter, where DPO is asked for
     scenarios_from: world (the language world's) or catalog (the domain's own)
     scenarios: held-out ones that teams are measured on
+    split: of those scenarios: test, or valid while something is still being chosen
     seed: of everything
     out: the run folder
     wandb: log to W&B where it is installed (offline unless logged in)
@@ -93,6 +94,7 @@ class Config:
     dpo_steps: int = 60
     scenarios_from: str = "world"
     scenarios: int = 96
+    split: str = "test"
     seed: int = 0
     out: str = "runs/level1"
     wandb: bool = True
@@ -164,7 +166,7 @@ def evaluate(config: Config, run: Any) -> dict[str, Any]:
     from agents import level1
 
     s = run.setting
-    chosen = setting.scenarios(s.domain, config.scenarios_from, "test", config.scenarios)
+    chosen = setting.scenarios(s.domain, config.scenarios_from, config.split, config.scenarios)
     held_out = setting.judge(config.held_out, "held_out")
     where = persona_eval.Evaluation(s.domain, chosen, s.director, s.user, held_out, persona_eval.first_seed(config.seed))
     base, tuned = s.base.llm(), run.policy.llm()
@@ -177,7 +179,9 @@ def evaluate(config: Config, run: Any) -> dict[str, Any]:
     for learner in ("dpo", "grpo"):
         if level1.adapters_of(run.folder, s.domain, learner):
             speakers[learner] = level1.trained(s.base, run.folder, s.domain, learner)
-    return {name: where.measure(policy, run.folder / "evaluation" / name.replace(" ", "-")) for name, policy in speakers.items()}
+    place = lambda name: run.folder / "evaluation" / name.replace(" ", "-")  # noqa: E731
+    where = where.against(speakers["sft"], place("sft"))
+    return {name: where.measure(policy, place(name)) for name, policy in speakers.items()}
 
 
 def shown(found: Mapping[str, persona_eval.TeamFigures], seed: int) -> tuple[str, dict[str, Any]]:
@@ -200,9 +204,9 @@ def shown(found: Mapping[str, persona_eval.TeamFigures], seed: int) -> tuple[str
         rows.append(cells)
     whole = [[name, *(f"{found[t].whole[name]:.3f}" if name in found[t].whole else "-" for t in names)] for name in found["sft"].whole]
     for t in names:
-        figures[t] |= dict(found[t].whole) | {"turns": found[t].turns, "failed": found[t].failed}
+        figures[t] |= dict(found[t].whole) | {"turns": found[t].turns, "failed": found[t].failed, "cut": found[t].cut}
     compared = [t for t in names if t not in ("prompted", "sft")]
-    run = {t: {"values": f.judged, "unscored": f.unscored, "count": [f.failed, f.turns]} for t, f in found.items()}
+    run = {t: {"values": f.judged, "unscored": f.unscored, "count": [f.failed, f.turns], "cut": f.cut} for t, f in found.items()}
     lost, worst = unscored.told([run], [(t, "sft") for t in compared], list(found["sft"].judged), "turns")
     for (team, other), ends in worst.items():
         figures[f"{team} - {other}"]["worst case"] = ends

@@ -27,8 +27,8 @@ import numpy as np
 
 from agents import processes
 from agents.backbone import named
-from agents.stages import staged
-from experiments import console, persona_eval, setting, unscored
+from agents.stages import mark_of, staged
+from experiments import console, manners, persona_eval, setting, unscored
 from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env import catalog
@@ -37,7 +37,7 @@ from mascot_env.errors import ConfigError
 from mascot_env.judge import Judge
 from mascot_env.judge.world import WorldJudge
 from mascot_env.metrics import Interval
-from mascot_env.players.directors import NoRepeatDirector, RandomDirector, RoundRobinDirector, default_manner
+from mascot_env.players.directors import Manner, NoRepeatDirector, RandomDirector, RoundRobinDirector
 from mascot_env.players.policy import Policy, Team
 from mascot_env.players.resolve import resolve_speakers
 from mascot_env.rewards import ETA
@@ -70,6 +70,7 @@ class Config:
     ppo_steps: decisions of the discrete Director; 0 trains none
     scenarios_from: world (the language world's) or catalog (the domain's own)
     scenarios: held-out ones that Directors are compared on
+    split: of those scenarios: test, or valid while something is still being chosen
     seed: of everything
     out: the run folder
     wandb: log to W&B where it is installed (offline unless logged in)
@@ -93,6 +94,7 @@ class Config:
     ppo_steps: int = 20_000
     scenarios_from: str = "world"
     scenarios: int = 96
+    split: str = "test"
     seed: int = 0
     out: str = "runs/level2"
     wandb: bool = True
@@ -159,6 +161,7 @@ def ppo(config: Config, stage: Any, folder: Path, report: Any) -> Any:
     settings = maskable_ppo.DirectorPPOConfig(total_steps=config.ppo_steps, num_envs=PPO_ENVS, env=env)
     env_id = f"mascot/{config.domain.title()}Director-v0"
     who = {"speakers": named(stage.speakers), "user": named(stage.user), "judge": stage.judge.name, "domain": stage.domain.id}
+    who["scenarios"] = mark_of(stage.scenarios)
 
     def work(out: Path) -> Mapping[str, Any]:
         made = maskable_ppo.train(env_id, settings, config.seed, lambda done, mean: report(done, {"reward": mean}), out / "checkpoints")
@@ -169,9 +172,9 @@ def ppo(config: Config, stage: Any, folder: Path, report: Any) -> Any:
     return maskable_ppo.TrainedDirector.load(folder / "policy.safetensors", env_id, settings, config.seed)
 
 
-def directors(domain: Any, untrained: Policy, written: Policy | None, discrete: Any) -> dict[str, Policy]:
-    """Heuristics, the model as it is, and those of the learnt Directors that there are."""
-    manner = default_manner(domain)  # each persona's first act in character; who speaks is all that the heuristics choose
+def directors(domain: Any, manner: Manner, untrained: Policy, written: Policy | None, discrete: Any) -> dict[str, Policy]:
+    """Heuristics, which choose who speaks and no more (`manner`: agent -> act and tone, see `experiments.manners`); the model as it is; those of
+    the learnt Directors that there are."""
     found: dict[str, Policy] = {
         "random": RandomDirector(manner),
         "round-robin": RoundRobinDirector(domain, manner),
@@ -188,29 +191,31 @@ def directors(domain: Any, untrained: Policy, written: Policy | None, discrete: 
 def evaluate(config: Config, stage: Any, players: Mapping[str, Policy], folder: Path) -> dict[str, dict[str, Any]]:
     """Director -> group reward by scenario (held-out judge), and its conversations; both are kept in the run folder."""
     s = stage
-    chosen = setting.scenarios(s.domain, config.scenarios_from, "test", config.scenarios)
+    chosen = setting.scenarios(s.domain, config.scenarios_from, config.split, config.scenarios)
     held_out = setting.judge(config.held_out, "held_out")
     found = {}
     for name, director in players.items():
         team = Team.of(s.domain, director=director, speakers=s.speakers, user=s.user)
         form = "text" if name in ("untrained", "GRPO") else "discrete"
         place = folder / "directors" / name.replace(" ", "-")
-        transcripts = persona_eval.kept(
+        played = persona_eval.kept(
             place,
             team,
             chosen,
             persona_eval.first_seed(config.seed),
             lambda form=form: DialogueEnv(domain=s.domain, judge=None, user=None, director=form),
         )
-        judged = persona_eval.judged_once(place, held_out, transcripts, functools.partial(judged_by, held_out, transcripts, s.domain))
-        found[name] = {**judged, "transcripts": transcripts}
+        judged = persona_eval.judged_once(place, held_out, played, functools.partial(judged_by, held_out, played, s.domain))
+        found[name] = {**judged, "transcripts": played.transcripts}
     return found
 
 
-def judged_by(held_out: Judge, transcripts: list[Transcript], domain: Domain) -> dict[str, Any]:
+def judged_by(held_out: Judge, played: persona_eval.Played, domain: Domain) -> dict[str, Any]:
     """Group rewards by scenario, and what of it could not be scored; in the language world by its truth too, and the share of turns in persona."""
+    transcripts = played.transcripts
     scores = score_groups(transcripts, held_out, domain, ETA)
-    found = {"reward": by_scenario(scores), "unscored": unscored.shares(scores), "blocks": unscored.count(scores)}
+    lost = {"unscored": unscored.shares(scores) | dict.fromkeys(played.cut, 1.0), "cut": len(played.cut)}
+    found = {"reward": by_scenario(scores), "blocks": unscored.count(scores), **lost}
     if all(t.scenario.source == "world" for t in transcripts):
         found["truth"] = by_scenario(score_groups(transcripts, WorldJudge(), domain, ETA))
         found["in persona"] = persona_eval.read(transcripts, domain)["in persona"]
@@ -251,14 +256,17 @@ def shown(found: Mapping[str, Mapping[str, Any]], seed: int) -> tuple[str, dict[
     for (a, b), ends in worst.items():
         figures[b][f"{a} - this, worst case"] = ends["group reward"]
     for name, values in found.items():
-        figures[name] |= dict(zip(("blocks not scored", "blocks"), values["blocks"], strict=True))
+        figures[name] |= dict(zip(("blocks not scored", "blocks"), values["blocks"], strict=True)) | {"cut": values["cut"]}
     tables.append(lost)
     return "\n\n".join(tables), figures
 
 
 def run_of(found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Directors as `experiments.unscored` asks for them."""
-    return {n: {"values": {"group reward": v["reward"]}, "unscored": v["unscored"], "count": v["blocks"]} for n, v in found.items()}
+    return {
+        n: {"values": {"group reward": v["reward"]}, "unscored": v["unscored"], "count": v["blocks"], "cut": v["cut"]}
+        for n, v in found.items()
+    }
 
 
 def habits(transcripts: list[Transcript]) -> dict[str, float]:
@@ -292,7 +300,8 @@ def main(argv: list[str] | None = None) -> int:
                 discrete = ppo(config, run.stage, Path(config.out) / "ppo", progress("ppo"))
             elif stage == "evaluate":
                 written = run.director() if (run.adapter / "adapter_model.safetensors").exists() else None
-                players = directors(run.stage.domain, run.first(), written, discrete)
+                manner = manners.of_team(run.stage, run.folder / "manner")
+                players = directors(run.stage.domain, manner, run.first(), written, discrete)
                 text, figures[stage] = shown(evaluate(config, run.stage, players, run.folder), config.seed)
                 print(text)
                 console.write_whole(Path(config.out) / "evaluation.md", text + "\n")

@@ -270,8 +270,9 @@ def measured(config: Config, place: Place, folder: Path, teams: Mapping[str, Tea
     """team -> judge -> score -> scenario -> value, on held-out scenarios with the conversations of this training seed; measured once."""
 
     def one(name: str, team: Team) -> Mapping[str, Any]:
-        transcripts = persona_eval.kept(folder / slug(name) / "play", team, place.test, 1_000_000 * (seed + 1), place.unjudged)
-        found = {"held-out judge": scored(transcripts, place.held_out, place.domain)}
+        played = persona_eval.kept(folder / slug(name) / "play", team, place.test, 1_000_000 * (seed + 1), place.unjudged)
+        transcripts = played.transcripts
+        found = {"held-out judge": scored(transcripts, place.held_out, place.domain) | {"cut": len(played.cut)}}
         if config.scenarios_from == "world":
             found["truth"] = scored(transcripts, setting.judge("world"), place.domain)
         return found
@@ -311,15 +312,17 @@ def shown(found: Mapping[str, Sequence[Mapping[str, Any]]], seed: int) -> tuple[
             if isinstance(ahead, Interval):
                 figures[name][f"trained is ahead, {judge}"] = [ahead.estimate, ahead.low, ahead.high]
         lost, asked = (sum(r[judges[0]]["count"][k] for r in runs) for k in (0, 1))
-        figures[name] |= {"not scored": lost, "blocks and turns": asked}
+        figures[name] |= {"not scored": lost, "blocks and turns": asked, "cut": sum(r[judges[0]]["cut"] for r in runs)}
         rows.append(cells)
     headings = ["team", *(h for judge in judges for h in (f"{judge}: team (blocks / turns)", "trained is ahead by [95 %]"))]
     lost = ", ".join(f"{name} {f['not scored']:,} of {f['blocks and turns']:,}" for name, f in figures.items() if f["not scored"])
+    cut = ", ".join(f"{name} {f['cut']:,}" for name, f in figures.items() if f["cut"])
     told = (
         f"Not scored by the held-out judge, and left out: {lost} blocks and turns."
         if lost
         else "The held-out judge scored every block and turn."
     )
+    told += f" Conversations that a failing model cut short, and that are left out: {cut}." if cut else " No model failed."
     return f"{console.table(headings, rows)}\n\n{told}", figures
 
 

@@ -7,7 +7,7 @@ in the language world only; replies that it does not know count as out of person
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,24 @@ from mascot_env import metrics, seeding
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.judge.protocol import Judge
 from mascot_env.judge.world import WorldJudge
-from mascot_env.metrics import Interval, Measure, NotMeasured
+from mascot_env.metrics import Interval, Measure, NotMeasured, Reference
 from mascot_env.players.policy import Policy, Team
 from mascot_env.scoring import ConversationScore, score_turns
 from mascot_env.types import DIRECTOR, USER, Domain, Scenario, Transcript
 from mascot_env.worlds import scene, truth
 
 Values = Mapping[str, float]  # scenario id -> value
+
+
+MEASURES = 2  # raised where a measure, the recogniser or the truth changes, so that what was kept is measured anew
+
+
+@dataclass(frozen=True)
+class Played:
+    """Conversations, and the scenarios of those that a failing model cut short."""
+
+    transcripts: list[Transcript]
+    cut: list[str]
 
 
 def first_seed(seed: int) -> int:
@@ -45,9 +56,10 @@ class TeamFigures:
     read: Mapping[str, Values]
     measured: Mapping[str, Values]
     whole: Mapping[str, float]
-    unscored: Values  # share of a conversation's turns that the judge could not score
+    unscored: Values  # share of a conversation's turns that the judge could not score; 1 where a failing model cut the conversation short
     turns: int
-    failed: int  # of them, that it could not score
+    failed: int  # of them, that the judge could not score
+    cut: int  # conversations that a failing model cut short, and that are left out
     transcripts: Sequence[Transcript] = field(default=(), repr=False)
 
     def named(self) -> dict[str, Values]:
@@ -62,6 +74,7 @@ class TeamFigures:
             "unscored": self.unscored,
             "turns": self.turns,
             "failed": self.failed,
+            "cut": self.cut,
         }
 
 
@@ -75,46 +88,63 @@ class Evaluation:
     user: Policy
     judge: Judge
     seed: int = 1_000_000
+    reference: Reference | NotMeasured | None = None  # what redundancy means nothing by; without one each team's own conversations
 
-    def play(self, speakers: Policy, keep: Path) -> list[Transcript]:
+    @property
+    def names(self) -> list[str]:
+        return [p.name for p in self.domain.personas]
+
+    def against(self, speakers: Policy, keep: Path) -> Evaluation:
+        """The same, with redundancy by what these speakers' conversations have in common by chance: one reference for all teams."""
+        transcripts = self.play(speakers, keep).transcripts
+        return replace(self, reference=Reference.fit(transcripts, names=self.names))
+
+    def play(self, speakers: Policy, keep: Path) -> Played:
         """One conversation for each scenario, in their order. What is in the run folder `keep` already is not played again."""
         team = Team.of(self.domain, director=self.director, speakers=speakers, user=self.user)
         return kept(keep, team, self.scenarios, self.seed, lambda: DialogueEnv(domain=self.domain, judge=None, user=None))
 
     def measure(self, speakers: Policy, keep: Path) -> TeamFigures:
         """What is in the run folder `keep` already is neither played nor judged again."""
-        transcripts = self.play(speakers, keep)
-        found = judged_once(keep, self.judge, transcripts, lambda: self._measured(transcripts).to_json())
-        return TeamFigures(**found, transcripts=transcripts)
+        played = self.play(speakers, keep)
+        fitted = self.reference if isinstance(self.reference, Reference) else None
+        about = [] if fitted is None else [str(fitted.idf.documents), f"{fitted.cosines.mean():.12f}"]
+        found = judged_once(keep, self.judge, played, lambda: self._measured(played, fitted).to_json(), *about)
+        return TeamFigures(**found, transcripts=played.transcripts)
 
-    def _measured(self, transcripts: Sequence[Transcript]) -> TeamFigures:
+    def _measured(self, played: Played, reference: Reference | None) -> TeamFigures:
+        transcripts = played.transcripts
         scores = score_turns(transcripts, self.judge, self.domain)
         judged = by_criterion(scores)
         known = [t for t in transcripts if t.scenario.source == "world"]
         true = by_criterion(score_turns(known, WorldJudge(), self.domain)) if known else {}
         failed, turns = unscored.count(scores)
-        found = metrics.summary(transcripts, names=[p.name for p in self.domain.personas], permutations=0)
+        found = metrics.summary(transcripts, names=self.names, permutations=0, reference=reference)
         return TeamFigures(
             judged,
             {**{f"true {name}": values for name, values in true.items()}, **read(transcripts, self.domain)},
             {name: found[name].by_scenario for name in ("redundancy", "agreement", "novelty")} | {"words": _words(transcripts)},
             {name: m.value for name, m in found.items() if _is_whole(m)},
-            unscored.shares(scores),
+            unscored.shares(scores) | dict.fromkeys(played.cut, 1.0),
             turns,
             failed,
+            len(played.cut),
         )
 
 
-def kept(folder: Path, team: Team, scenarios: Sequence[Scenario], seed: int, make_env: Callable[[], DialogueEnv]) -> list[Transcript]:
-    """The conversations of `agents.kept.conversations`."""
-    return [Transcript.from_json(row["transcript"]) for row in conversations(folder, team, scenarios, seed, make_env)]
+def kept(folder: Path, team: Team, scenarios: Sequence[Scenario], seed: int, make_env: Callable[[], DialogueEnv]) -> Played:
+    """The conversations of `agents.kept.conversations`, without those that a failing model cut short."""
+    rows = conversations(folder, team, scenarios, seed, make_env)
+    return Played(
+        [Transcript.from_json(row["transcript"]) for row in rows if row["valid"]], [row["scenario"] for row in rows if not row["valid"]]
+    )
 
 
-def judged_once(folder: Path, judge: Judge, transcripts: Sequence[Transcript], work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-    """What `work` makes of the conversations of a run folder, kept beside them. Another judge, or other conversations, are another thing to keep:
-    they are judged when they are asked for, and what was kept before stands."""
-    told = [t.scenario.id for t in transcripts]
-    mark = f"scored-{seeding.digest(judge.name, *told):016x}"
+def judged_once(folder: Path, judge: Judge, played: Played, work: Callable[[], Mapping[str, Any]], *about: str) -> dict[str, Any]:
+    """What `work` makes of the conversations of a run folder, kept beside them. Another judge, other conversations, or another release's measures
+    are another thing to keep: they are judged when they are asked for, and what was kept before stands."""
+    told = [*(t.scenario.id for t in played.transcripts), *played.cut]
+    mark = f"scored-{seeding.digest(MEASURES, judge.name, *about, *told):016x}"
     return staged(folder / mark, {"judge": judge.name, "scenarios": told}, lambda _: work())
 
 

@@ -1,8 +1,8 @@
 """What a judge could not score, in the tables of the levels: how much of it there was, and what it could change at worst.
 
-A turn or block whose verdict failed is left out of every mean and is never a number (`mascot_env.scoring`). Leaving it out could flatter a policy
-whose worst replies the judge fails at, so a page says how many there were, and the least and the largest difference that any scores of theirs
-could have made (`metrics.worst_case`).
+A turn or block whose verdict failed, and a conversation that a failing model cut short, is left out of every mean and is never a number. Leaving it out
+could flatter a policy whose worst replies the judge fails at, so a page says how many there were, and the least and the largest difference that
+any scores of theirs could have made (`metrics.worst_case`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mascot_env import metrics
 
 Run = Mapping[
     str, Mapping[str, Any]
-]  # policy -> `values`: measure -> scenario -> value; `unscored`: scenario -> share; `count`: failed, of
+]  # policy -> `values`: measure -> scenario -> value; `unscored`: scenario -> share; `count`: failed, of; `cut`
 
 
 class Scored(Protocol):
@@ -46,14 +46,20 @@ def counts(runs: Sequence[Run]) -> dict[str, list[int]]:
     return {name: [sum(r[name]["count"][k] for r in runs) for k in (0, 1)] for name in runs[0]}
 
 
+def cut_short(runs: Sequence[Run]) -> dict[str, int]:
+    """policy -> conversations that a failing model cut short, of all runs together."""
+    return {name: sum(r[name]["cut"] for r in runs) for name in runs[0]}
+
+
 def told(
     runs: Sequence[Run], pairs: Sequence[tuple[str, str]], measures: Sequence[str], what: str, scale: tuple[float, float] = (0.0, 100.0)
 ) -> tuple[str, dict[tuple[str, str], dict[str, list[float] | None]]]:
     """A sentence where the judge scored all of it, else a table; and, there, (a, b) -> measure -> [least, largest] difference a - b."""
-    of = counts(runs)
-    lost = ", ".join(f"{name} {failed:,} of {n:,}" for name, (failed, n) in of.items() if failed)
-    if not lost:
-        return f"The held-out judge scored all of the {sum(n for _, n in of.values()):,} {what}.", {}
+    of, cut = counts(runs), cut_short(runs)
+    if not any(failed for failed, _ in of.values()) and not any(cut.values()):
+        return f"The held-out judge scored all of the {sum(n for _, n in of.values()):,} {what}; no model failed.", {}
+    lost = ", ".join(f"{name} {failed:,} of {n:,}" for name, (failed, n) in of.items() if failed) or "none"
+    short = ", ".join(f"{name} {n:,}" for name, n in cut.items() if n) or "none"
     found = {(a, b): {m: bounds(runs, a, b, m, scale) for m in measures} for a, b in pairs}
     rows = [
         [f"{a} - {b}", m, "-" if ends is None else f"{ends[0]:+.2f} to {ends[1]:+.2f}"]
@@ -61,7 +67,10 @@ def told(
         for m, ends in by.items()
     ]
     table = console.table(["difference", "of", "whatever they would have been scored"], rows)
-    return f"Not scored by the held-out judge, and left out: {lost} {what}.\n\n{table}", found
+    return (
+        f"Not scored by the held-out judge, and left out: {lost} {what}. Conversations that a failing model cut short: {short}.\n\n{table}",
+        found,
+    )
 
 
 def bounds(runs: Sequence[Run], a: str, b: str, measure: str, scale: tuple[float, float]) -> list[float] | None:

@@ -31,12 +31,24 @@ class ConversationScore:
 
 @dataclass(frozen=True, slots=True)
 class GroupScore:
-    """`reward` is the mean group reward of a conversation's blocks, in [-1, 1 + eta]; None where none of them could be scored."""
+    """`rewards`: the group reward of each block in order, in [-1, 1 + eta]; None where it could not be scored."""
 
     scenario: str
-    reward: float | None
-    blocks: int
-    failed: int
+    rewards: tuple[float | None, ...]
+
+    @property
+    def reward(self) -> float | None:
+        """The mean over blocks; None where none of them could be scored."""
+        known = [r for r in self.rewards if r is not None]
+        return sum(known) / len(known) if known else None
+
+    @property
+    def blocks(self) -> int:
+        return len(self.rewards)
+
+    @property
+    def failed(self) -> int:
+        return sum(r is None for r in self.rewards)
 
 
 def score_blocks(transcripts: Sequence[Transcript], judge: Judge, domain: Domain) -> list[ConversationScore]:
@@ -56,8 +68,7 @@ def score_groups(transcripts: Sequence[Transcript], judge: Judge, domain: Domain
             speakers = [turn.agent for turn in case.speech]
             earlier = [turn.agent for turn in t.turns[: case.start] if turn.agent not in (DIRECTOR, USER)]
             paid.append(group_reward(next(answers), diversity(speakers, earlier), eta))
-        values = [r.value for r in paid if r.valid]
-        out.append(GroupScore(t.scenario.id, sum(values) / len(values) if values else None, len(paid), len(paid) - len(values)))
+        out.append(GroupScore(t.scenario.id, tuple(r.value if r.valid else None for r in paid)))
     return out
 
 

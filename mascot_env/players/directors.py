@@ -10,6 +10,7 @@ All act on `info["view"]` and give `Directive`s, which every form of Director ac
 | `HeuristicDirector` | cue phrases in the user's last message | what a rule can do |
 | `GreedyDirector` | what a judge would say of each next turn | one-step look-ahead |
 | `OracleDirector` | the user's hidden needs | the upper limit; uses private knowledge and is no baseline |
+| `RandomOrderDirector` | nothing, for who speaks | another Director's acts and tones in a random order: an ablation |
 | `SameSpeakerDirector`, `HandBackDirector`, `ShuffledDirector` | nothing | degenerate policies: no reward scheme may let them win |
 """
 
@@ -19,7 +20,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mascot_env import recognise, seeding
+from mascot_env import directives, recognise, seeding
 from mascot_env.judge.protocol import Case, Judge
 from mascot_env.players.policy import Policy
 from mascot_env.players.scripted import progress
@@ -119,6 +120,27 @@ class ShuffledDirector(_ViewDirector):
 
     def decide(self, view: View) -> Directive:
         return seeding.pick(self.pool, "shuffled", *view.key)
+
+
+class RandomOrderDirector:
+    """Says what another Director would say, to somebody else: its act and tone are kept, who speaks is drawn uniformly, and its hand-backs stay.
+
+    The ablation of who speaks when: what is left of a Director without its order. Needs the `text` form of action where the other writes in words.
+    """
+
+    def __init__(self, director: Policy) -> None:
+        self.director = director
+        self.llm = getattr(director, "llm", None)
+
+    def act(self, observations: Sequence[Any], infos: Sequence[Mapping[str, Any]]) -> list[Any]:
+        return [self._exchanged(a, info["view"]) for a, info in zip(self.director.act(observations, infos), infos, strict=True)]
+
+    def _exchanged(self, action: Any, view: View) -> Any:
+        directive = action if isinstance(action, Directive) else directives.parse(action.text, view.domain) if action.ok else None
+        if directive is None or directive.speaker is None:
+            return action  # a failure, what cannot be read, and the hand-back stay what they are
+        free = [a for a in view.domain.agents if view.may_speak(a)]
+        return dataclasses.replace(directive, speaker=seeding.pick(free, "random-order", *view.key)) if free else Directive(None)
 
 
 def _for_need(view: View, need: str) -> Directive | None:

@@ -8,7 +8,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
@@ -17,7 +16,7 @@ from agents import maskable_ppo  # noqa: E402
 from agents.bilevel import Bilevel, BilevelSettings, gap_of  # noqa: E402
 from agents.hacking import WatchSettings  # noqa: E402
 from agents.maskable_ppo import DirectorPPOConfig  # noqa: E402
-from experiments import bilevel, bilevel_report, bilevel_tables, campaign, level1, level2  # noqa: E402
+from experiments import bilevel, campaign, level1, level2  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError  # noqa: E402
 from tests.experiments.test_levels import last_json, shrink  # noqa: E402
 
@@ -34,7 +33,7 @@ def smaller(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def few(config: bilevel.Config, progress: Any) -> Bilevel:
         run = plain(config, progress)
-        first = dataclasses.replace(run.settings.level1, watch=WatchSettings(every=1, places=8, replies=1))
+        first = dataclasses.replace(run.settings.level1, watch=WatchSettings(every=1, places=8, replies=1, first=2))
         second = dataclasses.replace(run.settings.level2, reward_states=6)
         return Bilevel(run.setting, BilevelSettings(config.rounds, first, second, 8), run.folder, run.progress)
 
@@ -75,7 +74,7 @@ def test_two_rounds_of_both_levels(small: Path, monkeypatch: pytest.MonkeyPatch,
     assert set(figures["systems"]) == {"SFT, untrained Director", "MASCOT", "MASCOT-P", "MASCOT-C"}
     assert figures["shown"].keys() == figures["lines"].keys()
     page = (small / "report.md").read_text(encoding="utf-8")
-    assert "| consistency rises by 15 " in page and "### After each round" in page
+    assert "| consistency is 15 points above the SFT team's " in page and "### After each round" in page
 
 
 def test_both_judges_the_same_leave_no_gap(small: Path) -> None:
@@ -121,99 +120,6 @@ def test_steps_of_all_rounds_are_shared_out() -> None:
     assert (one.grpo_steps, two.steps, one.seed, two.seed) == (20, 7, 3, 3)
 
 
-# ---------------------------------------------------------------------- the page
-
-
-def made_up(shift: float, scenarios: int = 12) -> dict[str, Any]:
-    """Figures of a run in which `trained` is `shift` above `SFT` on everything judged."""
-
-    def team(value: float) -> dict[str, Any]:
-        by = {f"s{i}": value + i % 3 for i in range(scenarios)}
-        judged = {c: by for c in bilevel_tables.CRITERIA}
-        shares = {n: {k: 0.5 for k in by} for n in bilevel_tables.READ}
-        return {
-            "judged": judged,
-            "read": shares,
-            "measured": {"redundancy": dict(by), "words": dict(by)},
-            "whole": {"identifiability": 0.5},
-            "example": ["user: It is late.", "guide_0: ```\x1b[31mStay with that.", "user: Thanks."],
-            "unscored": dict.fromkeys(by, 0.0),
-            "turns": 36,
-            "failed": 0,
-            "settled by turn": [(1, 4)],
-        }
-
-    directors = {
-        n: {
-            "reward": {f"s{i}": v + (i % 2) / 10 for i in range(scenarios)},
-            "unscored": {f"s{i}": 0.0 for i in range(scenarios)},
-            "blocks": [0, 24],
-            "turns per block": 1.0,
-            "speakers per block": 1.0,
-        }
-        for n, v in (("random", 0.0), ("round-robin", 0.3), ("GRPO", 0.5))
-    }
-    system = {k: {"overall": {f"s{i}": 50.0 for i in range(scenarios)}} for k in ("agent-specific", "collective")}
-    return {
-        "teams": {"SFT": team(50.0), "trained": team(50.0 + shift), "SFT, sharper": team(50.0), "trained, sharper": team(50.0)},
-        "directors": directors,
-        "systems": {"MASCOT": system, "MASCOT-P": system},
-        "schedule": {},
-    }
-
-
-def metrics_p(mean: float, by_seed: list[float]) -> float:
-    """Scenarios alike: a t test over seeds alone."""
-    from mascot_env.metrics.statistics import t_cdf
-
-    error = float(np.std(by_seed, ddof=1)) / len(by_seed) ** 0.5
-    return 2 * (1 - t_cdf(mean / error, len(by_seed) - 1))
-
-
-def test_a_page_over_seeds_holds_lines_against_their_thresholds() -> None:
-    text, figures = bilevel_report.of([made_up(14.0), made_up(17.0), made_up(16.0)], "support", 0.4)
-    estimate, low, high = figures["teams"]["consistency"]["trained - SFT"]
-    assert estimate == pytest.approx(47 / 3) and low < estimate < high
-    assert figures["shown"]["consistency rises by 15"] and not figures["shown"]["in persona, by the recogniser: 90%"]
-    assert figures["lines"]["length changes by at most 15%"] == pytest.approx((47 / 3) / 51)
-    assert figures["shown"]["the GRPO Director beats round-robin"] and "the PPO Director beats random" not in figures["shown"]
-    assert "3 run(s), 40%" in text and text.startswith("## support, 40% broken") and "### Whole systems" in text
-    assert (
-        set(figures["p, Holm"]) == set(bilevel_tables.CRITERIA) - {"overall"} and max(figures["p, Holm"].values()) < 0.05
-    )  # 5 times one p
-    assert figures["p, Holm"]["relevance"] == pytest.approx(5 * metrics_p(47 / 3, [14.0, 17.0, 16.0]))
-    both = [{**r, "teams": {**r["teams"], "trained, best of K": made_up(20.0)["teams"]["trained"]}} for r in [made_up(14.0)] * 2]
-    text, figures = bilevel_report.of(both, "support", 0.4)
-    assert figures["lines"]["consistency rises by 15"] == pytest.approx(14.0) and "with best of K" in text
-    assert (
-        figures["lines with best of K"]["consistency rises by 15"] == pytest.approx(20.0)
-        and not figures["shown"]["consistency rises by 15"]
-    )
-    assert "trained:\n\n```\nuser: It is late.\nguide_0: '''" in text and "\x1b" not in text and text.count("```") == 4
-    assert figures["not scored"]["turns"]["trained"] == [0, 72] and "scored all of the 216 turns" in text and "144 blocks" in text
-    assert figures["interquartile means"]["overall"]["SFT"][0] == pytest.approx(51.0)
-    plain = [{k: v for k, v in made_up(14.0).items() if k != "systems"}] * 3  # without ablations
-    assert "### Whole systems" not in bilevel_report.of(plain, "support", 0.4)[0]
-    lower = bilevel_report.of([made_up(-4.0), made_up(-5.0), made_up(-4.5)], "support", 0.4)[1]
-    assert not lower["shown"]["no criterion wholly below -2"] and not lower["shown"]["consistency rises by 15"]
-
-
-def test_what_was_not_scored_is_told_with_what_it_could_change() -> None:
-    """Of the trained team's 12 conversations the judge failed at half of one and all of another, whose value is then not there. Least: they were worth 0;
-    largest: 100. Of the SFT team none failed: 51 on average."""
-    run = made_up(14.0)
-    trained = run["teams"]["trained"]
-    trained["judged"] = {c: {k: v for k, v in by.items() if k != "s1"} for c, by in trained["judged"].items()}
-    trained["unscored"] |= {"s0": 0.5, "s1": 1.0}
-    trained["failed"] = 5
-    text, figures = bilevel_report.of([run], "support", 0.4)
-    values = [64.0 + i % 3 for i in range(12)]
-    least = (sum(values[2:]) + 0.5 * values[0]) / 12
-    assert figures["not scored"]["worst case"]["trained - SFT"]["overall"] == pytest.approx([least - 51, least + 150 / 12 - 51])
-    assert "left out: trained 5 of 36 turns" in text and "scored all of the 72 blocks" in text
-    assert figures["interquartile means"] is None  # of one run
-
-
 # ---------------------------------------------------------------------- campaigns
 
 
@@ -252,7 +158,7 @@ def test_a_run_that_could_not_say_why_it_failed_is_told_by_how_it_ended(tmp_path
 
 
 def test_level_2_has_a_director_to_compare_without_training() -> None:
-    assert set(level2.directors(bilevel.catalog.domain("support"), object(), None, None)) == {
+    assert set(level2.directors(bilevel.catalog.domain("support"), {}, object(), None, None)) == {
         "random",
         "round-robin",
         "never twice",

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
 
-from experiments import bench_grpo, level1, level2  # noqa: E402
+from experiments import bench_grpo, level1, level2, manners  # noqa: E402
 from mascot_env import catalog  # noqa: E402
 from mascot_env.envs.dialogue import DialogueEnv  # noqa: E402
 from mascot_env.errors import MascotError  # noqa: E402
@@ -48,7 +48,7 @@ def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
     def smaller1(config: level1.Config) -> object:
         s = plain1(config)
         s = dataclasses.replace(s, pairs=dataclasses.replace(s.pairs, delta=0.01))  # nobody has learnt to speak yet
-        s = dataclasses.replace(s, watch=dataclasses.replace(s.watch, places=8, replies=2))
+        s = dataclasses.replace(s, watch=dataclasses.replace(s.watch, places=8, replies=2, first=2))
         return dataclasses.replace(s, pair_conversations=4, grpo_conversations=4, grpo=dataclasses.replace(s.grpo, places=2, group=2))
 
     def smaller2(config: level2.Config) -> object:
@@ -57,6 +57,8 @@ def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(level1, "settings_of", smaller1)
     monkeypatch.setattr(level2, "settings_of", smaller2)
+    monkeypatch.setattr(manners, "PLAYED", 4)
+    monkeypatch.setattr(manners, "COMPARED", 2)
 
 
 def test_level_1_runs_and_is_not_run_again(small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,6 +103,8 @@ def test_other_settings_are_not_mixed_into_a_run(small: Path) -> None:
         level1.main([*SMALL1, "--judge", "world", "--seed", "5", "--out", str(small), "--no-wandb"])
     with pytest.raises(MascotError, match=r"other settings \(.*judge"):
         level1.main([*SMALL1, "--judge", "scripted", "--stages", "pairs", "--out", str(small), "--no-wandb"])
+    with pytest.raises(MascotError, match=r"other settings \(.*scenarios"):
+        level1.main([*SMALL1, "--judge", "world", "--scenarios-from", "catalog", "--stages", "pairs", "--out", str(small), "--no-wandb"])
     with pytest.raises(MascotError, match="no such stage"):
         level1.main(["--stages", "sft,grop", "--out", str(small), "--no-wandb"])
 

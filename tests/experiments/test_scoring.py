@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,12 +14,13 @@ from mascot_env import judge as judges
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.judge import Judge
 from mascot_env.judge.protocol import Case, Verdicts
+from mascot_env.metrics import Reference
 from mascot_env.players.policy import Team
 from mascot_env.players.resolve import resolve_director, resolve_speakers, resolve_user
 from mascot_env.rewards import mean_score, percent
 from mascot_env.rollout import Episode, play
 from mascot_env.scoring import score_groups, score_turns
-from mascot_env.types import USER, JudgeError, Scenario
+from mascot_env.types import USER, Completion, JudgeError, Scenario
 
 DOMAIN = catalog.domain("support")
 
@@ -66,13 +68,15 @@ def test_blocks_that_could_not_be_scored_are_left_out_and_counted(episodes: list
     shares = unscored.shares(some)
     assert shares[some[0].scenario] == 1.0 and shares[some[1].scenario] == 1 / some[1].blocks and not shares[some[2].scenario]
     of = lambda scores: {"values": {"r": {s.scenario: s.reward for s in scores if s.reward is not None}}}  # noqa: E731
-    run = {n: {**of(s), "unscored": unscored.shares(s), "count": unscored.count(s)} for n, s in (("whole", whole), ("some", some))}
+    run = {
+        n: {**of(s), "unscored": unscored.shares(s), "count": unscored.count(s), "cut": 0} for n, s in (("whole", whole), ("some", some))
+    }
     text, worst = unscored.told([run], [("some", "whole")], ["r"], "blocks", (-1.0, 1.1))
     assert f"some {first + 1} of" in text and "whole" not in text.split("\n")[0]
     low, high = worst["some", "whole"]["r"] or (0.0, 0.0)
     assert low < 0.0 < high  # the blocks themselves, had they been scored, change nothing
     text, worst = unscored.told([{"whole": run["whole"]}], [], ["r"], "blocks")
-    assert text == f"The held-out judge scored all of the {unscored.count(whole)[1]} blocks." and not worst
+    assert text == f"The held-out judge scored all of the {unscored.count(whole)[1]} blocks; no model failed." and not worst
 
 
 def test_scores_of_turns_are_those_that_were_judged(episodes: list[Episode]) -> None:
@@ -108,3 +112,39 @@ def test_what_was_judged_is_not_judged_again_and_is_not_taken_for_something_else
     assert measured(chosen[:5], first).keys() == {s.id for s in chosen[:5]}
     monkeypatch.setattr(type(first), "score", lambda self, cases: pytest.fail("judged again"))
     assert measured(chosen[:3], first) == before
+
+
+class FailsAt:
+    """A speaker whose model fails in one scenario."""
+
+    def __init__(self, scenario: str) -> None:
+        self.scenario, self.inner = scenario, resolve_speakers("scripted", DOMAIN)
+
+    def act(self, observations: Sequence[Any], infos: Sequence[Mapping[str, Any]]) -> list[Any]:
+        said = self.inner.act(observations, infos)
+        fails = [info["view"].transcript.scenario.id == self.scenario for info in infos]
+        return [Completion("", stop="timeout") if fail else text for fail, text in zip(fails, said, strict=True)]
+
+
+def test_a_conversation_that_a_failing_model_cut_short_is_left_out_and_counted(tmp_path: Path) -> None:
+    user, judge, chosen = resolve_user("scripted"), judges.resolve("scripted"), catalog.scenarios("support", "test")[:4]
+    assert user is not None and judge is not None
+    where = persona_eval.Evaluation(DOMAIN, chosen, resolve_director("no-repeat", DOMAIN), user, judge)
+    found = where.measure(FailsAt(chosen[1].id), tmp_path / "fails")
+    assert found.cut == 1 and set(found.judged["overall"]) == {s.id for s in chosen} - {chosen[1].id}
+    assert found.unscored == {s.id: float(s.id == chosen[1].id) for s in chosen}
+
+
+def test_redundancy_of_all_teams_is_by_one_reference(tmp_path: Path) -> None:
+    user, judge, chosen = resolve_user("scripted"), judges.resolve("scripted"), catalog.scenarios("support", "test")[:6]
+    assert user is not None and judge is not None
+    where = persona_eval.Evaluation(DOMAIN, chosen, resolve_director("no-repeat", DOMAIN), user, judge)
+    first, other = resolve_speakers("scripted", DOMAIN), FailsAt(chosen[0].id)  # the other team's own words are fewer
+    fitted = where.against(first, tmp_path / "first")
+    alone, both = where.measure(first, tmp_path / "first"), fitted.measure(first, tmp_path / "first")
+    assert both.measured["redundancy"] == alone.measured["redundancy"]
+    theirs = fitted.measure(other, tmp_path / "other").measured["redundancy"]
+    assert theirs == {
+        k: v for k, v in both.measured["redundancy"].items() if k != chosen[0].id
+    }  # the same conversations, by the same reference
+    assert isinstance(fitted.reference, Reference) and fitted.reference != Reference.fit(fitted.play(other, tmp_path / "other").transcripts)

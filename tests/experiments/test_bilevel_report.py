@@ -1,0 +1,198 @@
+"""The page of the bi-level campaigns, on made-up runs with known answers."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
+
+from experiments import bilevel_claim, bilevel_report, bilevel_tables  # noqa: E402
+from experiments.bilevel_claim import Line  # noqa: E402
+from mascot_env.metrics.statistics import t_cdf, t_quantile  # noqa: E402
+
+OVER_SFT, OVER_PROMPTED = (f"consistency is 15 points above the {t} team's" for t in ("SFT", "prompted"))
+
+
+def made_up(shift: float, scenarios: int = 12) -> dict[str, Any]:
+    """Figures of a run in which `trained` is `shift` above `SFT` on everything judged, and SFT 4 above `prompted`."""
+
+    def team(value: float) -> dict[str, Any]:
+        by = {f"s{i}": value + i % 3 for i in range(scenarios)}
+        shares = {n: dict.fromkeys(by, 0.5) for n in bilevel_tables.READ}
+        return {
+            "judged": {c: by for c in bilevel_tables.CRITERIA},
+            "read": {**shares, **{f"true {c}": by for c in bilevel_tables.CRITERIA}},
+            "measured": {"redundancy": dict(by), "words": dict(by)},
+            "whole": {"identifiability": 0.5},
+            "example": ["user: It is late.", "guide_0: ```\x1b[31mStay with that.", "user: Thanks."],
+            "unscored": dict.fromkeys(by, 0.0),
+            "turns": 36,
+            "failed": 0,
+            "cut": 0,
+            "settled by turn": [(1, 10), (3, 10)],
+        }
+
+    directors = {
+        n: {
+            "reward": {f"s{i}": v + (i % 2) / 10 for i in range(scenarios)},
+            "truth": {f"s{i}": 0.3 + (i % 2) / 10 for i in range(scenarios)},
+            "unscored": {f"s{i}": 0.0 for i in range(scenarios)},
+            "blocks": [0, 24],
+            "cut": 0,
+            "turns per block": 1.0,
+            "speakers per block": 1.0,
+        }
+        for n, v in (("random", 0.0), ("round-robin", 0.3), ("GRPO", 0.5))
+    }
+
+    def system(agent: float, collective: float) -> dict[str, Any]:
+        of = {"agent-specific": agent, "collective": collective}
+        return {k: {"overall": {f"s{i}": v for i in range(scenarios)}, "count": [0, 24], "cut": 0} for k, v in of.items()}
+
+    values = {"prompted": 46.0, "SFT": 50.0, "trained": 50.0 + shift}
+    return {
+        "teams": {**{t: team(v) for t, v in values.items()}, **{f"{t}, sharper": team(v) for t, v in values.items()}},
+        "directors": directors,
+        "systems": {"MASCOT": system(50.0, 50.0), "MASCOT-P": system(40.0, 49.0), "MASCOT-C": system(49.0, 48.0)},
+        "schedule": {
+            "stands": 2,
+            "why": "every round passed its check",
+            "reward": {"accuracy": 0.9, "calibration error": 0.05},
+            "round 1 group reward": {"pairs": 3},  # too few to hold any out
+            "round 1 personas": {
+                "anchor": {"flagged at": 10, "trainable share": 0.03},
+                "guide": {"flagged at": None, "trainable share": 0.03},
+            },
+            "round 1 director": {"own code": 0.04},
+        },
+        "places": {"scenarios": scenarios, "frames": 7},
+    }
+
+
+def two_sided_p(mean: float, by_seed: list[float]) -> float:
+    """Scenarios alike: a t test over seeds alone."""
+    error = float(np.std(by_seed, ddof=1)) / len(by_seed) ** 0.5
+    return 2 * (1 - t_cdf(mean / error, len(by_seed) - 1))
+
+
+def test_a_page_over_seeds_holds_lines_against_their_thresholds() -> None:
+    text, figures = bilevel_report.of([made_up(14.0), made_up(17.0), made_up(16.0)], "support", 0.4)
+    estimate, low, high = figures["teams"]["consistency"]["trained - SFT"]
+    assert estimate == pytest.approx(47 / 3) and low < estimate < high
+    assert figures["shown"][OVER_SFT] and figures["shown"][OVER_PROMPTED] and not figures["shown"]["in persona, by the recogniser: 90%"]
+    assert figures["lines"][OVER_PROMPTED] == pytest.approx(47 / 3 + 4)
+    assert figures["lines"]["length changes by at most 15%"] == pytest.approx((47 / 3) / 51)
+    assert "3 run(s), 40%" in text and text.startswith("## support, 40% broken") and "12 test scenarios from 7 frames" in text
+    assert set(figures["p, Holm"]) == set(bilevel_tables.CRITERIA) - {"overall"} and max(figures["p, Holm"].values()) < 0.05
+    assert figures["p, Holm"]["relevance"] == pytest.approx(5 * two_sided_p(47 / 3, [14.0, 17.0, 16.0]))
+    assert figures["interquartile means"]["overall"]["SFT"] == pytest.approx(51.0)
+    assert "anchor in round 1 at 10" in text and "2: every round passed its check" in text and "0.90 (0.05)" in text
+    lower = bilevel_report.of([made_up(-4.0), made_up(-5.0), made_up(-4.5)], "support", 0.4)[1]
+    assert not lower["shown"]["no criterion's interval lies wholly below -2: the least upper end"] and not lower["shown"][OVER_SFT]
+
+
+def test_what_models_wrote_is_shown_and_drives_nothing() -> None:
+    text, _ = bilevel_report.of([made_up(14.0)], "support", 0.4)
+    assert "trained:\n\n```\nuser: It is late.\nguide_0: '''" in text and "\x1b" not in text and text.count("```") == 4
+
+
+def test_a_director_that_was_asked_for_and_is_not_there_does_not_hold() -> None:
+    name, other = "the GRPO Director beats round-robin", "the PPO Director beats random"
+    figures = bilevel_report.of([made_up(14.0)] * 2, "support", 0.4)[1]
+    assert figures["shown"][name] and figures["shown"][other] is False and figures["lines"][other] is None
+    assert other not in bilevel_report.of([made_up(14.0)] * 2, "support", 0.4, ppo=False)[1]["shown"]
+    for without in (0, 1):  # a run in which no round stands
+        runs = [made_up(14.0), made_up(14.0)]
+        del runs[without]["directors"]["GRPO"]
+        assert bilevel_report.of(runs, "support", 0.4)[1]["shown"][name] is False
+
+
+def test_where_the_truth_says_otherwise_the_page_says_so() -> None:
+    """Directors are worth the same by the truth, and the trained team is where the SFT team is."""
+    run = made_up(20.0)
+    run["teams"]["trained"]["read"] |= {f"true {c}": run["teams"]["SFT"]["judged"][c] for c in bilevel_tables.CRITERIA}
+    text, figures = bilevel_report.of([run] * 2, "support", 0.4)
+    assert figures["lines by"]["truth"][OVER_SFT] == 0.0 and figures["lines by"]["truth"]["the GRPO Director beats random"] == 0.0
+    told = text.split("By the held-out judge and not by the truth of the language world: ")[1].split(".")[0]
+    assert OVER_SFT in told and "the GRPO Director beats round-robin" in told and "in persona" not in told
+    assert "and not by the truth" not in bilevel_report.of([made_up(1.0)] * 2, "support", 0.4, ppo=False)[0].split("the GRPO")[0]
+
+
+def test_the_same_lines_at_the_players_own_sampling_of_the_best_of_k_and_of_the_sound_speakers() -> None:
+    run = made_up(20.0)
+    run["teams"]["trained, sharper"]["judged"] = run["teams"]["SFT, sharper"]["judged"]
+    run["teams"] |= {"trained, best of K": made_up(30.0)["teams"]["trained"], "sound": made_up(40.0)["teams"]["trained"]}
+    text, figures = bilevel_report.of([run] * 2, "support", 0.4)
+    assert figures["lines"][OVER_SFT] == pytest.approx(20.0) and figures["lines by"]["sharper"][OVER_SFT] == 0.0
+    assert figures["lines by"]["trained, best of K"][OVER_PROMPTED] == pytest.approx(34.0)
+    assert figures["lines by"]["sound"][OVER_SFT] == pytest.approx(40.0)
+    assert "trained - prompted" in text and "sound - SFT" not in text.split("### Directors")[0].split("### Teams")[1]
+    plain = {k: v for k, v in run.items() if k != "systems"}
+    plain["teams"] = {k: v for k, v in run["teams"].items() if "sharper" not in k}
+    text, figures = bilevel_report.of([plain] * 2, "support", 0.4)  # without ablations
+    assert "### Whole systems" not in text and "sharper" not in figures["lines by"]
+
+
+def test_ablations_say_whether_they_agree_with_the_paper() -> None:
+    text, _ = bilevel_report.of([made_up(14.0)] * 2, "support", 0.4)
+    assert (
+        "Of the agent-specific scores MASCOT-P loses most, as in the paper. Of the collective scores MASCOT-C loses most, as in the paper."
+        in text
+    )
+    run = made_up(14.0)
+    run["systems"]["MASCOT-P"]["collective"]["overall"] = dict.fromkeys(run["systems"]["MASCOT"]["collective"]["overall"], 30.0)
+    assert "Of the collective scores MASCOT-P loses most, in the paper MASCOT-C does." in bilevel_report.of([run] * 2, "support", 0.4)[0]
+
+
+def test_what_was_not_scored_is_told_with_what_it_could_change() -> None:
+    """Of the trained team's 12 conversations the judge failed at half of one and all of another, whose value is then not there. Least: they were worth 0;
+    largest: 100. Of the SFT team none failed: 51 on average."""
+    run = made_up(14.0)
+    trained = run["teams"]["trained"]
+    trained["judged"] = {c: {k: v for k, v in by.items() if k != "s1"} for c, by in trained["judged"].items()}
+    trained["unscored"] |= {"s0": 0.5, "s1": 1.0}
+    trained["failed"], trained["cut"] = 5, 1
+    text, figures = bilevel_report.of([run], "support", 0.4)
+    values = [64.0 + i % 3 for i in range(12)]
+    least = (sum(values[2:]) + 0.5 * values[0]) / 12
+    worst = figures["not scored"]["worst case"]
+    assert worst["trained - SFT"]["overall"] == pytest.approx([least - 51, least + 150 / 12 - 51])
+    assert worst["trained - prompted"]["overall"] == pytest.approx([least - 47, least + 150 / 12 - 47])
+    assert "left out: trained 5 of 36 turns. Conversations that a failing model cut short: trained 1." in text
+    assert "scored all of the 72 blocks" in text and "scored all of the 144 turns and blocks of whole systems" in text
+
+
+def test_settled_points_are_compared_place_by_place() -> None:
+    """The SFT team repeats one of 10 at the first place and 3 of 10 at the second. A team that does the same and whose conversations end before the
+    second place repeats less in all, and not a bit less place by place; in one run it repeats two more of ten at the first: the mean of 0 and 0.2 is
+    0.1, with a standard error of 0.1."""
+    early = made_up(0.0)
+    early["teams"]["trained"]["settled by turn"] = [(1, 10), (0, 0)]
+    more = copy.deepcopy(early)
+    more["teams"]["trained"]["settled by turn"] = [(3, 10), (0, 0)]
+    found = bilevel_tables.settled_change([early, more], "trained")
+    assert found == pytest.approx([0.1, 0.1 - 0.1 * t_quantile(0.975, 1), 0.1 + 0.1 * t_quantile(0.975, 1)])
+    assert bilevel_tables.settled_change([early, early], "trained") == pytest.approx([0.0, 0.0, 0.0])
+    assert bilevel_tables.settled_change([early], "trained") is None  # one run says nothing of other runs
+    lines = bilevel_claim.read_lines({}, {"identifiability": {}}, [0.0, -0.02, 0.02], "trained")
+    assert not lines["settled points are not repeated more, place by place: within 0.01"].holds  # nothing has been shown
+
+
+def test_what_was_never_there_cannot_become_fewer() -> None:
+    def echoes(now: float, before: float) -> Line:
+        table = {"echo": {"trained": now, "SFT": before}}
+        return bilevel_claim.read_lines(table, {"identifiability": {}}, None, "trained")["echo replies are fewer by 75%"]
+
+    assert echoes(0.02, 0.10) == Line(pytest.approx(0.8), True) and not echoes(0.05, 0.10).holds
+    assert echoes(0.0, 0.001) == Line(None, True, "SFT has 0.1%, this 0.0%")
+    assert not echoes(0.05, 0.001).holds  # it rose
+
+
+def test_the_share_in_persona_of_what_is_recognised() -> None:
+    run = made_up(0.0)
+    run["teams"]["SFT"]["read"] |= {"recognised": {"s0": 0.5, "s1": 0.0}, "in persona": {"s0": 0.4, "s1": 0.0}}
+    assert bilevel_tables.of_team("SFT", bilevel_tables.OF_RECOGNISED)(run) == {"s0": pytest.approx(0.8)}
