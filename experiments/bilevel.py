@@ -192,7 +192,8 @@ def measured_directors(config: Config, run: Any, ppo: Any) -> dict[str, Any]:
     """Each Director with the trained team: group rewards by scenario, and habits."""
     written = run.director(run.stands) if run.stands else None  # where no round stands there is no trained one
     stage = run.stage(run.stands)
-    players = level2.directors(run.setting.domain, manners.of_team(stage, run.folder / "manner"), run.director(0), written, ppo)
+    manner, world = manners.of_team(stage, run.folder / "manner"), config.scenarios_from == "world"
+    players = level2.directors(run.setting.domain, manner, run.director(0), written, ppo, world)
     judged = level2.evaluate(parts(config)[1], stage, players, run.folder)
     return {
         name: {k: v for k, v in found.items() if k != "transcripts"} | level2.habits(found["transcripts"]) for name, found in judged.items()

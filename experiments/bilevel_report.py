@@ -62,7 +62,8 @@ def about(runs: Runs, broken: float, teams: list[str], split: str) -> str:
         " recogniser's, who knows the language world's sentences: a reply that it does not know counts as out of persona, and training pays for being"
         f" known (the format term, also where the best of K is chosen), so that `{tables.OF_RECOGNISED}` is the share that nothing was paid for."
         + (
-            " Learning rate and KL weight were chosen with seed 0, in part on these scenarios and with this judge; the controls were not tuned."
+            " The default learning rate and KL weight were chosen on the support domain with seed 0, in part on its test scenarios and with this"
+            " held-out judge; the controls were not tuned."
             if split == "test"
             else " Nothing was chosen on these scenarios."
         )

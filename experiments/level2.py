@@ -18,6 +18,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import functools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ from mascot_env.judge.world import WorldJudge
 from mascot_env.metrics import Interval
 from mascot_env.players.directors import Manner, NoRepeatDirector, RandomDirector, RoundRobinDirector
 from mascot_env.players.policy import Policy, Team
-from mascot_env.players.resolve import resolve_speakers
+from mascot_env.players.resolve import resolve_director, resolve_speakers
 from mascot_env.rewards import ETA
 from mascot_env.scoring import GroupScore, score_groups
 from mascot_env.types import Domain, Transcript
@@ -172,9 +173,11 @@ def ppo(config: Config, stage: Any, folder: Path, report: Any) -> Any:
     return maskable_ppo.TrainedDirector.load(folder / "policy.safetensors", env_id, settings, config.seed)
 
 
-def directors(domain: Any, manner: Manner, untrained: Policy, written: Policy | None, discrete: Any) -> dict[str, Policy]:
+def directors(
+    domain: Any, manner: Manner, untrained: Policy, written: Policy | None, discrete: Any, world: bool = True
+) -> dict[str, Policy]:
     """Heuristics, which choose who speaks and no more (`manner`: agent -> act and tone, see `experiments.manners`); the model as it is; those of
-    the learnt Directors that there are."""
+    the learnt Directors that there are; and, on the language world's scenarios, its rule, which reads with the world's own recogniser and is no baseline."""
     found: dict[str, Policy] = {
         "random": RandomDirector(manner),
         "round-robin": RoundRobinDirector(domain, manner),
@@ -185,6 +188,8 @@ def directors(domain: Any, manner: Manner, untrained: Policy, written: Policy | 
         found["GRPO"] = written
     if discrete is not None:
         found["PPO"] = discrete
+    if world:
+        found["(the world's rule)"] = resolve_director("world", domain)
     return found
 
 
@@ -197,7 +202,7 @@ def evaluate(config: Config, stage: Any, players: Mapping[str, Policy], folder: 
     for name, director in players.items():
         team = Team.of(s.domain, director=director, speakers=s.speakers, user=s.user)
         form = "text" if name in ("untrained", "GRPO") else "discrete"
-        place = folder / "directors" / name.replace(" ", "-")
+        place = folder / "directors" / re.sub(r"[^\w]+", "-", name).strip("-")
         played = persona_eval.kept(
             place,
             team,
@@ -301,7 +306,7 @@ def main(argv: list[str] | None = None) -> int:
             elif stage == "evaluate":
                 written = run.director() if (run.adapter / "adapter_model.safetensors").exists() else None
                 manner = manners.of_team(run.stage, run.folder / "manner")
-                players = directors(run.stage.domain, manner, run.first(), written, discrete)
+                players = directors(run.stage.domain, manner, run.first(), written, discrete, config.scenarios_from == "world")
                 text, figures[stage] = shown(evaluate(config, run.stage, players, run.folder), config.seed)
                 print(text)
                 console.write_whole(Path(config.out) / "evaluation.md", text + "\n")

@@ -70,7 +70,7 @@ def test_two_rounds_of_both_levels(small: Path, monkeypatch: pytest.MonkeyPatch,
         "trained - SFT",
         "trained, best of K",
     }
-    assert {"random", "round-robin", "never twice", "untrained", "GRPO", "PPO"} == set(figures["directors"]["reward"])
+    assert {"random", "round-robin", "never twice", "untrained", "GRPO", "PPO", "(the world's rule)"} == set(figures["directors"]["reward"])
     assert set(figures["systems"]) == {"SFT, untrained Director", "MASCOT", "MASCOT-P", "MASCOT-C"}
     assert figures["shown"].keys() == figures["lines"].keys()
     page = (small / "report.md").read_text(encoding="utf-8")
@@ -163,6 +163,7 @@ def test_level_2_has_a_director_to_compare_without_training() -> None:
         "round-robin",
         "never twice",
         "untrained",
+        "(the world's rule)",
     }
 
 

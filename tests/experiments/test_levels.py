@@ -117,7 +117,7 @@ def test_level_2_trains_a_director_on_the_team_of_level_1(
     assert level2.main(asked) == 0
     figures = last_json(capsys.readouterr().out)
     assert figures["blocks"]["blocks"] > 0 and figures["reward"]["blocks"] == figures["blocks"]["blocks"]
-    assert set(figures["evaluate"]) == {"random", "round-robin", "never twice", "untrained", "GRPO"}
+    assert set(figures["evaluate"]) == {"random", "round-robin", "never twice", "untrained", "GRPO", "(the world's rule)"}
     assert set(figures["grpo"]["seconds"]) >= {"replies", "directives", "environment", "training"}
     for row in figures["evaluate"].values():
         assert -1.0 <= row["group reward, truth"] <= 1.1
@@ -128,7 +128,10 @@ def test_a_discrete_director_learns_on_the_same_team(tmp_path: Path, capsys: pyt
     asked = ["--team", "world", "--judge", "world", "--held-out", "world", "--ppo-steps", "64", "--scenarios", "3", "--out", str(tmp_path)]
     assert level2.main([*asked, "--stages", "ppo,evaluate", "--no-wandb", "--json"]) == 0
     first = last_json(capsys.readouterr().out)["evaluate"]
-    assert set(first) == {"random", "round-robin", "never twice", "untrained", "PPO"} and (tmp_path / "ppo" / "policy.safetensors").exists()
+    assert (
+        set(first) == {"random", "round-robin", "never twice", "untrained", "PPO", "(the world's rule)"}
+        and (tmp_path / "ppo" / "policy.safetensors").exists()
+    )
     assert all(row["blocks not scored"] == 0 < row["blocks"] for row in first.values())
     assert level2.main([*asked, "--stages", "ppo,evaluate", "--no-wandb", "--json"]) == 0  # neither learnt nor played again
     assert last_json(capsys.readouterr().out)["evaluate"] == first
