@@ -137,7 +137,7 @@ class Watch:
         now = _seen(training_NK, held_out_NK, self.settings.replies)
         found = compared([*before.values(), now], self.settings)
         figures = {**dataclasses.asdict(found.gap), **dataclasses.asdict(found.pull), "flagged": found.flagged, "why": found.why}
-        self.seen = before | {step: {**figures, "example": replies[0], **now}}
+        self.seen = before | {step: {**figures, "replies": count, "example": replies[0], **now}}
         self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(self.file, json.dumps({str(s): v for s, v in self.seen.items()}, indent=1))
         return found

@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -224,7 +224,7 @@ class Level1:
             if start and not contexts[name]:
                 return _carried_over(start / name, out)
             rollouts = grpo.Rollouts(contexts[name], speaker, settings.grpo, s.seed, s.vllm)
-            watch = self._watch(watched.get(name, ()), speaker, out / "watch")
+            watch = self._watch(watched.get(name, ()), speaker, out / "watch", again=start is not None)
             progress, form = self.progress(f"grpo {name}"), FORMATS[settings.format]
             figures = grpo.train(self.policy, rollouts, pay, out, progress, form, start / name if start else None, watch)
             return {"looks": 0, **figures} if s.held_out is not None else figures
@@ -240,11 +240,13 @@ class Level1:
             return learnt, {}
         return learnt, by_persona(self.conversations(f"watch {number}", s.watch.places, team, folder / "watched"), domain)
 
-    def _watch(self, contexts: Sequence[Context], speaker: Any, folder: Path) -> Watch | None:
-        """None where there is no other judge, or the Director calls on this persona so seldom that nothing could be said: 0 looks."""
+    def _watch(self, contexts: Sequence[Context], speaker: Any, folder: Path, again: bool) -> Watch | None:
+        """None where there is no other judge, or the Director calls on this persona so seldom that nothing could be said: 0 looks. In a later round
+        (`again`) the first look is like the others: the judge has been looked at."""
         if len(contexts) < LEAST or self.setting.held_out is None:
             return None
-        return Watch(contexts, speaker, self.setting.judge, self.setting.held_out, self.settings.watch, folder)
+        settings = replace(self.settings.watch, first=1) if again else self.settings.watch
+        return Watch(contexts, speaker, self.setting.judge, self.setting.held_out, settings, folder)
 
     def dpo(self) -> dict[str, Any]:
         """The option beside reward model and GRPO: every persona on its own pairs; the figures by persona."""

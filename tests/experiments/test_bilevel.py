@@ -83,6 +83,8 @@ def test_both_judges_the_same_leave_no_gap(small: Path) -> None:
         gaps = found["schedule"][f"round {number} check"]["gaps"]
         assert gaps["turns"]["gap"] == 0.0 == gaps["blocks"]["gap"] and not gaps["turns"]["flagged"]
         assert all(p["flagged at"] is None and p["looks"] == 3 for p in found["schedule"][f"round {number} personas"].values())
+        looks = json.loads((small / f"round-{number}" / "grpo" / "guide" / "watch" / "looks.json").read_text(encoding="utf-8"))
+        assert [look["replies"] for look in looks.values()] == [2 if number == 1 else 1, 1, 1]  # the judge has been looked at by then
     assert found["schedule"]["stands"] == 2 and found["schedule"]["why"] == "every round passed its check"
 
 
