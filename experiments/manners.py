@@ -1,9 +1,10 @@
-"""The best fixed act and tone of each persona for Directors that only choose who speaks, beside a frozen team.
+"""A fixed act and tone for each persona, for Directors that only choose who speaks, beside a frozen team.
 
-A Director that learns chooses who, act and tone; a heuristic that says each persona's first act in the first tone is beaten by the act alone. So
-heuristics get the manner that pays best: conversations under random directives are played on train scenarios with the frozen team, the
-training judge pays their blocks, and the reward of a block is taken for a sum over its turns' (persona, act) and (persona, tone), fitted by least
-squares. That manner is kept where round-robin is paid more with it than with each persona's first act; ties and all else keep the first.
+A Director that learns chooses who, act and tone; so that it does not beat heuristics by the act alone, theirs is chosen too. Conversations under
+random directives are played on train scenarios with the frozen team, the training judge pays their blocks, and the reward of a block is taken for a
+sum over its turns' (persona, act) and (persona, tone), fitted by least squares. Round-robin is then played in that manner and with each persona's first
+act in the first tone, and the one that is paid more is kept: the better of two, not the best of all. `experiments.directors.tune_manner` searches
+further, with some seventy rounds of conversations, which small models take too long for.
 """
 
 from __future__ import annotations

@@ -15,9 +15,8 @@ import numpy as np
 from experiments import console
 from mascot_env import metrics
 
-Run = Mapping[
-    str, Mapping[str, Any]
-]  # policy -> `values`: measure -> scenario -> value; `unscored`: scenario -> share; `count`: failed, of; `cut`
+# policy -> `values`: measure -> scenario -> value; `unscored`: scenario -> share; `count`: [failed, of]; `cut`: conversations
+Run = Mapping[str, Mapping[str, Any]]
 
 
 class Scored(Protocol):
