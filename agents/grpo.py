@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from agents import processes, serving
+from agents import processes, serving, shared_prompts
 from agents.backbone import ADAPTER, Backbone, Tokens, lora, trainable_share
 from agents.contexts import Context
 from agents.formats import Format
@@ -33,6 +33,8 @@ from mascot_env.llm.local import LocalLLM
 from mascot_env.types import Completion
 from mascot_env.view import View
 
+ROWS_ON_GPU = 8
+
 
 @dataclass(frozen=True)
 class GRPOSettings:
@@ -41,7 +43,8 @@ class GRPOSettings:
     steps: updates of each persona
     places: contexts, or decisions, in an update
     group: G, samples at a place
-    rows: replies that go through the model at once while it learns; memory grows with them, and with the loss `grpo` the update stays the same
+    rows: replies that go through the model at once while it learns; memory grows with them, and with the loss `grpo` the update stays the same;
+        the more, the oftener a prompt serves several (`shared_prompts`). 0: all on the CPU, 8 on a GPU
     learning_rate: of AdamW, with a linear decay to 0 after a warmup
     beta: weight of the KL divergence from the SFT policy
     format_weight: of the format term (`agents.formats`), in standard deviations of the reward model's
@@ -53,7 +56,7 @@ class GRPOSettings:
     steps: int = 60
     places: int = 8
     group: int = 8
-    rows: int = 8
+    rows: int = 0
     learning_rate: float = 1.5e-3
     beta: float = 0.1
     format_weight: float = 3.0
@@ -64,7 +67,10 @@ class GRPOSettings:
 
     def rows_of(self, replies: int) -> int:
         """Of so many replies of an update, those that go through the model at once: `rows`, or what divides them evenly."""
-        return max(n for n in range(1, min(self.rows, replies) + 1) if replies % n == 0)
+        import torch
+
+        rows = self.rows or (ROWS_ON_GPU if torch.cuda.is_available() else replies)
+        return max(n for n in range(1, min(rows, replies) + 1) if replies % n == 0)
 
 
 class Place(Protocol):
@@ -213,6 +219,7 @@ def train(
             peft_config=lora(model, settings.lora_rank),
             rollout_func=rollouts,
         )
+    shared_prompts.share(trainer)
     share = trainable_share(trainer.model)
     if start is not None:
         go_on_from(start, trainer.model)

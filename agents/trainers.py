@@ -8,6 +8,7 @@ being written when the run was killed lacks its mark, and is removed.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import time
 import warnings
@@ -39,8 +40,19 @@ def arguments(**own: Any) -> dict[str, Any]:
     """Arguments for any TRL config: float32 on the CPU; bf16 where a GPU can."""
     import torch
 
+    nothing_is_sent()
     on_gpu = torch.cuda.is_available()
     return {**PLAIN, "use_cpu": not on_gpu, "bf16": on_gpu and torch.cuda.is_bf16_supported(), **own}
+
+
+def nothing_is_sent() -> None:
+    """TRL's trainers tell the Hugging Face Hub that they were made, unless the environment forbids it. Here it has to ask for it
+    (HF_HUB_DISABLE_TELEMETRY=0): by default nothing goes over the network. The library read its environment when it was imported."""
+    from huggingface_hub import constants
+
+    if "HF_HUB_DISABLE_TELEMETRY" not in os.environ:
+        os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # for processes that this one starts
+        constants.HF_HUB_DISABLE_TELEMETRY = True
 
 
 class Clock(TrainerCallback):  # type: ignore[misc]

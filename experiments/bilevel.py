@@ -70,8 +70,8 @@ class Config:
     scenarios_from: world (the language world's) or catalog (the domain's own)
     scenarios: held-out ones that teams are measured on
     split: of those scenarios: test, or valid while something is still being chosen
-    seed: of everything
-    seeds: runs of a campaign, with seeds 0 to seeds - 1; 0 is one run
+    seed: of everything; of a campaign, the first
+    seeds: runs of a campaign, with seeds from that one on; 0 is one run
     workers: runs side by side
     out: the run folder
     wandb: log to W&B where it is installed (offline unless logged in)
@@ -321,12 +321,13 @@ def main(argv: list[str] | None = None) -> int:
         raise ConfigError(message, field="workers", value=config.workers, remedy="with --vllm pass --workers 1")
     out = Path(config.out)
     if config.seeds:
-        runs = campaign.run("experiments.bilevel", config, {str(s): {"seed": s, "seeds": 0} for s in range(config.seeds)})
+        seeds = range(config.seed, config.seed + config.seeds)
+        runs = campaign.run("experiments.bilevel", config, {str(s): {"seed": s, "seeds": 0} for s in seeds})
     else:
         runs = {str(config.seed): single(config)}
     if not processes.is_first():
         return 0
-    text, figures = bilevel_report.of(list(runs.values()), config.domain, config.broken, config.ppo_steps > 0, config.split)
+    text, figures = bilevel_report.page(asdict(config), list(runs.values()))
     print(f"\n{text}")
     console.write_whole(out / f"{of_split(config, 'report')}.md", text + "\n")
     console.write_whole(out / f"{of_split(config, 'report')}.json", json.dumps(figures, indent=1, sort_keys=True))

@@ -71,6 +71,11 @@ def about(runs: Runs, broken: float, teams: list[str], split: str) -> str:
     )
 
 
+def page(asked: Mapping[str, Any], runs: Runs) -> tuple[str, dict[str, Any]]:
+    """`of` the runs of a campaign that was asked this (`bilevel.Config` as a mapping)."""
+    return of(runs, asked["domain"], asked["broken"], asked["ppo_steps"] > 0, asked["split"])
+
+
 def of(runs: Runs, domain: str, broken: float, ppo: bool = True, split: str = "test") -> tuple[str, dict[str, Any]]:
     """The page of these runs, and its figures under plain names; `shown` says which lines of the claim hold. `ppo`: whether a discrete Director
     was asked for."""

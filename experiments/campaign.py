@@ -19,14 +19,18 @@ from typing import Any
 from experiments import children, console
 from mascot_env.errors import MascotError
 
+ASKED = "campaign.json"  # what a campaign was asked, in its folder
+
 
 def run(module: str, config: Any, runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Runs `module` once for each entry of `runs` (name -> what it changes of `config`) in `config.out`/run-NAME; name -> its figures.json.
 
-    `config` has `out` and `workers`. What a run prints goes to its log.txt. Raises `MascotError` where runs failed, after all have ended.
+    `config` has `out` and `workers`; it is written to config.out/campaign.json. What a run prints goes to its log.txt. Raises `MascotError`
+    where runs failed, after all have ended.
     """
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
+    console.write_whole(out / ASKED, json.dumps(dataclasses.asdict(config), indent=1, sort_keys=True) + "\n")
     failed: dict[str, str] = {}
     with concurrent.futures.ThreadPoolExecutor(config.workers) as pool, console.Bar("runs", len(runs)) as bar:
         waiting = {pool.submit(_one, module, config, out / f"run-{name}", changed): name for name, changed in runs.items()}

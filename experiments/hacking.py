@@ -190,6 +190,11 @@ def in_time(found: Mapping[str, Any]) -> bool:
     return at is not None and (lost is None or at < lost)
 
 
+def page(asked: Mapping[str, Any], runs: Mapping[str, Mapping[str, Any]]) -> tuple[str, dict[str, Any]]:
+    """`report` of the runs of a study that was asked this (`Config` as a mapping)."""
+    return report(runs, f"{asked['exploit']}, {asked['bonus']:g} points of 1..5")
+
+
 def report(runs: Mapping[str, Mapping[str, Any]], planted: str) -> tuple[str, dict[str, Any]]:
     figures = {name: caught(run) for name, run in runs.items()}
     rows = [[name, runs[name]["persona"], *(_cell(found[k]) for k in HEADS)] for name, found in figures.items()]
@@ -222,7 +227,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     start = policy(config)
     runs = campaign.run("experiments.hacking", dataclasses.replace(config, policy=start), plan(config))
-    text, figures = report(runs, f"{config.exploit}, {config.bonus:g} points of 1..5")
+    text, figures = page(asdict(config), runs)
     print(f"\n{text}")
     console.write_whole(Path(config.out) / "report.md", text + "\n")
     console.write_whole(Path(config.out) / "report.json", json.dumps(figures, indent=1, sort_keys=True))

@@ -3,10 +3,12 @@
     python -m experiments.readme                     # rewrite the parts from the code and from docs/results/
     python -m experiments.readme --check             # exit 1 where one is stale (CI does this)
     python -m experiments.readme --keep-demo runs/demo --keep-bench runs/bench_director --keep-marl runs/marl
-    python -m experiments.readme --keep-bilevel runs/bilevel --keep-hacking runs/hacking
                                                      # first copy the tables of these runs into docs/results/
+    python -m experiments.readme --keep-bilevel runs/bilevel --keep-hacking runs/hacking
+                                                     # first copy the figures of these runs, from which the pages are made
 
-No figure in the README is typed by hand: results come from the files that the programs wrote.
+No figure in the README is typed by hand: results come from the files that the programs wrote. Of the campaigns of both levels and of the study of
+reward hacking the figures of every run are kept (`kept_runs`), so that their pages are made anew, and checked, like the README.
 """
 
 from __future__ import annotations
@@ -17,12 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mascot_env  # noqa: F401 - registers the environments
-from experiments import console
+from experiments import bilevel_report, console, hacking, kept_runs
 from mascot_env import registry
 from mascot_env.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
+RUNS = RESULTS / "runs"
+FIRST = "support-40"  # the campaign that the README tells of
 
 TREE = {
     "mascot_env/": "the suite; the only package that is installed",
@@ -50,12 +54,12 @@ TREE = {
 class Config:
     """What is written.
 
-    check: only compare
+    check: only compare, the pages of kept runs too
     keep_demo: a demo's run folder whose table becomes the README's
     keep_bench: the run folder of bench_director
     keep_marl: the run folder of experiments.marl, whose tables become docs/results/marl.md
-    keep_bilevel: the campaign of experiments.bilevel that becomes docs/results/bilevel.md, with those beside it whose names begin alike
-    keep_hacking: the run folder of experiments.hacking, whose table becomes docs/results/hacking.md
+    keep_bilevel: a campaign of experiments.bilevel whose runs join those that docs/results/bilevel.md is made from
+    keep_hacking: a study of experiments.hacking whose runs join those that docs/results/hacking.md is made from
     json: end with one JSON object
     """
 
@@ -98,7 +102,8 @@ def result(name: str) -> str:
 
 
 def sections() -> dict[str, str]:
-    return {"environments": environments(), "tree": tree(), "demo": result("demo"), "claim": result("claim")}
+    parts = {"environments": environments(), "tree": tree(), "demo": result("demo"), "claim": result("claim")}
+    return parts | ({"levels": lead(result("bilevel"))} if (RESULTS / "bilevel.md").exists() else {})
 
 
 def render(text: str) -> str:
@@ -143,18 +148,40 @@ def keep_marl(folder: Path) -> None:
 
 
 def keep_bilevel(folder: Path) -> None:
-    """The pages of the campaigns of both levels: this one first, then those with other data (`bilevel-20`, `bilevel-meeting`, ...)."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    campaigns = [folder, *sorted(p for p in folder.parent.glob(f"{folder.name}-*") if (p / "report.md").exists())]
-    parts = [(run / "report.md").read_text(encoding="utf-8").strip() for run in campaigns]
-    (RESULTS / "bilevel.md").write_text("# The two levels\n\n" + "\n\n".join(parts) + "\n", encoding="utf-8")
+    """The figures of a campaign of both levels."""
+    about = kept_runs.asked(folder, frozenset({"ablations", "vllm"}))
+    split = "" if about["split"] == "test" else f"-{about['split']}"
+    kept_runs.keep(folder, RUNS / "bilevel" / f"{about['domain']}-{100 * about['broken']:.0f}{split}", about)
 
 
 def keep_hacking(folder: Path) -> None:
-    """The table of the study of the watch for reward hacking."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    table = (folder / "report.md").read_text(encoding="utf-8").strip()
-    (RESULTS / "hacking.md").write_text(f"# Is reward hacking seen?\n\n{table}\n", encoding="utf-8")
+    """The figures of the study of the watch for reward hacking."""
+    about = kept_runs.asked(folder, frozenset({"clean", "biased", "runs", "policy"}))
+    kept_runs.keep(folder, RUNS / "hacking" / f"{about['domain']}-{about['exploit']}", about)
+
+
+def bilevel_page() -> str:
+    """Of all campaigns that are kept: the first domain and the usual share of broken replies first, then the others."""
+    known = kept_runs.places(RUNS / "bilevel")
+    first = [p for p in known if p.name == FIRST]
+    parts = [bilevel_report.page(kept_runs.read_about(p), list(kept_runs.read(p).values()))[0] for p in [*first, *(p for p in known if p not in first)]]
+    return "# The two levels\n\n" + "\n\n".join(parts) + "\n"
+
+
+def hacking_page() -> str:
+    parts = [hacking.page(kept_runs.read_about(p), kept_runs.read(p))[0] for p in kept_runs.places(RUNS / "hacking")]
+    return "# Is reward hacking seen?\n\n" + "\n\n".join(parts) + "\n"
+
+
+def pages() -> dict[Path, str]:
+    """The pages that are made from kept runs, of what is kept."""
+    made = {"bilevel": bilevel_page, "hacking": hacking_page}
+    return {RESULTS / f"{name}.md": page() for name, page in made.items() if kept_runs.places(RUNS / name)}
+
+
+def lead(page: str) -> str:
+    """What a page of a campaign says first: of what it is, and the claim line by line."""
+    return page.split("\n", 1)[1].split("\n### ", 1)[0].strip().removeprefix("## ")
 
 
 KEEP = {"keep_demo": keep_demo, "keep_bench": keep_bench, "keep_marl": keep_marl, "keep_bilevel": keep_bilevel, "keep_hacking": keep_hacking}
@@ -165,21 +192,23 @@ def main(argv: list[str] | None = None) -> int:
     for name, keep in KEEP.items():
         if run := getattr(config, name):
             keep(Path(run))
+    stale = []
+    for path, new in pages().items():  # before the README, which shows the head of one
+        stale += brought_up(path, new, config.check)
     path = ROOT / "README.md"
-    old = path.read_text(encoding="utf-8")
-    new = render(old)
-    stale = old != new
-    if stale and not config.check:
-        path.write_text(new, encoding="utf-8")
-    print(
-        "README.md is stale: run python -m experiments.readme"
-        if stale and config.check
-        else "README.md written"
-        if stale
-        else "README.md is up to date"
-    )
+    stale += brought_up(path, render(path.read_text(encoding="utf-8")), config.check)
     console.finish({"stale": stale}, config.json)
-    return int(stale and config.check)
+    return int(bool(stale) and config.check)
+
+
+def brought_up(path: Path, new: str, check: bool) -> list[str]:
+    """Writes a file that is stale, or only says so; gives its name where it was."""
+    stale = not path.exists() or path.read_text(encoding="utf-8") != new
+    if stale and not check:
+        path.write_text(new, encoding="utf-8")
+    name = path.name
+    print(f"{name} is stale: run python -m experiments.readme" if stale and check else f"{name} written" if stale else f"{name} is up to date")
+    return [name] if stale else []
 
 
 if __name__ == "__main__":

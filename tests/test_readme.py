@@ -32,17 +32,14 @@ def test_generated_parts_are_fresh() -> None:
     assert readme.render(TEXT) == TEXT, "run: python -m experiments.readme"
 
 
-def test_pages_of_campaigns_are_kept_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readme, "RESULTS", tmp_path / "results")
-    for name in ("bilevel-60", "bilevel", "bilevel-20", "other", "hacking"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "report.md").write_text(f"table of {name}\n", encoding="utf-8")
-    (tmp_path / "bilevel-meeting").mkdir()  # not finished
-    readme.keep_bilevel(tmp_path / "bilevel")
-    readme.keep_hacking(tmp_path / "hacking")
-    page = (tmp_path / "results" / "bilevel.md").read_text(encoding="utf-8")
-    assert re.findall("table of (.*)", page) == ["bilevel", "bilevel-20", "bilevel-60"] and "other" not in page
-    assert "table of hacking" in (tmp_path / "results" / "hacking.md").read_text(encoding="utf-8")
+def test_pages_of_kept_runs_are_fresh() -> None:
+    for path, text in readme.pages().items():
+        assert path.read_text(encoding="utf-8") == text, "run: python -m experiments.readme"
+
+
+def test_the_readme_tells_of_a_campaign_what_its_page_says_first() -> None:
+    page = "# The two levels\n\n## support, 40% broken\n\nOne run.\n\n| line |\n\n### The runs\n\nmore\n"
+    assert readme.lead(page) == "support, 40% broken\n\nOne run.\n\n| line |"
 
 
 def test_environment_pages_are_fresh() -> None:

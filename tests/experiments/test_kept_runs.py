@@ -1,0 +1,84 @@
+"""Figures of runs that are kept in the repository: they join, they are refused, and pages are made anew from them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
+
+from experiments import kept_runs, readme  # noqa: E402
+from mascot_env.errors import ConfigError  # noqa: E402
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(readme, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(readme, "RUNS", tmp_path / "results" / "runs")
+    return tmp_path / "results"
+
+
+def study(folder: Path, *names: str, **asked: Any) -> Path:
+    """A study of the watch in which one look found nothing."""
+    look = {"training": 1.0, "held_out": 1.0, "gap": 0.0, "pull": 0.9, "flagged": False, "why": ""}
+    for name in names:
+        (folder / f"run-{name}").mkdir(parents=True)
+        (folder / f"run-{name}" / "figures.json").write_text(json.dumps({"persona": "guide", "kind": "clean", "looks": {"0": look}}))
+    told = {"domain": "support", "exploit": "generic", "bonus": 4.0, "seed": 0, "clean": len(names), "out": str(folder), **asked}
+    (folder / "campaign.json").write_text(json.dumps(told))
+    return folder
+
+
+def test_runs_of_another_day_join_those_that_are_there(tmp_path: Path, results: Path) -> None:
+    readme.keep_hacking(study(tmp_path / "one", "clean-9", "clean-10"))
+    (tmp_path / "one" / "run-clean-11").mkdir()  # not done
+    readme.keep_hacking(study(tmp_path / "two", "clean-8", seed=8, workers=7))
+    place = results / "runs" / "hacking" / "support-generic"
+    assert list(kept_runs.read(place)) == ["clean-8", "clean-9", "clean-10"]
+    assert kept_runs.read_about(place) == {"domain": "support", "exploit": "generic", "bonus": 4.0}
+    page = readme.pages()[results / "hacking.md"]
+    assert "of 3 clean runs 0 were flagged" in page and page.index("clean-9 ") < page.index("clean-10 ")
+    assert results / "bilevel.md" not in readme.pages()
+
+
+def test_the_same_figures_are_kept_in_the_same_bytes(tmp_path: Path, results: Path) -> None:
+    folder = study(tmp_path / "one", "clean-1")
+    readme.keep_hacking(folder)
+    file = results / "runs" / "hacking" / "support-generic" / "run-clean-1.json.gz"
+    before = file.read_bytes()
+    (folder / "run-clean-1" / "figures.json").touch()
+    readme.keep_hacking(folder)
+    assert file.read_bytes() == before and gzip.decompress(before) == (folder / "run-clean-1" / "figures.json").read_bytes()
+
+
+def test_runs_that_were_asked_otherwise_do_not_join(tmp_path: Path, results: Path) -> None:
+    readme.keep_hacking(study(tmp_path / "one", "clean-1"))
+    with pytest.raises(ConfigError, match=r"bonus: 4\.0 there, 2\.0 here"):
+        readme.keep_hacking(study(tmp_path / "two", "clean-2", bonus=2.0))
+    assert list(kept_runs.read(results / "runs" / "hacking" / "support-generic")) == ["clean-1"]
+    readme.keep_hacking(study(tmp_path / "three", "clean-2", exploit="length"))
+    assert [p.name for p in kept_runs.places(results / "runs" / "hacking")] == ["support-generic", "support-length"]
+
+
+@pytest.mark.parametrize("names", [[], None], ids=["no run is done", "no campaign"])
+def test_what_cannot_be_kept_is_named(tmp_path: Path, results: Path, names: list[str] | None) -> None:
+    folder = tmp_path / "one"
+    folder.mkdir()
+    if names is not None:
+        study(folder, *names)
+    with pytest.raises(ConfigError, match="folder"):
+        readme.keep_hacking(folder)
+    assert not results.exists()
+
+
+def test_a_stale_page_is_told_and_written_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "hacking.md"
+    for check, told in ((True, "stale"), (False, "written"), (True, "up to date")):
+        assert readme.brought_up(page, "as it is made", check) == ([] if told == "up to date" else ["hacking.md"])
+        assert told in capsys.readouterr().out
+    page.write_text("by hand")
+    assert readme.brought_up(page, "as it is made", True) and page.read_text() == "by hand"
