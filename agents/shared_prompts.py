@@ -5,8 +5,8 @@ are much shorter than their prompts that is most of a step. Here the prompts of 
 convolution remembers) are handed to each of their replies, and gradients flow back through both. The numbers are TRL's, up to the order of
 floating-point sums; head, temperature and entropy are its own.
 
-Models of attention alone, and of attention and short convolutions, as in `mascot_env.llm.prefixes`; all others, and what comes with images or
-needs gradient checkpointing, are scored as TRL does. The method that is replaced is a private one of TRL 1.16: where a version has none, nothing
+Models of attention alone, and of attention and short convolutions, as in `mascot_env.llm.prefixes`; all others, sharded ones, and what comes with
+images or needs gradient checkpointing, are scored as TRL does. The method that is replaced is a private one of TRL 1.16: where a version has none, nothing
 is changed.
 
 Axes: B replies, U different prompts, P tokens of a prompt, C tokens of a reply.
@@ -33,7 +33,8 @@ def share(trainer: Any) -> None:
     """Lets this GRPO trainer compute prompts once, where its model can."""
     plain = getattr(trainer, SCORED, None)
     layers = layers_of(trainer.accelerator.unwrap_model(trainer.model).get_base_model())
-    if plain is not None and layers and not trainer.args.gradient_checkpointing:
+    whole = not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled)  # sharded weights are gathered for one pass at a time
+    if plain is not None and layers and whole and not trainer.args.gradient_checkpointing:
         setattr(trainer, SCORED, functools.partial(_scored, trainer, plain, layers))
 
 
