@@ -35,7 +35,7 @@ from agents.hacking import WatchSettings
 from agents.judges_apart import Gap
 from agents.level1 import Level1, Level1Settings, Setting, silent
 from agents.level2 import Level2, Level2Settings, directing_by
-from agents.stages import staged, write_whole
+from agents.stages import name_of, staged, write_whole
 from agents.trainers import Report
 from mascot_env import seeding
 from mascot_env.envs.dialogue import DialogueEnv
@@ -170,7 +170,7 @@ class Bilevel:
         who = {
             **{k: named(v) for k, v in players.items()},
             "user": named(s.user),
-            "judges": [s.judge.name, s.held_out.name],
+            "judges": [name_of(s.judge), name_of(s.held_out)],
             "seed": s.seed,
         }
         return staged(

@@ -33,7 +33,7 @@ from agents.judges_apart import LEAST
 from agents.preferences import PairSettings
 from agents.reward_model import RewardModel, RewardSettings
 from agents.sft import SFTSettings
-from agents.stages import is_done, mark_of, staged
+from agents.stages import is_done, mark_of, name_of, staged
 from agents.trainers import Report
 from mascot_env import seeding
 from mascot_env.envs.dialogue import DialogueEnv
@@ -112,7 +112,7 @@ class Level1:
     def identity(self) -> dict[str, Any]:
         """Who takes part: where a run is taken up with others, its stages refuse."""
         s = self.setting
-        who = {"director": named(s.director), "user": named(s.user), "judge": s.judge.name, "model": s.base.spec}
+        who = {"director": named(s.director), "user": named(s.user), "judge": name_of(s.judge), "model": s.base.spec}
         return {"domain": s.domain.id, **who, "scenarios": mark_of(s.scenarios), "seed": s.seed}
 
     @property
@@ -199,7 +199,7 @@ class Level1:
     def _learning(self) -> dict[str, Any]:
         s = self.settings
         held_out = self.setting.held_out
-        watched = {"watch": s.watch, "held out": held_out.name} if held_out is not None and s.watch.every else {}
+        watched = {"watch": s.watch, "held out": name_of(held_out)} if held_out is not None and s.watch.every else {}
         return {"grpo": s.grpo, "conversations": s.grpo_conversations, "reward": s.reward, "format": s.format, **watched, **self.identity}
 
     def grpo(

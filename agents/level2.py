@@ -30,7 +30,7 @@ from agents.grpo import GRPOSettings
 from agents.preferences import DELTA
 from agents.reward_model import RewardSettings
 from agents.spent import Spent
-from agents.stages import mark_of, staged
+from agents.stages import mark_of, name_of, staged
 from agents.trainers import Report
 from mascot_env import directives as directives_in_words
 from mascot_env import rewards
@@ -108,7 +108,7 @@ class Level2:
     def identity(self) -> dict[str, Any]:
         """Who takes part: where a run is taken up with others, its stages refuse."""
         s = self.stage
-        who = {"speakers": named(s.speakers), "user": named(s.user), "judge": s.judge.name, "model": s.base.spec}
+        who = {"speakers": named(s.speakers), "user": named(s.user), "judge": name_of(s.judge), "model": s.base.spec}
         first = {"from": named(self.first())} if self.start else {}
         return {"domain": s.domain.id, **who, **first, "scenarios": mark_of(s.scenarios), "seed": s.seed}
 

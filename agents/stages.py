@@ -7,6 +7,7 @@ unfinished stage has made under other settings is put aside, under another name.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,11 @@ def write_whole(path: Path, text: str) -> None:
 def mark_of(scenarios: Sequence[Scenario]) -> str:
     """A fingerprint of the scenarios that a run learns on: one that is taken up with others is not the same run."""
     return f"{seeding.digest(*(part for s in scenarios for part in (s.id, s.opening))):016x}"
+
+
+def name_of(judge: Any) -> str:
+    """A judge's name without the folders of its models, for which their fingerprints stand: a run goes on where a checkout has moved."""
+    return re.sub(r"hf:.*?(?=#[0-9a-f]{12})", "", judge.name)
 
 
 def is_done(folder: Path) -> bool:

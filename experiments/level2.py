@@ -28,7 +28,7 @@ import numpy as np
 
 from agents import processes
 from agents.backbone import named
-from agents.stages import mark_of, staged
+from agents.stages import mark_of, name_of, staged
 from experiments import console, manners, persona_eval, setting, unscored
 from experiments.progress import Progress
 from experiments.tracking import Tracker
@@ -161,7 +161,7 @@ def ppo(config: Config, stage: Any, folder: Path, report: Any) -> Any:
     env = {"speakers": stage.speakers, "user": stage.user, "judge": stage.judge, "scenarios": stage.scenarios, "observation": "features"}
     settings = maskable_ppo.DirectorPPOConfig(total_steps=config.ppo_steps, num_envs=PPO_ENVS, env=env)
     env_id = f"mascot/{config.domain.title()}Director-v0"
-    who = {"speakers": named(stage.speakers), "user": named(stage.user), "judge": stage.judge.name, "domain": stage.domain.id}
+    who = {"speakers": named(stage.speakers), "user": named(stage.user), "judge": name_of(stage.judge), "domain": stage.domain.id}
     who["scenarios"] = mark_of(stage.scenarios)
 
     def work(out: Path) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ import numpy as np
 from agents.backbone import named
 from agents.directing import Stage
 from agents.kept import conversations
-from agents.stages import mark_of, staged
+from agents.stages import mark_of, name_of, staged
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.players.directors import RandomDirector, RoundRobinDirector, default_manner
 from mascot_env.players.policy import Policy, Team
@@ -32,7 +32,7 @@ RIDGE = 1.0  # turns' worth of pull to nothing
 
 def of_team(stage: Stage, folder: Path) -> dict[str, tuple[str, str]]:
     """agent -> (act, tone) beside the stage's frozen speakers; found once, and kept in `folder`."""
-    who = {"speakers": named(stage.speakers), "user": named(stage.user), "judge": stage.judge.name, "scenarios": mark_of(stage.scenarios)}
+    who = {"speakers": named(stage.speakers), "user": named(stage.user), "judge": name_of(stage.judge), "scenarios": mark_of(stage.scenarios)}
     found = staged(folder, {**who, "seed": stage.seed, "played": PLAYED, "compared": COMPARED}, lambda out: _found(stage, out))
     return {agent: (act, tone) for agent, (act, tone) in found["manner"].items()}
 

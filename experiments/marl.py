@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agents.kept import Numbers
-from agents.stages import staged
+from agents.stages import name_of, staged
 from experiments import console, persona_eval, setting, unscored
 from experiments.progress import Progress
 from experiments.tracking import Tracker
@@ -171,7 +171,7 @@ def identity(config: Config, place: Place) -> dict[str, Any]:
     """What everything in a run folder depends on, models' weights included."""
     from agents.backbone import named
 
-    players = {"judge": place.judge.name, "user": named(place.user), "realiser": named(place.realiser)}
+    players = {"judge": name_of(place.judge), "user": named(place.user), "realiser": named(place.realiser)}
     return {"domain": config.domain, "scenarios_from": config.scenarios_from, "team_weight": config.team_weight, **players}
 
 
@@ -277,7 +277,7 @@ def measured(config: Config, place: Place, folder: Path, teams: Mapping[str, Tea
             found["truth"] = scored(transcripts, setting.judge("world"), place.domain)
         return found
 
-    about = {"held_out": place.held_out.name, "scenarios": len(place.test), **identity(config, place)}
+    about = {"held_out": name_of(place.held_out), "scenarios": len(place.test), **identity(config, place)}
     return {
         name: staged(folder / slug(name) / "scored", about, lambda _, name=name, team=team: one(name, team))  # type: ignore[misc]
         for name, team in teams.items()

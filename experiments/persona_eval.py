@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from agents.kept import conversations
-from agents.stages import staged
+from agents.stages import name_of, staged
 from experiments import unscored
 from mascot_env import metrics, seeding
 from mascot_env.envs.dialogue import DialogueEnv
@@ -144,8 +144,8 @@ def judged_once(folder: Path, judge: Judge, played: Played, work: Callable[[], M
     """What `work` makes of the conversations of a run folder, kept beside them. Another judge, other conversations, or another release's measures
     are another thing to keep: they are judged when they are asked for, and what was kept before stands."""
     told = [*(t.scenario.id for t in played.transcripts), *played.cut]
-    mark = f"scored-{seeding.digest(MEASURES, judge.name, *about, *told):016x}"
-    return staged(folder / mark, {"judge": judge.name, "scenarios": told}, lambda _: work())
+    mark = f"scored-{seeding.digest(MEASURES, name_of(judge), *about, *told):016x}"
+    return staged(folder / mark, {"judge": name_of(judge), "scenarios": told}, lambda _: work())
 
 
 def by_criterion(scores: Sequence[ConversationScore]) -> dict[str, dict[str, float]]:

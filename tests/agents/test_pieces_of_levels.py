@@ -6,6 +6,7 @@ import dataclasses
 import math
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from agents.level2 import Level2Settings
 from agents.preferences import Pair
 from agents.reward_model import agreement, split
 from agents.spent import Spent
-from agents.stages import staged
+from agents.stages import name_of, staged
 from mascot_env import judge as judges
 from mascot_env.errors import ConfigError, LLMError, RunFolderError
 from mascot_env.llm import Message, Request
@@ -107,6 +108,18 @@ def test_a_stage_is_done_once_and_refuses_other_settings(tmp_path: Path) -> None
     assert staged(tmp_path / "s", {"a": 1}, work) == {"n": 1} == staged(tmp_path / "s", {"a": 1}, work)
     with pytest.raises(RunFolderError, match=r"other settings \(a\)"):
         staged(tmp_path / "s", {"a": 2}, work)
+
+
+def test_a_judge_is_known_wherever_its_model_lies() -> None:
+    def named(name: str) -> str:
+        return name_of(SimpleNamespace(name=name))
+
+    assert named("hf:/home/a/judge-a#0123456789ab") == named("hf:C:\\b, (c)#1\\judge-a#0123456789ab") == "#0123456789ab"
+    assert named("hf:/home/a/judge-a#0123456789ab") != named("hf:/home/a/judge-a#0123456789ac")
+    assert named("panel(hf:/a#0123456789ab, openai:m@http://h; lam=1)") == "panel(#0123456789ab, openai:m@http://h; lam=1)"
+    assert named("hf:org/model@0123456789ab") == "hf:org/model@0123456789ab"  # of the Hub: its id is its place
+    shipped = judges.resolve("biased:generic:4@nano")
+    assert "judge-a" in shipped.name and "judge-a" not in name_of(shipped) and name_of(shipped).startswith("biased:generic:4(#")
 
 
 def test_what_an_unfinished_stage_made_under_other_settings_is_put_aside(tmp_path: Path) -> None:
