@@ -94,7 +94,7 @@ class Config:
     group_reward_steps: int = 100
     grpo_steps: int = 80
     director_steps: int = 30
-    ppo_steps: int = 20_000
+    ppo_steps: int = 12_000
     controls: bool = True
     ablations: bool = True
     scenarios_from: str = "world"

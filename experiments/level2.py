@@ -3,7 +3,7 @@
     python -m experiments.level2 --team runs/level1                   # directs the team of a level-1 run; speakers are frozen
     python -m experiments.level2 --team nano --reward judge           # the base team, paid straight from the training judge
     python -m experiments.level2 --team runs/level1 --unit episode    # whole conversations instead of decisions
-    python -m experiments.level2 --team runs/level1 --ppo-steps 20000 # and a discrete Director with MaskablePPO beside it
+    python -m experiments.level2 --team runs/level1 --ppo-steps 12000 # and a discrete Director with MaskablePPO beside it
 
 Directors are compared on the same held-out scenarios by the group reward of a judge that trained nothing, with random, round-robin and
 never-twice-in-a-row Directors of a fixed manner. A run that was stopped goes on where it was when it is called again.
@@ -92,7 +92,7 @@ class Config:
     beta: float = 0.05
     reward_states: int = 96
     reward_steps: int = 100
-    ppo_steps: int = 20_000
+    ppo_steps: int = 12_000
     scenarios_from: str = "world"
     scenarios: int = 96
     split: str = "test"

@@ -107,7 +107,9 @@ class ModelJudge(Judge):
 
     def score(self, cases: Sequence[Case]) -> list[Verdicts]:
         asks = [ask for case in cases for ask in self._asks(case)]
-        verdicts = self._sampled(asks, self._by_distribution(asks))
+        once = {ask.key: ask for ask in asks}  # the same question twice, as where a policy says the same again, has one answer
+        answered = dict(zip(once, self._sampled(list(once.values()), self._by_distribution(list(once.values()))), strict=True))
+        verdicts = [answered[ask.key] for ask in asks]
         if self.with_evidence:
             verdicts = self._with_evidence(asks, verdicts)
         answers: list[dict[str, Verdict]] = []

@@ -56,6 +56,14 @@ def test_one_call_for_a_batch_and_one_for_all_that_must_be_sampled():
     assert all(isinstance(v, Score) and v.value == 4.0 for a in answers for v in a.values())
 
 
+def test_the_same_reply_at_the_same_place_is_asked_about_once():
+    llm = CountingLLM(lambda request, choices: spread(0, 0, 0, 1, 0) if "Another" in request.messages[-1].content else THIN, replies=["2"])
+    judge = ModelJudge(llm, samples=3)
+    answers = judge.judge([turn_case(), turn_case("Another reply."), turn_case()])
+    assert len(llm.scored[0]) == 2 * 5 and len(llm.generated[0]) == 5 * 3
+    assert [[v.value for v in a.values()] for a in answers] == [[2.0] * 5, [4.0] * 5, [2.0] * 5]
+
+
 @pytest.mark.parametrize("text, read", [
     ("4", 4), (" 4\n", 4), ("4.", 4), ("4/5", 4), ("4 / 5", 4), ("4 because it is warm", 4), ("5)", 5), ("3\n\nThe turn", 3), ("1, since", 1),
     ("7", "out_of_range"), ("7 of 5", "out_of_range"), ("0", "out_of_range"), ("-3", "out_of_range"), ("100", "out_of_range"), ("6.0", "out_of_range"),
