@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mascot_env  # noqa: F401 - registers the environments
-from experiments import bilevel_report, console, hacking, kept_runs
+from experiments import console, kept_runs
 from mascot_env import registry
 from mascot_env.errors import ConfigError
 
@@ -162,6 +162,8 @@ def keep_hacking(folder: Path) -> None:
 
 def bilevel_page() -> str:
     """Of all campaigns that are kept: the first domain and the usual share of broken replies first, then the others."""
+    from experiments import bilevel_report  # its tables come with the learners
+
     known = kept_runs.places(RUNS / "bilevel")
     first = [p for p in known if p.name == FIRST]
     parts = [bilevel_report.page(kept_runs.read_about(p), list(kept_runs.read(p).values()))[0] for p in [*first, *(p for p in known if p not in first)]]
@@ -169,6 +171,8 @@ def bilevel_page() -> str:
 
 
 def hacking_page() -> str:
+    from experiments import hacking
+
     parts = [hacking.page(kept_runs.read_about(p), kept_runs.read(p))[0] for p in kept_runs.places(RUNS / "hacking")]
     return "# Is reward hacking seen?\n\n" + "\n\n".join(parts) + "\n"
 
