@@ -166,7 +166,10 @@ def bilevel_page() -> str:
 
     known = kept_runs.places(RUNS / "bilevel")
     first = [p for p in known if p.name == FIRST]
-    parts = [bilevel_report.page(kept_runs.read_about(p), list(kept_runs.read(p).values()))[0] for p in [*first, *(p for p in known if p not in first)]]
+    parts = [
+        bilevel_report.page(kept_runs.read_about(p), list(kept_runs.read(p).values()))[0]
+        for p in [*first, *(p for p in known if p not in first)]
+    ]
     return "# The two levels\n\n" + "\n\n".join(parts) + "\n"
 
 
@@ -188,7 +191,13 @@ def lead(page: str) -> str:
     return page.split("\n", 1)[1].split("\n### ", 1)[0].strip().removeprefix("## ")
 
 
-KEEP = {"keep_demo": keep_demo, "keep_bench": keep_bench, "keep_marl": keep_marl, "keep_bilevel": keep_bilevel, "keep_hacking": keep_hacking}
+KEEP = {
+    "keep_demo": keep_demo,
+    "keep_bench": keep_bench,
+    "keep_marl": keep_marl,
+    "keep_bilevel": keep_bilevel,
+    "keep_hacking": keep_hacking,
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -211,7 +220,9 @@ def brought_up(path: Path, new: str, check: bool) -> list[str]:
     if stale and not check:
         path.write_text(new, encoding="utf-8")
     name = path.name
-    print(f"{name} is stale: run python -m experiments.readme" if stale and check else f"{name} written" if stale else f"{name} is up to date")
+    print(
+        f"{name} is stale: run python -m experiments.readme" if stale and check else f"{name} written" if stale else f"{name} is up to date"
+    )
     return [name] if stale else []
 
 
