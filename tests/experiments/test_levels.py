@@ -139,6 +139,7 @@ def test_a_discrete_director_learns_on_the_same_team(tmp_path: Path, capsys: pyt
         level2.main([*asked, "--stages", "evaluate", "--no-wandb", "--team", "scripted"])
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("reward", [pytest.param("judge", marks=pytest.mark.slow), "model"])
 def test_a_tiny_qwen_goes_through_both_levels(reward: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shrink(monkeypatch)
