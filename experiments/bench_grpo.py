@@ -4,8 +4,8 @@
     python -m experiments.bench_grpo --steps 10 --json
 
 Ours samples with `LocalLLM` and pays with a reward model (untrained here: its time is the same); TRL's own samples with `generate` and pays
-0. Ours is timed with a constant reward too, so that what the reward model adds is not hidden by the faster sampler. Both score labelled
-positions only (`agents.trainers`). The first step of each is left out.
+0. Ours computes a prompt once for all its replies (`agents.shared_prompts`), and is timed with a constant reward too, so that what the reward model adds
+is not hidden by that and by the faster sampler. Both score labelled positions only (`agents.trainers`). The first step of each is left out.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from experiments import console, setting
 from mascot_env import catalog
 
 MOST = 1.5  # times TRL's own step
+TRL_ROWS = 8  # its default: each reply brings its prompt, so that more at once cost memory and gain nothing
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def trls(config: Config, contexts: list[Any], out: Path) -> list[float]:
     from agents.preferences import messages_of
     from agents.trainers import arguments, quiet, run
 
-    backbone, settings = Backbone(config.model), GRPOSettings()
+    backbone, settings = Backbone(config.model), GRPOSettings(rows=TRL_ROWS)
+    rows = settings.rows_of(config.places * config.group)
     speaker = backbone.speaker(Unasked())
     seconds: list[float] = []
     with quiet():
@@ -86,8 +88,8 @@ def trls(config: Config, contexts: list[Any], out: Path) -> list[float]:
         args = GRPOConfig(
             **arguments(output_dir=str(out / "trl"), seed=config.seed),
             max_steps=config.steps,
-            per_device_train_batch_size=settings.rows_of(config.places * config.group),
-            gradient_accumulation_steps=config.places * config.group // settings.rows_of(config.places * config.group),
+            per_device_train_batch_size=rows,
+            gradient_accumulation_steps=config.places * config.group // rows,
             num_generations=config.group,
             learning_rate=settings.learning_rate,
             beta=settings.beta,

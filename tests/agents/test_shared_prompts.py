@@ -66,19 +66,20 @@ def scored(trainer: Any, method: Any, batch_size: int | None) -> tuple[torch.Ten
 
 
 @pytest.mark.parametrize("batch_size", [None, 4], ids=["all at once", "four at once"])
-def test_numbers_and_gradients_are_those_of_the_rows_one_by_one(
-    trainer: Any, batch_size: int | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain = GRPOTrainer._get_per_token_logps_and_entropies.__get__(trainer)
+def test_numbers_and_gradients_are_those_of_the_rows_one_by_one(trainer: Any, batch_size: int | None) -> None:
+    plain = getattr(trainer, shared_prompts.SCORED)
     shared_prompts.share(trainer)
     ours = getattr(trainer, shared_prompts.SCORED)
-    assert ours.func is shared_prompts._scored
+    delattr(trainer, shared_prompts.SCORED)  # the next test finds TRL's own
+    assert ours.func is shared_prompts._scored and plain.__func__ is getattr(GRPOTrainer, shared_prompts.SCORED)
     tokens: list[int] = []
-    trainer.model.get_base_model().get_input_embeddings().register_forward_hook(lambda _, given, __: tokens.append(given[0].numel()))
+    embeddings = trainer.model.get_base_model().get_input_embeddings()
+    hook = embeddings.register_forward_hook(lambda _, given, __: tokens.append(given[0].numel()))
     with trainers._labelled_only():
         before = scored(trainer, plain, batch_size)
         spent, tokens[:] = sum(tokens), []
         after = scored(trainer, ours, batch_size)
+    hook.remove()
     for a, b in zip(before[:2], after[:2], strict=True):
         assert a.abs().max() > 1 and (a - b).abs().max() < 1e-4
     for a, b in zip(before[2], after[2], strict=True):

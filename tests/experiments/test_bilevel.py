@@ -20,8 +20,6 @@ from experiments import bilevel, campaign, level1, level2  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError  # noqa: E402
 from tests.experiments.test_levels import last_json, shrink  # noqa: E402
 
-pytestmark = pytest.mark.timeout(900)  # the run that all share takes 140 s on one machine, and more than 300 on another
-
 STEPS = "--sft-steps 2 --reward-steps 2 --group-reward-steps 2 --grpo-steps 4 --director-steps 4 --ppo-steps 64"  # an update warms up
 SMALL = [*STEPS.split(), "--contexts", "12"]
 SMALL += ["--scenarios", "3", "--rounds", "2", "--judge", "world", "--held-out", "world", "--no-wandb"]

@@ -48,11 +48,13 @@ def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
     def smaller1(config: level1.Config) -> object:
         s = plain1(config)
         s = dataclasses.replace(s, pairs=dataclasses.replace(s.pairs, delta=0.01))  # nobody has learnt to speak yet
+        s = dataclasses.replace(s, sft=dataclasses.replace(s.sft, batch_size=4), reward_model=dataclasses.replace(s.reward_model, batch_size=4))
         s = dataclasses.replace(s, watch=dataclasses.replace(s.watch, places=8, replies=2, first=2))
         return dataclasses.replace(s, pair_conversations=4, grpo_conversations=4, grpo=dataclasses.replace(s.grpo, places=2, group=2))
 
     def smaller2(config: level2.Config) -> object:
         s = plain2(config)
+        s = dataclasses.replace(s, reward_model=dataclasses.replace(s.reward_model, batch_size=4))
         return dataclasses.replace(s, delta=0.01, states=4, conversations=2, grpo=dataclasses.replace(s.grpo, places=2, group=3))
 
     monkeypatch.setattr(level1, "settings_of", smaller1)
@@ -139,7 +141,6 @@ def test_a_discrete_director_learns_on_the_same_team(tmp_path: Path, capsys: pyt
         level2.main([*asked, "--stages", "evaluate", "--no-wandb", "--team", "scripted"])
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("reward", [pytest.param("judge", marks=pytest.mark.slow), "model"])
 def test_a_tiny_qwen_goes_through_both_levels(reward: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shrink(monkeypatch)
