@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]
 
 from experiments import kept_runs, readme  # noqa: E402
 from mascot_env.errors import ConfigError  # noqa: E402
+from tests.experiments.test_bilevel_report import made_up  # noqa: E402
 
 
 @pytest.fixture
@@ -82,3 +84,17 @@ def test_a_stale_page_is_told_and_written_anew(tmp_path: Path, capsys: pytest.Ca
         assert told in capsys.readouterr().out
     page.write_text("by hand")
     assert readme.brought_up(page, "as it is made", True) and page.read_text() == "by hand"
+
+
+def test_the_campaign_that_the_readme_tells_of_comes_first(tmp_path: Path, results: Path) -> None:
+    made = {"one": (0.2, 10.0, "0"), "two": (0.4, 20.0, "0"), "three": (0.4, 20.0, "1")}  # share of broken replies, points gained, seed
+    for name, (broken, gain, seed) in made.items():
+        run = tmp_path / name / f"run-{seed}"
+        run.mkdir(parents=True)
+        (run / "figures.json").write_text(json.dumps(made_up(gain)))
+        told = {"domain": "support", "broken": broken, "ppo_steps": 0, "split": "test", "ablations": name == "two", "vllm": "", "seed": int(seed)}
+        (tmp_path / name / "campaign.json").write_text(json.dumps(told))
+        readme.keep_bilevel(tmp_path / name)
+    page = readme.pages()[results / "bilevel.md"]
+    assert re.findall(r"^## (.*)$", page, re.MULTILINE) == ["support, 40% broken", "support, 20% broken"]
+    assert "2 run(s)" in readme.lead(page) and "20% broken" not in readme.lead(page)
