@@ -16,13 +16,13 @@ from agents import maskable_ppo  # noqa: E402
 from agents.bilevel import Bilevel, BilevelSettings, gap_of  # noqa: E402
 from agents.hacking import WatchSettings  # noqa: E402
 from agents.maskable_ppo import DirectorPPOConfig  # noqa: E402
-from experiments import bilevel, campaign, level1, level2  # noqa: E402
+from experiments import bilevel, campaign, console, level1, level2  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError  # noqa: E402
 from tests.experiments.test_levels import last_json, shrink  # noqa: E402
 
 STEPS = "--sft-steps 2 --reward-steps 2 --group-reward-steps 2 --grpo-steps 4 --director-steps 4 --ppo-steps 64"  # an update warms up
 SMALL = [*STEPS.split(), "--contexts", "12"]
-SMALL += ["--scenarios", "3", "--rounds", "2", "--judge", "world", "--held-out", "world", "--no-wandb"]
+SMALL += ["--scenarios", "2", "--rounds", "2", "--judge", "world", "--held-out", "world", "--no-wandb"]
 
 
 def smaller(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,26 +41,48 @@ def smaller(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scheduled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run as far as both rounds."""
     folder = tmp_path_factory.mktemp("bilevel")
     with pytest.MonkeyPatch.context() as monkeypatch:
         smaller(monkeypatch)
-        assert bilevel.main([*SMALL, "--out", str(folder), "--json"]) == 0
+        config = console.parse(bilevel.Config, "", [*SMALL, "--out", str(folder)])
+        run = bilevel.prepared(config, lambda stage: None)
+        run.level1.sft(level1.sft_contexts(bilevel.parts(config)[0], run.setting.domain))
+        run.run(lambda what, figures: None)
     return folder
 
 
-def test_two_rounds_of_both_levels(small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture(scope="module")
+def small(scheduled: Path) -> Path:
+    """The same run, gone on with to its end."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        smaller(monkeypatch)
+        assert bilevel.main([*SMALL, "--out", str(scheduled), "--json"]) == 0
+    return scheduled
+
+
+def anchors(folder: Path) -> list[bytes]:
+    """A persona's adapter after each round."""
+    return [(folder / f"round-{n}" / "grpo" / "anchor" / "adapter_model.safetensors").read_bytes() for n in (1, 2)]
+
+
+def test_two_rounds_of_both_levels(scheduled: Path) -> None:
     for number in (1, 2):
         for persona in ("anchor", "beacon", "catalyst", "guide"):
-            assert (small / f"round-{number}" / "grpo" / persona / "adapter_model.safetensors").exists()
-        assert (small / f"round-{number}" / "level2" / "director" / "adapter_model.safetensors").exists()
-    assert not (small / "round-2" / "level2" / "reward").exists()  # the group reward model is the first round's
-    first, second = ((small / f"round-{n}" / "grpo" / "anchor" / "adapter_model.safetensors").read_bytes() for n in (1, 2))
+            assert (scheduled / f"round-{number}" / "grpo" / persona / "adapter_model.safetensors").exists()
+        assert (scheduled / f"round-{number}" / "level2" / "director" / "adapter_model.safetensors").exists()
+    assert not (scheduled / "round-2" / "level2" / "reward").exists()  # the group reward model is the first round's
+    first, second = anchors(scheduled)
     assert first != second
+
+
+def test_what_is_measured_of_a_run(small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    before = anchors(small)
     smaller(monkeypatch)
     assert bilevel.main([*SMALL, "--out", str(small), "--json"]) == 0  # all of it is there
     figures = last_json(capsys.readouterr().out)
-    assert (small / "round-2" / "grpo" / "anchor" / "adapter_model.safetensors").read_bytes() == second
+    assert anchors(small) == before
     assert set(figures["teams"]["consistency"]) >= {
         "prompted",
         "SFT",
@@ -137,8 +159,6 @@ class Asked:
 
 def test_a_config_becomes_the_command_line_that_it_came_from() -> None:
     given = bilevel.Config(broken=0.6, controls=False, data="", seed=3)
-    from experiments import console
-
     assert console.parse(bilevel.Config, "", campaign.options(given)) == given
 
 
