@@ -15,6 +15,7 @@ pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]
 from agents import maskable_ppo  # noqa: E402
 from agents.bilevel import Bilevel, BilevelSettings, gap_of  # noqa: E402
 from agents.hacking import WatchSettings  # noqa: E402
+from agents.level1 import silent  # noqa: E402
 from agents.maskable_ppo import DirectorPPOConfig  # noqa: E402
 from experiments import bilevel, campaign, console, level1, level2  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError  # noqa: E402
@@ -47,7 +48,7 @@ def scheduled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as monkeypatch:
         smaller(monkeypatch)
         config = console.parse(bilevel.Config, "", [*SMALL, "--out", str(folder)])
-        run = bilevel.prepared(config, lambda stage: None)
+        run = bilevel.prepared(config, silent)
         run.level1.sft(level1.sft_contexts(bilevel.parts(config)[0], run.setting.domain))
         run.run(lambda what, figures: None)
     return folder
