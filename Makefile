@@ -7,6 +7,9 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
 export PYTHONUNBUFFERED := 1
 DATA ?=
+WORKERS ?= 2
+# Files go to workers whole, in their order: a file's fixtures are whole trainings.
+PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all test-rllib lint bench bench-director bench-grpo level1 level2 reproduce-quick reproduce ablations reproduce-broken reproduce-meeting hacking marl example-rllib nano nano-budget nano-world nano-report nano-sizes nano-verify nano-throughput pages golden lock clean
@@ -31,10 +34,10 @@ demo: setup  ## watch a conversation, train a Director, compare it (5 minutes af
 
 test: setup  ## the tests (15 to 30 minutes on 2 cores)
 	@echo "The test suite takes 15 to 30 minutes on two cores; slower suites are in 'make test-all'."
-	@$(PY) -m pytest -m "not slow"
+	@$(PYTEST) -m "not slow"
 
 test-all: setup  ## all tests, the slow ones too
-	@$(PY) -m pytest
+	@$(PYTEST)
 
 # An environment of its own: RLlib pins an older Gymnasium than requirements.lock holds.
 $(RLLIB)/.ready: requirements-rllib.lock setup.cfg pyproject.toml

@@ -48,7 +48,9 @@ def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
     def smaller1(config: level1.Config) -> object:
         s = plain1(config)
         s = dataclasses.replace(s, pairs=dataclasses.replace(s.pairs, delta=0.01))  # nobody has learnt to speak yet
-        s = dataclasses.replace(s, sft=dataclasses.replace(s.sft, batch_size=4), reward_model=dataclasses.replace(s.reward_model, batch_size=4))
+        s = dataclasses.replace(
+            s, sft=dataclasses.replace(s.sft, batch_size=4), reward_model=dataclasses.replace(s.reward_model, batch_size=4)
+        )
         s = dataclasses.replace(s, watch=dataclasses.replace(s.watch, places=8, replies=2, first=2))
         return dataclasses.replace(s, pair_conversations=4, grpo_conversations=4, grpo=dataclasses.replace(s.grpo, places=2, group=2))
 
@@ -141,10 +143,11 @@ def test_a_discrete_director_learns_on_the_same_team(tmp_path: Path, capsys: pyt
         level2.main([*asked, "--stages", "evaluate", "--no-wandb", "--team", "scripted"])
 
 
-@pytest.mark.parametrize("reward", [pytest.param("judge", marks=pytest.mark.slow), "model"])
-def test_a_tiny_qwen_goes_through_both_levels(reward: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shrink(monkeypatch)
-    base, data = tiny.save(tmp_path / "base", "qwen3", positions=8192), tmp_path / "data"
+@pytest.fixture(scope="module", params=[pytest.param("judge", marks=pytest.mark.slow), "model"])
+def qwen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
+    """A tiny Qwen3 that has been through level 1: what both levels were asked, and the folder."""
+    reward, folder = request.param, tmp_path_factory.mktemp("qwen")
+    base, data = tiny.save(folder / "base", "qwen3", positions=8192), folder / "data"
     domain = catalog.domain("support")
     team = Team.of(
         domain,
@@ -153,27 +156,27 @@ def test_a_tiny_qwen_goes_through_both_levels(reward: str, tmp_path: Path, monke
         user=resolve_user("scripted"),
     )
     tasks = [Task(i, s) for i, s in enumerate(catalog.scenarios("support", "train")[:3])]
-    with RunFolder.create(data, {}, seed=0, judge=None, models={}) as folder:
+    with RunFolder.create(data, {}, seed=0, judge=None, models={}) as kept:
         for episode in rollout(team, tasks, lambda: DialogueEnv(domain=domain, user=None, judge=None)):
-            folder.append(episode)
-    common = [
-        "--model",
-        f"hf:{base}",
-        "--judge",
-        "biased:length",
-        "--held-out",
-        "scripted-heldout",
-        "--scenarios-from",
-        "catalog",
-        "--user",
-        "scripted",
-    ]
-    common += ["--no-wandb", "--reward", reward]
+            kept.append(episode)
+    common = ["--model", f"hf:{base}", "--judge", "biased:length", "--held-out", "scripted-heldout", "--scenarios-from", "catalog"]
+    common += ["--user", "scripted", "--no-wandb", "--reward", reward]
     first = [*SMALL1, *common, "--scenarios", "1", "--contexts", "6", "--director", "round-robin", "--data", str(data), "--format", "plain"]
     stages = ["--stages", "sft,pairs,reward,grpo"] if reward == "judge" else []
-    assert level1.main([*first, *stages, "--out", str(tmp_path / "one")]) == 0
-    assert (tmp_path / "one" / "grpo" / "guide" / "adapter_model.safetensors").exists()
-    assert level2.main([*SMALL2, *common, "--scenarios", "1", "--team", str(tmp_path / "one"), "--out", str(tmp_path / "two")]) == 0
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        shrink(monkeypatch)
+        assert level1.main([*first, *stages, "--out", str(folder / "one")]) == 0
+    return common, folder
+
+
+def test_a_tiny_qwen_goes_through_level_1(qwen: tuple[list[str], Path]) -> None:
+    assert (qwen[1] / "one" / "grpo" / "guide" / "adapter_model.safetensors").exists()
+
+
+def test_a_tiny_qwen_goes_through_level_2(qwen: tuple[list[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shrink(monkeypatch)
+    common, folder = qwen
+    assert level2.main([*SMALL2, *common, "--scenarios", "1", "--team", str(folder / "one"), "--out", str(tmp_path / "two")]) == 0
     assert (tmp_path / "two" / "director" / "adapter_model.safetensors").exists()
 
 
