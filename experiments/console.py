@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from agents import processes
 from agents.stages import write_whole as write_whole
-from experiments import children
+from experiments import children, heap
 from mascot_env.errors import ConfigError, MascotError
 
 C = TypeVar("C")
@@ -45,6 +45,7 @@ def parse(config_class: type[C], documentation: str, argv: list[str] | None = No
 def run(main: Any) -> None:
     """Runs a program; a typed error is one line and exit code 2. Of several processes (`agents.processes`) the first alone is heard."""
     children.tie_to_parent()
+    heap.keep_freed()
     processes.settle()
     if not processes.is_first():
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the process ends

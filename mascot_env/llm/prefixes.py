@@ -266,12 +266,13 @@ class Prefixes:
         width = max(map(len, found)) * BLOCK
         some = next(blocks[0] for blocks in found if blocks)
         count, heads, _, size = some.held.shape
-        held = some.held.new_zeros(count, len(found), heads, width + further, size)
+        held = some.held.new_empty(count, len(found), heads, width + further, size)  # what is further is written before it is read
         recent = None if some.recent is None else some.recent.new_zeros(len(found), *some.recent.shape)
         mask = torch.zeros(len(found), width, dtype=torch.long, device=some.held.device)
         for row, blocks in enumerate(found):
+            start = width - len(blocks) * BLOCK
+            held[:, row, :, :start] = 0  # a masked value that is no number would still make a row's sum none
             if blocks:
-                start = width - len(blocks) * BLOCK
                 held[:, row, :, start:width] = torch.cat([block.held for block in blocks], dim=2)
                 mask[row, start:] = 1
                 if recent is not None and blocks[-1].recent is not None:
