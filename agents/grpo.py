@@ -26,13 +26,14 @@ from agents.contexts import Context
 from agents.formats import Format
 from agents.hacking import Watch, Watching
 from agents.trainers import Report, arguments, quiet, run
-from mascot_env import seeding
-from mascot_env.errors import ConfigError, LLMError
+from mascot_env import rewards, seeding
+from mascot_env.errors import ConfigError, LLMError, MascotError
 from mascot_env.llm import LLM, Request
 from mascot_env.llm.local import LocalLLM
 from mascot_env.types import Completion
 from mascot_env.view import View
 
+NOTHING_SAID = -1.0  # of -1..1, by a judge
 ROWS, ROWS_ON_GPU = 32, 8  # all 64 of an update are no faster on the CPU than 32, and take more memory
 
 
@@ -102,6 +103,7 @@ class Rollouts:
         self._local: LocalLLM | None = None
         self._served: serving.Served | None = None
         self.last: list[Completion] = []
+        self.unpaid = 0  # of these
 
     @property
     def names(self) -> list[str]:
@@ -155,15 +157,33 @@ class Rollouts:
 
 
 def reward_funcs(rollouts: Rollouts, reward: Reward, form: Format | None) -> tuple[list[Callable[..., list[float | None]]], list[float]]:
-    """TRL's reward functions and their weights: the reward, and the format term where there is one; both of what was sampled last."""
+    """TRL's reward functions and their weights: the reward, and the format term where there is one; both of what was sampled last.
+
+    TRL leaves a reply out where every function gives None, and counts None as 0 where only one of them does. The format term is therefore
+    None wherever the reward is. Raises `MascotError` where no reply of an update was paid.
+    """
+    last: list[float | None] = []
 
     def paid(prompts: Sequence[str], **_: Any) -> list[float | None]:
         assert rollouts.llm is not None
-        return reward([rollouts.places[name] for name in prompts], rollouts.last, rollouts.llm)
+        last[:] = reward([rollouts.places[name] for name in prompts], rollouts.last, rollouts.llm)
+        rollouts.unpaid = sum(pay is None for pay in last)
+        if rollouts.unpaid == len(last) and processes.count() == 1:  # others would wait for this process for ever
+            remedy = "is the judge there, and made for this domain? Started again, training goes on from its last checkpoint"
+            raise MascotError(
+                "nothing that was sampled for an update could be paid",
+                field="reward",
+                value=f"{len(last)} of {len(last)} failed",
+                remedy=remedy,
+            )
+        return list(last)
 
     def formed(prompts: Sequence[str], **_: Any) -> list[float | None]:
         assert form is not None
-        return [form(rollouts.places[name], reply) for name, reply in zip(prompts, rollouts.last, strict=True)]  # type: ignore[arg-type]
+        return [
+            None if pay is None else form(rollouts.places[name], reply)  # type: ignore[arg-type]
+            for name, reply, pay in zip(prompts, rollouts.last, last, strict=True)
+        ]
 
     return ([paid], [1.0]) if form is None else ([paid, formed], [1.0, rollouts.settings.format_weight])
 
@@ -229,7 +249,7 @@ def train(
     try:
         if watching is None or not watching.stopped:  # else it was killed after the flag
             with serving.answering(rollouts.vllm):
-                run(trainer, _with_looks(report, watch))
+                run(trainer, _with_more(report, rollouts, watch))
     finally:
         serving.close(trainer)
     if watching is not None and watching.stopped:
@@ -240,11 +260,16 @@ def train(
     return figures if watch is None else {**figures, **watch.figures()}
 
 
-def _with_looks(report: Report | None, watch: Watch | None) -> Report | None:
-    """What is reported of an update, with the held-out judge's score beside the reward."""
-    if report is None or watch is None:
-        return report
-    return lambda step, figures: report(step, {**figures, **watch.now(step)})
+def _with_more(report: Report | None, rollouts: Rollouts, watch: Watch | None) -> Report | None:
+    """What is reported of an update, with the held-out judge's score beside the reward, and how many replies could not be paid."""
+    if report is None:
+        return None
+
+    def more(step: int, figures: Mapping[str, float]) -> None:
+        seen = {} if watch is None else watch.now(step)
+        report(step, {**figures, **seen, **({"unpaid": float(rollouts.unpaid)} if rollouts.unpaid else {})})
+
+    return more
 
 
 def _config(rollouts: Rollouts, weights: list[float], out: Path) -> Any:
@@ -291,16 +316,20 @@ def by_reward_model(model: Any, speaker: Any) -> Reward:
     return pay
 
 
+def _rescaled(score: float | None) -> float | None:
+    return None if score is None else rewards.rescale(score)
+
+
 def by_judge(judge: Any) -> Reward:
-    """Straight from the judge: the mean score on -1..1; replies that it could not score are left out."""
+    """Straight from the judge: the mean score on -1..1. Replies that it could not score are left out; a policy that says nothing earns the
+    least that there is."""
     from agents.preferences import score
     from mascot_env.judge.panel import refuse_to_train
-    from mascot_env.rewards import rescale
 
     refuse_to_train(judge)
 
     def pay(contexts: Sequence[Context], replies: Sequence[Completion], llm: LLM) -> list[float | None]:
         scored = score(judge, contexts, [[r] for r in replies])
-        return [None if row[0].score is None else rescale(row[0].score) for row in scored]
+        return [NOTHING_SAID if r.stop == "empty" else _rescaled(row[0].score) for r, row in zip(replies, scored, strict=True)]
 
     return pay

@@ -1,0 +1,70 @@
+"""What a judge could not score is left out of learning, format and all: it is neither praised nor blamed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
+
+from agents import grpo, world_data  # noqa: E402
+from agents.backbone import Backbone, Unasked  # noqa: E402
+from agents.contexts import Context  # noqa: E402
+from agents.grpo import GRPOSettings, Rollouts  # noqa: E402
+from mascot_env.errors import MascotError  # noqa: E402
+from mascot_env.judge.protocol import Case, Judge, Verdicts  # noqa: E402
+from mascot_env.types import Completion, JudgeError, Score  # noqa: E402
+from mascot_env.worlds import frames, teams  # noqa: E402
+
+NANO, DOMAIN = Backbone("nano"), teams.base("support")
+
+
+class Failing(Judge):
+    """Gives 1.5, and fails for the cases that `fails` names by their number."""
+
+    name = "failing"
+
+    def __init__(self, fails: Callable[[int], bool], value: float = 1.5) -> None:
+        self.fails, self.value = fails, value
+
+    def score(self, cases: Sequence[Case]) -> list[Verdicts]:
+        verdict = [JudgeError("timeout", "") if self.fails(i) else Score(self.value) for i in range(len(cases))]
+        return [{c.id: v for c in case.rubric.criteria} for case, v in zip(cases, verdict, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def contexts() -> list[Context]:
+    return world_data.contexts(DOMAIN, frames.scenarios("support", "train", 1), 0.4, 0)[:2]
+
+
+def rollouts(contexts: list[Context]) -> Rollouts:
+    return Rollouts(contexts, NANO.speaker(Unasked()), GRPOSettings(steps=1, places=2, group=3), 0)
+
+
+def well_formed(context: Context, reply: Completion) -> float:
+    return 1.0
+
+
+def test_a_failed_verdict_has_no_say_in_an_update(contexts: list[Context], tmp_path: Path) -> None:
+    """All replies that are scored earn the same, so that there is nothing to learn unless a failure counts as a number."""
+    seen: list[Mapping[str, float]] = []
+    judge = Failing(lambda i: i % 3 == 0)
+    grpo.train(NANO, rollouts(contexts), grpo.by_judge(judge), tmp_path, lambda step, f: seen.append(f), form=well_formed)
+    assert seen[0]["grad_norm"] == 0.0 and seen[0]["unpaid"] == 2.0
+    assert seen[0]["reward"] == pytest.approx((1.5 - 3) / 2 + 3.0)
+
+
+def test_an_update_that_nobody_could_pay_is_no_update(contexts: list[Context], tmp_path: Path) -> None:
+    with pytest.raises(MascotError, match=r"reward='6 of 6 failed'|6 of 6 failed"):
+        grpo.train(NANO, rollouts(contexts), grpo.by_judge(Failing(lambda i: True)), tmp_path, form=well_formed)
+    assert not (tmp_path / "adapter_model.safetensors").exists()
+
+
+def test_a_policy_that_says_nothing_earns_the_least(contexts: list[Context]) -> None:
+    pay = grpo.by_judge(Failing(lambda i: False, value=1.0))
+    silent = Completion("", (0,), (0.0,), stop="empty", message="nothing")
+    unreachable = Completion("", (), (), stop="unreachable", message="no server")
+    words = Completion("I hear you.", (1,), (0.0,))
+    assert pay([contexts[0]] * 3, [silent, unreachable, words], None) == [-1.0, None, -1.0]  # type: ignore[arg-type]
