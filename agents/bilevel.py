@@ -39,7 +39,7 @@ from agents.stages import name_of, staged, write_whole
 from agents.trainers import Report
 from mascot_env import seeding
 from mascot_env.envs.dialogue import DialogueEnv
-from mascot_env.errors import ConfigError
+from mascot_env.errors import ConfigError, MascotError
 from mascot_env.judge.protocol import Judge
 from mascot_env.players.policy import Policy, Team
 from mascot_env.scoring import ConversationScore, score_blocks, score_turns
@@ -188,7 +188,10 @@ class Bilevel:
         judges = {"training": s.judge, "held out": s.held_out}
         scores = {k: {w: overall(score(transcripts, judge, s.domain)) for w, judge in judges.items()} for k, score in KINDS.items()}
         first = self.check(0)["scores"] if number else scores
-        gaps = {k: dataclasses.asdict(g := gap_of(scores[k], first[k], self._watch.alpha)) | {"flagged": self._flagged(g)} for k in KINDS}
+        found = {k: gap_of(scores[k], first[k], self._watch.alpha) for k in KINDS}
+        if unknown := [k for k, gap in found.items() if gap.low is None]:
+            _not_checked(number, unknown, found, out)
+        gaps = {k: dataclasses.asdict(gap) | {"flagged": self._flagged(gap)} for k, gap in found.items()}
         return {"scores": scores, "means": {k: {w: mean(v) for w, v in by.items()} for k, by in scores.items()}, "gaps": gaps}
 
     def _flagged(self, found: Gap) -> bool:
@@ -203,6 +206,17 @@ class Bilevel:
         make = functools.partial(DialogueEnv, domain=s.domain, judge=None, user=None, director="text")
         played = kept.conversations(folder, team, chosen, first, make)
         return [Transcript.from_json(row["transcript"]) for row in played if row["valid"]]
+
+
+def _not_checked(number: int, kinds: Sequence[str], found: Mapping[str, Gap], out: Path) -> None:
+    """A round passes by its check, and never for want of one."""
+    raise MascotError(
+        f"round {number} cannot be checked: both judges have scored too few of the same conversations, over {' and '.join(kinds)}",
+        field="held_out",
+        value=", ".join(f"{k}: {found[k].places} of {found[k].places + found[k].failed}" for k in kinds),
+        remedy=f"{judges_apart.LEAST} are needed. Are both judges there? Where it was a model of the team that failed, remove {out}. Started again,"
+        " the check is made anew",
+    )
 
 
 def overall(scores: Sequence[ConversationScore]) -> dict[str, float]:

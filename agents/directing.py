@@ -21,6 +21,7 @@ from agents.stages import write_whole
 from mascot_env import seeding
 from mascot_env.envs.arguments import Arguments
 from mascot_env.envs.dialogue import DialogueEnv
+from mascot_env.errors import LLMError
 from mascot_env.judge.panel import refuse_to_train
 from mascot_env.judge.protocol import Judge
 from mascot_env.players.policy import Policy, Team
@@ -164,7 +165,9 @@ class Conversing(grpo.Rollouts):
     def _chosen(self, episode: Episode, step: int) -> tuple[View, Completion]:
         """One of the Director's decisions, each as likely: what it saw and what it sampled."""
         t = episode.transcript
-        written = [(i, turn.completion) for i, turn in enumerate(t) if turn.agent == DIRECTOR and turn.completion is not None]
+        written = [(i, c) for i, turn in enumerate(t) if turn.agent == DIRECTOR and (c := turn.completion) is not None and c.token_ids]
+        if not written:
+            raise LLMError("the Director's model sampled nothing", field="director", value=episode.end, remedy="shorten the prompts")
         i, completion = seeding.pick(written, "chosen-decision", self.seed, step, episode.seed)
         before = Transcript(t.scenario, t.agents, t.turns[:i])
         view = View(self.stage.domain, before, DIRECTOR, None, episode.seed, 0, Arguments.max_rounds, Arguments.block_turns)
@@ -172,6 +175,8 @@ class Conversing(grpo.Rollouts):
 
 
 def _mean_reward(episode: Episode) -> float | None:
+    if episode.failed:  # the blocks that it would have had are not known
+        return None
     blocks = [j.reward for j in episode.judgements if j.kind == "group"]
     return sum(r.value for r in blocks) / len(blocks) if blocks and all(r.valid for r in blocks) else None
 

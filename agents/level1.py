@@ -37,7 +37,7 @@ from agents.stages import is_done, mark_of, name_of, staged
 from agents.trainers import Report
 from mascot_env import seeding
 from mascot_env.envs.dialogue import DialogueEnv
-from mascot_env.errors import ConfigError
+from mascot_env.errors import ConfigError, RunFolderError
 from mascot_env.judge.protocol import Judge
 from mascot_env.players.policy import Policy, Team
 from mascot_env.types import Domain, Scenario, Transcript
@@ -310,8 +310,19 @@ class Level1:
 
 
 def adapters_of(folder: Path, domain: Domain, learner: str = "grpo") -> dict[str, Path]:
+    """persona id -> folder of its adapter. Empty where there is none at all; raises `RunFolderError` where training was stopped before all
+    personas had theirs, which is not a trained team."""
     out = {p.id: folder / learner / p.id for p in domain.personas}
-    return {name: place for name, place in out.items() if (place / "adapter_model.safetensors").exists()}
+    done = {name: place for name, place in out.items() if is_done(place)}
+    begun = [name for name, place in out.items() if name not in done and (done or place.exists())]
+    if begun:
+        raise RunFolderError(
+            f"{', '.join(begun)} {'is' if len(begun) == 1 else 'are'} not trained yet",
+            field="out",
+            value=str(folder / learner),
+            remedy="start the training again; it goes on",
+        )
+    return {name: place for name, place in done.items() if (place / "adapter_model.safetensors").exists()}
 
 
 def trained(base: Backbone, folder: Path, domain: Domain, learner: str = "grpo") -> Policy:

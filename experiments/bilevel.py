@@ -234,6 +234,8 @@ def judged_by(held_out: Judge, played: persona_eval.Played, domain: Domain) -> d
     """Scores by criterion and scenario, of turns and of blocks, and what of them could not be scored."""
     kinds = {"agent-specific": score_turns, "collective": score_blocks}
     scores = {kind: score(played.transcripts, held_out, domain) for kind, score in kinds.items()}
+    for kind, found in scores.items():
+        unscored.refuse_nothing(unscored.count(found), f"{kind} cases", held_out)
     lost = {
         kind: {"unscored": unscored.shares(found) | dict.fromkeys(played.cut, 1.0), "count": unscored.count(found)}
         for kind, found in scores.items()
@@ -244,6 +246,11 @@ def judged_by(held_out: Judge, played: persona_eval.Played, domain: Domain) -> d
 def of_split(config: Config, name: str) -> str:
     """What is measured on other scenarios than the test ones has names of its own."""
     return name if config.split == "test" else f"{name}-{config.split}"
+
+
+def measures(config: Config, name: str) -> str:
+    """The stage of such measures; another release's are a stage of their own, so that one page never holds both."""
+    return f"{of_split(config, name)}-{persona_eval.MEASURES}"
 
 
 def slug(name: str) -> str:
@@ -268,21 +275,21 @@ def one_run(config: Config, run: Any, progress: Progress, say: Any) -> dict[str,
     who = {"scenarios": config.scenarios, "from": config.scenarios_from, "held out": config.held_out, "stands": run.stands}
     with console.stage("teams on held-out scenarios"):
         out["teams"] = staged(
-            run.folder / of_split(config, "measured-teams"),
+            run.folder / measures(config, "measured-teams"),
             {**who, "controls": config.controls},
             lambda _: measured_teams(config, run, teams(config, run)),
         )
     with console.stage("Directors on held-out scenarios"):
         out["directors"] = staged(
-            run.folder / of_split(config, "measured-directors"),
+            run.folder / measures(config, "measured-directors"),
             {**who, "ppo": config.ppo_steps},
             lambda _: measured_directors(config, run, ppo),
         )
     if config.ablations:
         with console.stage("whole systems on held-out scenarios, and teams at the players' own sampling"):
-            out["systems"] = staged(run.folder / of_split(config, "measured-systems"), who, lambda _: measured_systems(config, run))
+            out["systems"] = staged(run.folder / measures(config, "measured-systems"), who, lambda _: measured_systems(config, run))
             out["teams"] |= staged(
-                run.folder / of_split(config, "measured-sharper"), who, lambda _: measured_teams(config, run, sharper_teams(config, run))
+                run.folder / measures(config, "measured-sharper"), who, lambda _: measured_teams(config, run, sharper_teams(config, run))
             )
     chosen = setting.scenarios(run.setting.domain, config.scenarios_from, config.split, config.scenarios)
     out["places"] = {"scenarios": len(chosen), "frames": len({s.tags[0] if s.source == "world" else s.id for s in chosen})}
@@ -315,7 +322,10 @@ def brief(figures: Mapping[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
-    console.at_least(1, rounds=config.rounds, workers=config.workers, scenarios=config.scenarios)
+    console.at_least(1, rounds=config.rounds, workers=config.workers, scenarios=config.scenarios, contexts=config.contexts)
+    console.at_least(1, sft_steps=config.sft_steps, reward_steps=config.reward_steps, group_reward_steps=config.group_reward_steps)
+    console.at_least(config.rounds, grpo_steps=config.grpo_steps, director_steps=config.director_steps)  # of all rounds together
+    console.at_least(0, ppo_steps=config.ppo_steps, seeds=config.seeds)
     if config.vllm and config.seeds and config.workers > 1:
         message = "a server holds the policy of one run at a time"
         raise ConfigError(message, field="workers", value=config.workers, remedy="with --vllm pass --workers 1")

@@ -63,7 +63,8 @@ def read_lines(table: Table, whole: Table, settled: Sequence[float] | None, team
         return None if now is None or not before else now / before - 1
 
     told = whole["identifiability"]
-    pairs = list(zip(told.get(team, []), told.get("SFT", []), strict=False))
+    both = zip(told.get(team, []), told.get("SFT", []), strict=False)  # run by run; a team that is not there has none
+    pairs = [(a, b) for a, b in both if a is not None and b is not None]
     rises = float(np.mean([a - b for a, b in pairs])) if pairs else None
     persona, repeats, words = of("in persona", team), change("redundancy"), change("words")
     return {
@@ -105,6 +106,6 @@ def disagreement(held_out: Lines, truth: Lines) -> str:
     if not fooled:
         return ""
     return (
-        f"By the held-out judge and not by the truth of the language world: {'; '.join(fooled)}. There the team or the Director has learnt what"
-        " both judges fail to see, which no gap between them shows."
+        f"By the held-out judge and not by the truth of the language world: {'; '.join(fooled)}. Where the two figures lie far apart the team or the"
+        " Director has learnt what the held-out judge fails to see; where the training judge fails to see it too, no gap between them shows it."
     )

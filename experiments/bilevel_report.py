@@ -53,11 +53,11 @@ HEADS = {
 }
 
 
-def about(runs: Runs, broken: float, teams: list[str], split: str) -> str:
+def about(runs: Runs, learnt: str, teams: list[str], split: str) -> str:
     places = runs[0].get("places", {})
     where = f"{places['scenarios']} {split} scenarios from {places['frames']} frames. " if places else ""
     return (
-        f"{len(runs)} run(s), {broken:.0%} of the SFT policy's data broken. {where}Held-out judge, 0 to 100. All policies are sampled at temperature"
+        f"{len(runs)} run(s), {learnt}. {where}Held-out judge, 0 to 100. All policies are sampled at temperature"
         " 1, as they were trained, but where it says otherwise: training also makes a policy surer, so that less is gained at a lower one. Shares are the"
         " recogniser's, who knows the language world's sentences: a reply that it does not know counts as out of persona, and training pays for being"
         f" known (the format term, also where the best of K is chosen), so that `{tables.OF_RECOGNISED}` is the share that nothing was paid for."
@@ -65,7 +65,7 @@ def about(runs: Runs, broken: float, teams: list[str], split: str) -> str:
             " The default learning rate and KL weight were chosen on the support domain with seed 0, in part on its test scenarios and with this"
             " held-out judge; the controls were not tuned."
             if split == "test"
-            else " Nothing was chosen on these scenarios."
+            else " These are the scenarios on which settings may be chosen, so that nothing here is a claim."
         )
         + (" `sound`: the language world's own speakers, who break nothing: the most that there is." if "sound" in teams else "")
     )
@@ -73,12 +73,15 @@ def about(runs: Runs, broken: float, teams: list[str], split: str) -> str:
 
 def page(asked: Mapping[str, Any], runs: Runs) -> tuple[str, dict[str, Any]]:
     """`of` the runs of a campaign that was asked this (`bilevel.Config` as a mapping)."""
-    return of(runs, asked["domain"], asked["broken"], asked["ppo_steps"] > 0, asked["split"])
+    one = asked["judge"] == asked["held_out"]
+    return of(runs, asked["domain"], asked["broken"], asked["ppo_steps"] > 0, asked["split"], bool(asked["data"]), one)
 
 
-def of(runs: Runs, domain: str, broken: float, ppo: bool = True, split: str = "test") -> tuple[str, dict[str, Any]]:
+def of(
+    runs: Runs, domain: str, broken: float, ppo: bool = True, split: str = "test", data: bool = False, one_judge: bool = False
+) -> tuple[str, dict[str, Any]]:
     """The page of these runs, and its figures under plain names; `shown` says which lines of the claim hold. `ppo`: whether a discrete Director
-    was asked for."""
+    was asked for; `data`: whether the SFT policy learnt from somebody's conversations; `one_judge`: whether the one that paid is held out too."""
     teams = [t for t in PLAIN_TEAMS if t in runs[0]["teams"]]
     table, figures = tables.teams_table(runs, teams, [*CRITERIA, *(f"true {c}" for c in CRITERIA), *READ, *MEASURED])
     whole, whole_figures = tables.whole_table(runs, teams)
@@ -92,8 +95,13 @@ def of(runs: Runs, domain: str, broken: float, ppo: bool = True, split: str = "t
     by_kind = {k: figures_of for k, (_, figures_of) in directors.items()}
     lines = columns(runs, figures, whole_figures, by_kind, sharper[1] if sharper else None, ppo)
     parts = [
-        f"## {domain}, {broken:.0%} broken",
-        about(runs, broken, teams, split),
+        f"## {domain}" + ("" if data else f", {broken:.0%} broken"),
+        about(runs, "the SFT policy learnt from a run folder" if data else f"{broken:.0%} of the SFT policy's data broken", teams, split),
+        *(
+            ["The judge that paid is the held-out judge too: no check could fail, and no figure of a judge here is a claim."]
+            if one_judge
+            else []
+        ),
         claim.lines_table({HEADS[k]: v for k, v in lines.items()}),
         *([told] if (told := claim.disagreement(lines["held out"], lines.get("truth", {}))) else []),
         f"### The runs\n\n{tables.runs_table(runs)}",

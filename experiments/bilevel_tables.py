@@ -154,9 +154,10 @@ def whole_table(runs: Runs, teams: Sequence[str]) -> tuple[str, dict[str, Any]]:
     """Figures of all conversations of a run together: their means over runs, with the least and the largest."""
     rows, figures = [], {}
     for name in WHOLE:
-        by_team = {t: [r["teams"][t]["whole"][name] for r in runs if name in r["teams"][t]["whole"]] for t in teams}
-        figures[name] = {t: v for t, v in by_team.items()}
-        rows.append([name, *(f"{np.mean(v):.3f} ({min(v):.3f} to {max(v):.3f})" if v else "-" for v in by_team.values())])
+        by_team = {t: [r["teams"][t]["whole"].get(name) for r in runs] for t in teams}  # None: that run has none
+        figures[name] = by_team
+        known = {t: [v for v in values if v is not None] for t, values in by_team.items()}
+        rows.append([name, *(f"{np.mean(v):.3f} ({min(v):.3f} to {max(v):.3f})" if v else "-" for v in known.values())])
     return console.table(["", *teams], rows), figures
 
 
@@ -185,8 +186,8 @@ def systems_table(runs: Runs) -> tuple[str, dict[str, Any]]:
     for name in runs[0]["systems"]:
         row, figures[name] = [name], {}
         for kind in ("agent-specific", "collective"):
-            of = lambda r, n=name, k=kind: r["systems"][n][k]["overall"]  # noqa: E731
-            whole = lambda r, k=kind: r["systems"]["MASCOT"][k]["overall"]  # noqa: E731
+            of = lambda r, n=name, k=kind: r["systems"][n][k].get("overall", {})  # noqa: E731 - empty: nobody was called on
+            whole = lambda r, k=kind: r["systems"]["MASCOT"][k].get("overall", {})  # noqa: E731
             gap = None if name == "MASCOT" else difference(runs, of, whole)
             figures[name][kind] = {"mean": mean(runs, of), "- MASCOT": numbers(gap)}
             row += [shown(figures[name][kind]["mean"]), gap_shown(gap), PAPER_ABLATION[kind].get(name, "-")]
@@ -203,6 +204,8 @@ def _direction(figures: Mapping[str, Any], kind: str, lost: str) -> str:
     if len(known) < 2:
         return ""
     most = min(known, key=lambda n: known[n][0])
+    if known[most][2] >= 0:
+        return f"Of the {kind} scores neither loses any beyond chance; in the paper {lost} loses most."
     says = "as in the paper" if most == lost else f"in the paper {lost} does"
     return f"Of the {kind} scores {most} loses most, {says}."
 
@@ -245,6 +248,11 @@ def settled_change(runs: Runs, team: str) -> list[float] | None:
     return [middle, middle - half, middle + half]
 
 
+def not_compared(watched: Mapping[str, Any]) -> int:
+    """Looks of a watch at which too few places were scored for a gap or, over all looks so far, for a pull."""
+    return max(watched.get("looks without a gap", 0), watched.get("looks without a pull", 0))
+
+
 def runs_table(runs: Runs) -> str:
     """What each run was: the round that stands and why, whose training the watch stopped, how good its reward models are."""
     rows = []
@@ -254,6 +262,7 @@ def runs_table(runs: Runs) -> str:
             f"{who} in round {what.split(' ')[1]}": f for what, by in s.items() if what.endswith(" personas") for who, f in by.items()
         }
         flagged = [f"{who} at {f['flagged at']}" for who, f in personas.items() if f.get("flagged at") is not None]
+        blind = [f"{who} ({n} of {f['looks']} looks)" for who, f in personas.items() if (n := not_compared(f))]
         shares = [f["trainable share"] for f in personas.values() if "trainable share" in f]
         models = [s.get("reward"), s.get("round 1 group reward")]
         told = [f"{m['accuracy']:.2f} ({m['calibration error']:.2f})" if m and "accuracy" in m else "-" for m in models]
@@ -262,7 +271,7 @@ def runs_table(runs: Runs) -> str:
             [
                 str(i),
                 f"{s.get('stands', '-')}: {s.get('why', '')}",
-                ", ".join(flagged) or "nobody",
+                (", ".join(flagged) or "nobody") + (f"; could not compare the judges for {', '.join(blind)}" if blind else ""),
                 *told,
                 f"{shares[0]:.1%}" if shares else "-",
                 f"{max(own):.0%}" if own else "-",

@@ -19,7 +19,7 @@ from typing import Any
 from experiments import children, console
 from mascot_env.errors import MascotError
 
-ASKED = "campaign.json"  # what a campaign was asked, in its folder
+ASKED = "campaign.json"  # what a campaign was asked, in its folder; in a run's, once it is done, what that one was
 
 
 def run(module: str, config: Any, runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -58,8 +58,11 @@ def _one(module: str, config: Any, folder: Path, changed: Mapping[str, Any]) -> 
     mine = dataclasses.replace(config, **{"out": str(folder), "json": False, **changed})
     with (folder / "log.txt").open("a", encoding="utf-8") as log, children.tied() as tied:
         ended = subprocess.run([sys.executable, "-m", module, *options(mine)], stdout=log, stderr=subprocess.STDOUT, check=False, **tied)
+    if ended.returncode == 0 and (folder / "figures.json").exists():
+        console.write_whole(folder / ASKED, json.dumps(dataclasses.asdict(mine), indent=1, sort_keys=True) + "\n")
+        return ""
     if ended.returncode == 0:
-        return "" if (folder / "figures.json").exists() else "it left no figures"
+        return "it left no figures"
     if ended.returncode < 0:  # it had no chance to say why
         return f"it was killed by signal {-ended.returncode} ({signal.strsignal(-ended.returncode)})"
     said = (folder / "log.txt").read_text(encoding="utf-8").strip().splitlines()

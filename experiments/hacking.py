@@ -166,6 +166,7 @@ def caught(run: Mapping[str, Any]) -> dict[str, Any]:
         "held-out change at the flag": None if at is None else looks[at]["held_out"],
         "least held-out change": min(known.values(), default=None),
         "lost at": next((s for s, change in known.items() if change <= -LOST), None),
+        "compared": last["pull"] is not None and all(v["gap"] is not None for v in looks.values()),
         "pull at first": looks[min(looks)]["pull"],
         **{f"{k} at the end": last[k] for k in ("training", "held_out", "gap", "pull")},
     }
@@ -201,13 +202,18 @@ def report(runs: Mapping[str, Mapping[str, Any]], planted: str) -> tuple[str, di
     clean = [v for n, v in figures.items() if n.startswith("clean")]
     biased = [v for n, v in figures.items() if n.startswith("biased")]
     accused, caught_in_time = sum(v["flagged at"] is not None for v in clean), sum(map(in_time, biased))
+    blind = [n for n, v in figures.items() if not v["compared"] and v["flagged at"] is None]  # what was not seen was not passed
+    clean_blind = sum(n.startswith("clean") for n in blind)
     told = (
         f"Planted bias: {planted}. Of {len(biased)} biased runs {caught_in_time} were flagged before the held-out judge's score had lost"
-        f" {LOST:g} points; of {len(clean)} clean runs {accused} were flagged. No run was stopped: the columns after the flag show what comes of it."
+        f" {LOST:g} points; of {len(clean) - clean_blind} clean runs {accused} were flagged."
+        + (f" Left out, for looks at which too few places were scored to compare the judges: {', '.join(blind)}." if blind else "")
+        + " No run was stopped: the columns after the flag show what comes of it."
         " Changes are points of 0..100 since step 0; the pull is what the held-out judge gives for a point of the training judge, among replies at"
         " one place."
     )
-    out = {"runs": figures, "clean": len(clean), "clean flagged": accused, "biased": len(biased), "biased flagged in time": caught_in_time}
+    out = {"runs": figures, "clean": len(clean) - clean_blind, "clean flagged": accused, "not compared": blind}
+    out |= {"biased": len(biased), "biased flagged in time": caught_in_time}
     return f"{told}\n\n{console.table(['run', 'persona', *HEADS.values()], rows)}", out
 
 
@@ -217,7 +223,9 @@ def _cell(value: Any) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
-    console.at_least(1, every=config.every, steps=config.steps, conversations=config.conversations)
+    console.at_least(1, every=config.every, steps=config.steps, conversations=config.conversations, sft_steps=config.sft_steps)
+    console.at_least(1, workers=config.workers)
+    console.at_least(0, clean=config.clean, biased=config.biased)
     if config.runs not in ("all", *KINDS):
         raise ConfigError("no such runs", field="runs", value=config.runs, remedy=f"use all, {' or '.join(KINDS)}")
     if config.runs != "all":
@@ -232,7 +240,9 @@ def main(argv: list[str] | None = None) -> int:
     console.write_whole(Path(config.out) / "report.md", text + "\n")
     console.write_whole(Path(config.out) / "report.json", json.dumps(figures, indent=1, sort_keys=True))
     console.finish(figures, config.json)
-    return 0 if not figures["clean flagged"] and figures["biased flagged in time"] == figures["biased"] else 1
+    return (
+        0 if not figures["not compared"] and not figures["clean flagged"] and figures["biased flagged in time"] == figures["biased"] else 1
+    )
 
 
 if __name__ == "__main__":

@@ -30,16 +30,17 @@ def asked(folder: Path, also_not: frozenset[str] = frozenset()) -> dict[str, Any
     return {k: v for k, v in told.items() if k not in NOT_ASKED | also_not}
 
 
-def keep(folder: Path, place: Path, about: Mapping[str, Any]) -> list[str]:
+def keep(folder: Path, place: Path, about: Mapping[str, Any], also_not: frozenset[str] = frozenset()) -> list[str]:
     """Copies the figures of the runs of a campaign that are done to `place`; gives their names."""
-    found = {p.parent.name: p for p in sorted(folder.glob("run-*/figures.json"))}
+    found = {p.parent.name: p for p in sorted(folder.glob("run-*/figures.json")) if (p.parent / campaign.ASKED).exists()}
     if not found:
         raise ConfigError("none of its runs is done", field="folder", value=str(folder), remedy="start the campaign again; it goes on")
-    if (place / ABOUT).exists() and (there := read_about(place)) != about:
-        other = ", ".join(
-            f"{k}: {there.get(k)!r} there, {about.get(k)!r} here" for k in sorted({*there, *about}) if there.get(k) != about.get(k)
+    for file in found.values():  # a folder may have seen campaigns of several kinds
+        _same(
+            file.parent, asked(file.parent, also_not), about, f"name the folder of a campaign whose runs are alike, without {file.parent}"
         )
-        raise ConfigError(f"its runs were asked otherwise ({other})", field="folder", value=str(folder), remedy=f"or remove {place} first")
+    if (place / ABOUT).exists():
+        _same(folder, about, read_about(place), f"or remove {place} first")
     place.mkdir(parents=True, exist_ok=True)
     for name, file in found.items():
         partial = place / f"{name}.tmp"
@@ -47,6 +48,12 @@ def keep(folder: Path, place: Path, about: Mapping[str, Any]) -> list[str]:
         partial.replace(place / f"{name}.json.gz")
     console.write_whole(place / ABOUT, json.dumps(about, indent=1, sort_keys=True) + "\n")
     return list(found)
+
+
+def _same(folder: Path, here: Mapping[str, Any], there: Mapping[str, Any], remedy: str) -> None:
+    if other := [k for k in sorted({*there, *here}) if there.get(k) != here.get(k)]:
+        told = ", ".join(f"{k}: {there.get(k)!r} there, {here.get(k)!r} here" for k in other)
+        raise ConfigError(f"its runs were asked otherwise ({told})", field="folder", value=str(folder), remedy=remedy)
 
 
 def read_about(place: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -153,12 +153,28 @@ def sft_contexts(config: Config, domain: Any) -> list[Any]:
     from mascot_env.types import Transcript
 
     if config.data:
-        rows = list(RunFolder.open(config.data).episodes())
+        rows = _to_learn_from(list(RunFolder.open(config.data).episodes()), config.data)
         return [c for row in rows for c in contexts.of_transcript(Transcript.from_json(row["transcript"]), domain, row["seed"])]
     known = setting.disguised(domain)
     rng = seeding.generator("sft-scenarios", config.seed)
     chosen = [known[i] for i in rng.choice(len(known), config.sft_conversations, replace=config.sft_conversations > len(known))]
     return world_data.contexts(domain, chosen, config.broken, config.seed)
+
+
+def _to_learn_from(rows: Sequence[Mapping[str, Any]], folder: str) -> list[Mapping[str, Any]]:
+    """Conversations that no model cut short. Raises `ConfigError` where one is of a scenario that policies are compared on."""
+    compared = sorted({row["scenario"] for row in rows if row["transcript"]["scenario"]["split"] != "train"})
+    if compared:
+        raise ConfigError(
+            "these conversations are of scenarios that policies are chosen or compared on",
+            field="data",
+            value=f"{folder}: {', '.join(compared[:3])}{', ...' if len(compared) > 3 else ''}",
+            remedy="play conversations on the train split",
+        )
+    whole = [row for row in rows if row["valid"]]
+    if not whole:
+        raise ConfigError("no conversation in this folder went to its end", field="data", value=folder, remedy="name another run folder")
+    return whole
 
 
 def evaluate(config: Config, run: Any) -> dict[str, Any]:
@@ -237,6 +253,10 @@ def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
     if unknown := [s for s in config.chosen if s not in (*STAGES, *OPTIONS)]:
         raise ConfigError("no such stage", field="stages", value=unknown, remedy=f"use some of {', '.join((*STAGES, *OPTIONS))}")
+    console.at_least(
+        1, sft_steps=config.sft_steps, grpo_steps=config.grpo_steps, reward_steps=config.reward_steps, dpo_steps=config.dpo_steps
+    )
+    console.at_least(1, contexts=config.contexts, sft_conversations=config.sft_conversations, scenarios=config.scenarios)
     torch.set_num_threads(1)
     folder = Path(config.out)
     tracker = Tracker(folder, folder.name, asdict(config), config.wandb)

@@ -219,11 +219,12 @@ def judged_by(held_out: Judge, played: persona_eval.Played, domain: Domain) -> d
     """Group rewards by scenario, and what of it could not be scored; in the language world by its truth too, and the share of turns in persona."""
     transcripts = played.transcripts
     scores = score_groups(transcripts, held_out, domain, ETA)
+    unscored.refuse_nothing(unscored.count(scores), "blocks", held_out)
     lost = {"unscored": unscored.shares(scores) | dict.fromkeys(played.cut, 1.0), "cut": len(played.cut)}
     found = {"reward": by_scenario(scores), "blocks": unscored.count(scores), **lost}
     if all(t.scenario.source == "world" for t in transcripts):
         found["truth"] = by_scenario(score_groups(transcripts, WorldJudge(), domain, ETA))
-        found["in persona"] = persona_eval.read(transcripts, domain)["in persona"]
+        found["in persona"] = persona_eval.read(transcripts, domain).get("in persona", {})  # nobody may have been called on
     return found
 
 
@@ -252,10 +253,12 @@ def shown(found: Mapping[str, Mapping[str, Any]], seed: int) -> tuple[str, dict[
             rows.append(cells)
         tables.append(console.table(["Director", f"group reward, {title}", *(f"{n} - this" for n in learnt)], rows))
     for name, values in found.items():
-        if "in persona" in values:
+        if values.get("in persona"):
             figures[name]["in persona"] = float(np.mean(list(values["in persona"].values())))
     ways = ["turns per block", "speakers per block", *(["in persona"] if "truth" in kinds else [])]
-    tables.append(console.table(["Director", *ways], [[n, *(f"{figures[n][h]:.2f}" for h in ways)] for n in found]))
+    tables.append(
+        console.table(["Director", *ways], [[n, *(f"{figures[n][h]:.2f}" if h in figures[n] else "-" for h in ways)] for n in found])
+    )
     pairs = [(a, b) for a in learnt for b in found if a != b]
     lost, worst = unscored.told([run_of(found)], pairs, ["group reward"], "blocks", REWARDS)
     for (a, b), ends in worst.items():
@@ -289,6 +292,10 @@ def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
     if unknown := [s for s in config.chosen if s not in STAGES]:
         raise ConfigError("no such stage", field="stages", value=unknown, remedy=f"use some of {', '.join(STAGES)}")
+    console.at_least(
+        1, steps=config.steps, reward_states=config.reward_states, reward_steps=config.reward_steps, scenarios=config.scenarios
+    )
+    console.at_least(0, ppo_steps=config.ppo_steps)
     torch.set_num_threads(1)
     tracker = Tracker(Path(config.out), Path(config.out).name, asdict(config), config.wandb)
     totals = {"blocks": config.reward_states, "group reward": config.reward_steps, "director": config.steps, "ppo": config.ppo_steps}

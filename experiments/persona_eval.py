@@ -18,6 +18,7 @@ from agents.stages import name_of, staged
 from experiments import unscored
 from mascot_env import metrics, seeding
 from mascot_env.envs.dialogue import DialogueEnv
+from mascot_env.errors import MascotError
 from mascot_env.judge.protocol import Judge
 from mascot_env.judge.world import WorldJudge
 from mascot_env.metrics import Interval, Measure, NotMeasured, Reference
@@ -119,6 +120,7 @@ class Evaluation:
         known = [t for t in transcripts if t.scenario.source == "world"]
         true = by_criterion(score_turns(known, WorldJudge(), self.domain)) if known else {}
         failed, turns = unscored.count(scores)
+        unscored.refuse_nothing((failed, turns), "turns", self.judge)
         found = metrics.summary(transcripts, names=self.names, permutations=0, reference=reference)
         return TeamFigures(
             judged,
@@ -135,6 +137,9 @@ class Evaluation:
 def kept(folder: Path, team: Team, scenarios: Sequence[Scenario], seed: int, make_env: Callable[[], DialogueEnv]) -> Played:
     """The conversations of `agents.kept.conversations`, without those that a failing model cut short."""
     rows = conversations(folder, team, scenarios, seed, make_env)
+    if rows and not any(row["valid"] for row in rows):
+        remedy = f"see episodes there; where the model was away, remove {folder} and start again"
+        raise MascotError(f"a model failed in all of {len(rows)} conversations", field="players", value=rows[0]["end"], remedy=remedy)
     return Played(
         [Transcript.from_json(row["transcript"]) for row in rows if row["valid"]], [row["scenario"] for row in rows if not row["valid"]]
     )

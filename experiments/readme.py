@@ -149,15 +149,15 @@ def keep_marl(folder: Path) -> None:
 
 def keep_bilevel(folder: Path) -> None:
     """The figures of a campaign of both levels."""
-    about = kept_runs.asked(folder, frozenset({"ablations", "vllm"}))
+    about = kept_runs.asked(folder, may := frozenset({"ablations", "vllm"}))
     split = "" if about["split"] == "test" else f"-{about['split']}"
-    kept_runs.keep(folder, RUNS / "bilevel" / f"{about['domain']}-{100 * about['broken']:.0f}{split}", about)
+    kept_runs.keep(folder, RUNS / "bilevel" / f"{about['domain']}-{100 * about['broken']:.0f}{split}", about, may)
 
 
 def keep_hacking(folder: Path) -> None:
     """The figures of the study of the watch for reward hacking."""
-    about = kept_runs.asked(folder, frozenset({"clean", "biased", "runs", "policy"}))
-    kept_runs.keep(folder, RUNS / "hacking" / f"{about['domain']}-{about['exploit']}", about)
+    about = kept_runs.asked(folder, may := frozenset({"clean", "biased", "runs", "policy"}))
+    kept_runs.keep(folder, RUNS / "hacking" / f"{about['domain']}-{about['exploit']}", about, may)
 
 
 def bilevel_page() -> str:

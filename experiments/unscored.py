@@ -14,6 +14,7 @@ import numpy as np
 
 from experiments import console
 from mascot_env import metrics
+from mascot_env.errors import MascotError
 
 # policy -> `values`: measure -> scenario -> value; `unscored`: scenario -> share; `count`: [failed, of]; `cut`: conversations
 Run = Mapping[str, Mapping[str, Any]]
@@ -38,6 +39,14 @@ def shares(scores: Sequence[Scored]) -> dict[str, float]:
 def count(scores: Sequence[Scored]) -> list[int]:
     """[turns or blocks that could not be scored, all of them]."""
     return [sum(s.failed for s in scores), sum(s.blocks for s in scores)]
+
+
+def refuse_nothing(counted: Sequence[int], what: str, judge: Any) -> None:
+    """Raises `MascotError` where a judge could score none of all that there was: a judge that is away is no measure, and is asked again."""
+    failed, of = counted
+    if of and failed == of:
+        remedy = "is it there, and made for these scenarios? Started again, they are judged anew"
+        raise MascotError(f"the judge {judge.name} could score none of {of:,} {what}", field="held_out", value=judge.name, remedy=remedy)
 
 
 def counts(runs: Sequence[Run]) -> dict[str, list[int]]:
@@ -74,6 +83,7 @@ def told(
 
 def bounds(runs: Sequence[Run], a: str, b: str, measure: str, scale: tuple[float, float]) -> list[float] | None:
     """The worst case of a - b, the mean over runs; None where a run has none."""
-    found = [metrics.worst_case(r[a]["values"][measure], r[b]["values"][measure], r[a]["unscored"], r[b]["unscored"], scale) for r in runs]
+    values = [(r[a]["values"].get(measure, {}), r[b]["values"].get(measure, {}), r[a]["unscored"], r[b]["unscored"]) for r in runs]
+    found = [metrics.worst_case(*v, scale) for v in values]
     known = [f for f in found if isinstance(f, tuple)]
     return np.mean(known, axis=0).tolist() if len(known) == len(found) else None

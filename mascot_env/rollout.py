@@ -39,9 +39,14 @@ class Episode:
     counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
+    def failed(self) -> bool:
+        """True where a model gave no answer, which ended the conversation."""
+        return " failed" in self.end
+
+    @property
     def valid(self) -> bool:
         """True where every verdict was a score and every model answered."""
-        return all(j.reward.valid for j in self.judgements) and " failed" not in self.end
+        return all(j.reward.valid for j in self.judgements) and not self.failed
 
     def to_json(self) -> dict[str, Any]:
         """A row of a run folder."""

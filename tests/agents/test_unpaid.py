@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,14 @@ pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]
 from agents import grpo, world_data  # noqa: E402
 from agents.backbone import Backbone, Unasked  # noqa: E402
 from agents.contexts import Context  # noqa: E402
+from agents.directing import _mean_reward  # noqa: E402
 from agents.grpo import GRPOSettings, Rollouts  # noqa: E402
+from mascot_env.envs.settlement import Judgement  # noqa: E402
 from mascot_env.errors import MascotError  # noqa: E402
 from mascot_env.judge.protocol import Case, Judge, Verdicts  # noqa: E402
-from mascot_env.types import Completion, JudgeError, Score  # noqa: E402
+from mascot_env.rewards import Reward  # noqa: E402
+from mascot_env.rollout import Episode  # noqa: E402
+from mascot_env.types import Completion, JudgeError, Score, Transcript  # noqa: E402
 from mascot_env.worlds import frames, teams  # noqa: E402
 
 NANO, DOMAIN = Backbone("nano"), teams.base("support")
@@ -68,3 +73,11 @@ def test_a_policy_that_says_nothing_earns_the_least(contexts: list[Context]) -> 
     unreachable = Completion("", (), (), stop="unreachable", message="no server")
     words = Completion("I hear you.", (1,), (0.0,))
     assert pay([contexts[0]] * 3, [silent, unreachable, words], None) == [-1.0, None, -1.0]  # type: ignore[arg-type]
+
+
+def test_a_conversation_that_a_model_ended_by_failing_is_not_paid_by_the_blocks_before() -> None:
+    scenario = frames.scenarios("support", "train", 1)[0]
+    blocks = tuple(Judgement("group", i, i + 1, {}, Reward(value)) for i, value in enumerate((0.8, 0.9)))
+    ended = Episode(0, Transcript(scenario, (), ()), blocks, {}, "handed back")
+    assert _mean_reward(ended) == pytest.approx(0.85)
+    assert _mean_reward(replace(ended, end="anchor_0 failed: overflow")) is None

@@ -19,6 +19,7 @@ from agents.level1 import silent  # noqa: E402
 from agents.maskable_ppo import DirectorPPOConfig  # noqa: E402
 from experiments import bilevel, campaign, console, level1, level2  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError  # noqa: E402
+from tests.agents.test_unpaid import Failing  # noqa: E402
 from tests.experiments.test_levels import last_json, shrink  # noqa: E402
 
 STEPS = "--sft-steps 2 --reward-steps 2 --group-reward-steps 2 --grpo-steps 4 --director-steps 4 --ppo-steps 64"  # an update warms up
@@ -124,6 +125,15 @@ def test_a_round_whose_check_fails_does_not_stand(small: Path, monkeypatch: pyte
     found = run.run()
     assert found["stands"] == run.stands == 1 and "reward hacking: after round 2" in found["why"] and "turns" in found["why"]
     (small / "stand.json").write_text(json.dumps({"round": 2, "why": ""}), encoding="utf-8")  # as the other tests found it
+
+
+def test_a_round_does_not_pass_for_want_of_a_check(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    smaller(monkeypatch)
+    run = bilevel.prepared(console.parse(bilevel.Config, "", [*SMALL, "--out", str(small)]), lambda stage: None)
+    away = dataclasses.replace(run.setting, held_out=Failing(lambda i: True))
+    blind = Bilevel(away, run.settings, run.folder)
+    with pytest.raises(MascotError, match=r"round 0 cannot be checked.*turns: 0 of \d"):
+        blind._checked(0, {"speakers": run.speakers(0), "director": run.director(0)}, tmp_path)
 
 
 def test_a_gap_needs_what_all_have_scored() -> None:

@@ -196,3 +196,46 @@ def test_the_share_in_persona_of_what_is_recognised() -> None:
     run = made_up(0.0)
     run["teams"]["SFT"]["read"] |= {"recognised": {"s0": 0.5, "s1": 0.0}, "in persona": {"s0": 0.4, "s1": 0.0}}
     assert bilevel_tables.of_team("SFT", bilevel_tables.OF_RECOGNISED)(run) == {"s0": pytest.approx(0.8)}
+
+
+def test_identifiability_is_compared_run_by_run() -> None:
+    runs = [made_up(20.0), made_up(20.0)]
+    for r, trained, sft in zip(runs, (0.9, 0.5), (None, 0.3), strict=True):
+        runs_teams = r["teams"]
+        runs_teams["trained"] = {**runs_teams["trained"], "whole": {"identifiability": trained}}
+        runs_teams["SFT"] = {**runs_teams["SFT"], "whole": {} if sft is None else {"identifiability": sft}}
+    _, whole = bilevel_tables.whole_table(runs, ["SFT", "trained"])
+    assert whole["identifiability"] == {"SFT": [None, 0.3], "trained": [0.9, 0.5]}
+    lines = bilevel_claim.read_lines({}, whole, None, "trained")
+    assert lines["identifiability rises by 0.15"].figure == pytest.approx(0.2)  # of the second run: the first knows no difference
+
+
+def test_where_no_ablation_loses_anything_none_loses_most() -> None:
+    gains = {n: {"agent-specific": {"- MASCOT": ends}} for n, ends in (("MASCOT-P", [2.0, 0.5, 3.5]), ("MASCOT-C", [-0.4, -1.8, 1.0]))}
+    assert "neither loses any beyond chance" in bilevel_tables._direction(gains, "agent-specific", "MASCOT-P")
+    gains["MASCOT-P"]["agent-specific"]["- MASCOT"] = [-3.0, -5.0, -1.0]
+    assert "MASCOT-P loses most, as in the paper" in bilevel_tables._direction(gains, "agent-specific", "MASCOT-P")
+
+
+def test_a_system_in_which_nobody_was_called_on_has_no_scores() -> None:
+    runs = [made_up(20.0), made_up(20.0)]
+    for r in runs:
+        del r["systems"]["MASCOT-P"]["agent-specific"]["overall"]
+    _, figures = bilevel_tables.systems_table(runs)
+    assert figures["MASCOT-P"]["agent-specific"] == {"mean": None, "- MASCOT": None}
+
+
+def test_what_the_watch_could_not_compare_is_told() -> None:
+    run = made_up(20.0)
+    run["schedule"]["round 1 personas"]["guide"] |= {"looks": 5, "looks without a gap": 5, "looks without a pull": 2}
+    assert "could not compare the judges for guide in round 1 (5 of 5 looks)" in bilevel_tables.runs_table([run])
+    assert "could not compare" not in bilevel_tables.runs_table([made_up(20.0)])
+
+
+def test_a_page_says_where_nothing_is_held_out_and_what_was_learnt_from() -> None:
+    asked = {"domain": "support", "broken": 0.4, "ppo_steps": 0, "split": "valid", "judge": "world", "held_out": "world", "data": "runs/x"}
+    page, _ = bilevel_report.page(asked, [made_up(20.0), made_up(20.0)])
+    assert "The judge that paid is the held-out judge too" in page and "learnt from a run folder" in page and "40%" not in page
+    assert "settings may be chosen" in page
+    page, _ = bilevel_report.page({**asked, "held_out": "nano-heldout", "data": "", "split": "test"}, [made_up(20.0), made_up(20.0)])
+    assert "held-out judge too" not in page and "40% of the SFT policy's data broken" in page

@@ -44,6 +44,7 @@ def test_a_flag_counts_only_before_the_held_out_score_is_lost() -> None:
         "held-out change at the flag": -2.0,
         "least held-out change": -30.0,
         "lost at": 10,
+        "compared": True,
         "pull at first": 0.0,
         "training at the end": 20.0,
         "held_out at the end": -30.0,
@@ -63,6 +64,8 @@ def test_a_look_that_could_not_be_measured_is_no_number() -> None:
     }
     text, figures = hacking.report({"clean-0": {"persona": "guide", "looks": looks}}, "generic")
     assert figures["runs"]["clean-0"]["gap at the end"] is None and figures["clean flagged"] == 0 and "| -" in text
+    assert figures["not compared"] == ["clean-0"] and figures["clean"] == 0  # not one of the runs that passed
+    assert "of 0 clean runs 0 were flagged. Left out" in text and "clean-0" in text.partition("Left out")[2]
 
 
 @pytest.mark.parametrize("arguments", [["--runs", "dirty"], ["--runs", "clean"]], ids=["unknown", "without a policy"])

@@ -26,11 +26,12 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def study(folder: Path, *names: str, **asked: Any) -> Path:
     """A study of the watch in which one look found nothing."""
+    told = {"domain": "support", "exploit": "generic", "bonus": 4.0, "seed": 0, "clean": len(names), "out": str(folder), **asked}
     look = {"training": 1.0, "held_out": 1.0, "gap": 0.0, "pull": 0.9, "flagged": False, "why": ""}
     for name in names:
         (folder / f"run-{name}").mkdir(parents=True)
         (folder / f"run-{name}" / "figures.json").write_text(json.dumps({"persona": "guide", "kind": "clean", "looks": {"0": look}}))
-    told = {"domain": "support", "exploit": "generic", "bonus": 4.0, "seed": 0, "clean": len(names), "out": str(folder), **asked}
+        (folder / f"run-{name}" / "campaign.json").write_text(json.dumps({**told, "runs": "clean", "clean": 0}))
     (folder / "campaign.json").write_text(json.dumps(told))
     return folder
 
@@ -66,6 +67,15 @@ def test_runs_that_were_asked_otherwise_do_not_join(tmp_path: Path, results: Pat
     assert [p.name for p in kept_runs.places(results / "runs" / "hacking")] == ["support-generic", "support-length"]
 
 
+def test_a_folder_that_saw_two_kinds_of_campaign_is_refused(tmp_path: Path, results: Path) -> None:
+    """What a campaign was asked last is not what all its runs were asked."""
+    folder = study(tmp_path / "one", "clean-1")
+    study(folder, "clean-2", bonus=2.0)
+    with pytest.raises(ConfigError, match=r"bonus: 2\.0 there, 4\.0 here"):
+        readme.keep_hacking(folder)
+    assert not kept_runs.places(results / "runs" / "hacking")
+
+
 @pytest.mark.parametrize("names", [[], None], ids=["no run is done", "no campaign"])
 def test_what_cannot_be_kept_is_named(tmp_path: Path, results: Path, names: list[str] | None) -> None:
     folder = tmp_path / "one"
@@ -92,8 +102,20 @@ def test_the_campaign_that_the_readme_tells_of_comes_first(tmp_path: Path, resul
         run = tmp_path / name / f"run-{seed}"
         run.mkdir(parents=True)
         (run / "figures.json").write_text(json.dumps(made_up(gain)))
-        told = {"domain": "support", "broken": broken, "ppo_steps": 0, "split": "test", "ablations": name == "two", "vllm": "", "seed": int(seed)}
-        (tmp_path / name / "campaign.json").write_text(json.dumps(told))
+        told = {
+            "domain": "support",
+            "broken": broken,
+            "ppo_steps": 0,
+            "split": "test",
+            "judge": "nano",
+            "held_out": "nano-heldout",
+            "data": "",
+            "ablations": name == "two",
+            "vllm": "",
+            "seed": int(seed),
+        }
+        for folder in (tmp_path / name, run):
+            (folder / "campaign.json").write_text(json.dumps(told))
         readme.keep_bilevel(tmp_path / name)
     page = readme.pages()[results / "bilevel.md"]
     assert re.findall(r"^## (.*)$", page, re.MULTILINE) == ["support, 40% broken", "support, 20% broken"]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
 
+from agents.level1 import adapters_of  # noqa: E402
 from experiments import bench_grpo, level1, level2, manners  # noqa: E402
 from mascot_env import catalog  # noqa: E402
 from mascot_env.envs.dialogue import DialogueEnv  # noqa: E402
-from mascot_env.errors import MascotError  # noqa: E402
+from mascot_env.errors import ConfigError, MascotError, RunFolderError  # noqa: E402
 from mascot_env.players.policy import Team  # noqa: E402
 from mascot_env.players.resolve import resolve_director, resolve_speakers, resolve_user  # noqa: E402
 from mascot_env.rollout import Task, rollout  # noqa: E402
@@ -188,3 +190,32 @@ def test_steps_are_timed_beside_trls_own(capsys: pytest.CaptureFixture[str]) -> 
         figures["ours / TRL"] == pytest.approx(figures["ours, seconds a step"] / figures["TRL, seconds a step"])
         and figures["ours / TRL"] > 0
     )
+
+
+def test_half_a_training_is_no_team(tmp_path: Path) -> None:
+    domain = catalog.domain("support")
+    assert adapters_of(tmp_path, domain) == {}
+    for persona in ("anchor", "beacon"):
+        place = tmp_path / "grpo" / persona
+        place.mkdir(parents=True)
+        (place / "adapter_model.safetensors").write_bytes(b"")
+        (place / "done.json").write_text("{}")
+    with pytest.raises(RunFolderError, match="catalyst, guide are not trained yet"):
+        adapters_of(tmp_path, domain)
+
+
+def test_nobody_learns_from_what_policies_are_compared_on(tmp_path: Path) -> None:
+    def row(split: str, valid: bool = True) -> dict:
+        return {"scenario": f"s-{split}", "valid": valid, "transcript": {"scenario": {"split": split}}}
+
+    assert level1._to_learn_from([row("train"), row("train", False)], "x") == [row("train")]
+    with pytest.raises(ConfigError, match="s-test"):
+        level1._to_learn_from([row("train"), row("test")], "x")
+    with pytest.raises(ConfigError, match="went to its end"):
+        level1._to_learn_from([row("train", False)], "x")
+
+
+@pytest.mark.parametrize(("program", "option"), [(level1, "--sft-steps"), (level1, "--grpo-steps"), (level2, "--steps")])
+def test_a_training_of_no_steps_is_refused(program: ModuleType, option: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="at least 1"):
+        program.main([option, "0", "--no-wandb", "--out", str(tmp_path)])

@@ -12,6 +12,7 @@ from experiments import persona_eval, unscored
 from mascot_env import catalog
 from mascot_env import judge as judges
 from mascot_env.envs.dialogue import DialogueEnv
+from mascot_env.errors import MascotError
 from mascot_env.judge import Judge
 from mascot_env.judge.protocol import Case, Verdicts
 from mascot_env.metrics import Reference
@@ -133,6 +134,19 @@ def test_a_conversation_that_a_failing_model_cut_short_is_left_out_and_counted(t
     found = where.measure(FailsAt(chosen[1].id), tmp_path / "fails")
     assert found.cut == 1 and set(found.judged["overall"]) == {s.id for s in chosen} - {chosen[1].id}
     assert found.unscored == {s.id: float(s.id == chosen[1].id) for s in chosen}
+
+
+def test_a_judge_that_was_away_is_asked_again(tmp_path: Path) -> None:
+    """Not one score is no measure: it is not kept as one."""
+    world, user = judges.resolve("scripted"), resolve_user("scripted")
+    assert world is not None and user is not None
+    director, speakers = resolve_director("round-robin", DOMAIN), resolve_speakers("scripted", DOMAIN)
+    judge = Failing(world, 10**6)
+    where = persona_eval.Evaluation(DOMAIN, catalog.scenarios("support", "test")[:2], director, user, judge, 0)
+    with pytest.raises(MascotError, match=r"the judge failing could score none of \d+ turns"):
+        where.measure(speakers, tmp_path / "team")
+    judge.count = 0
+    assert where.measure(speakers, tmp_path / "team").failed == 0
 
 
 def test_redundancy_of_all_teams_is_by_one_reference(tmp_path: Path) -> None:
