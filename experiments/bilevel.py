@@ -132,7 +132,7 @@ def prepared(config: Config, progress: Any) -> Any:
         setting.training(domain, config.scenarios_from),
         resolve_director(config.director, domain),
         setting.user(config.user),
-        setting.judge(config.judge),
+        setting.paying(config.judge),
         Backbone(config.model),
         config.seed,
         setting.judge(config.held_out, "held_out"),
@@ -326,6 +326,8 @@ def main(argv: list[str] | None = None) -> int:
     console.at_least(1, sft_steps=config.sft_steps, reward_steps=config.reward_steps, group_reward_steps=config.group_reward_steps)
     console.at_least(config.rounds, grpo_steps=config.grpo_steps, director_steps=config.director_steps)  # of all rounds together
     console.at_least(0, ppo_steps=config.ppo_steps, seeds=config.seeds)
+    setting.compared_on(config.split)
+    setting.share("broken", config.broken)
     if config.vllm and config.seeds and config.workers > 1:
         message = "a server holds the policy of one run at a time"
         raise ConfigError(message, field="workers", value=config.workers, remedy="with --vllm pass --workers 1")

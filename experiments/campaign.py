@@ -28,8 +28,7 @@ def run(module: str, config: Any, runs: Mapping[str, Mapping[str, Any]]) -> dict
     `config` has `out` and `workers`; it is written to config.out/campaign.json. What a run prints goes to its log.txt. Raises `MascotError`
     where runs failed, after all have ended.
     """
-    out = Path(config.out)
-    out.mkdir(parents=True, exist_ok=True)
+    out = console.folder(config.out)
     console.write_whole(out / ASKED, json.dumps(dataclasses.asdict(config), indent=1, sort_keys=True) + "\n")
     failed: dict[str, str] = {}
     with concurrent.futures.ThreadPoolExecutor(config.workers) as pool, console.Bar("runs", len(runs)) as bar:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from agents import processes
 from agents.stages import write_whole as write_whole
 from experiments import children, heap
-from mascot_env.errors import ConfigError, MascotError
+from mascot_env.errors import ConfigError, MascotError, RunFolderError
 
 C = TypeVar("C")
 
@@ -118,6 +118,17 @@ def make_room(out: str) -> None:
             Path(out).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"its folder cannot be made ({error})", field="out", value=out, remedy="choose another file") from error
+
+
+def folder(out: str | Path) -> Path:
+    """The run folder, which is made where it is not there. Raises `RunFolderError` where it cannot be."""
+    try:
+        Path(out).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(
+            f"no run folder can be made there ({error.strerror})", field="out", value=str(out), remedy="name another"
+        ) from error
+    return Path(out)
 
 
 def at_least(least: int, **counts: int) -> None:

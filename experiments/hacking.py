@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments import campaign, console, level1
+from experiments import campaign, console, level1, setting
 from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env import catalog
@@ -233,6 +233,9 @@ def main(argv: list[str] | None = None) -> int:
             raise ConfigError("one run needs the SFT policy of a study", field="policy", value="", remedy="name a level-1 run folder")
         console.finish(single(config), config.json)
         return 0
+    setting.paying(f"biased:{config.exploit}:{config.bonus:g}@{config.judge}")  # before the SFT policy is made
+    setting.judge(config.held_out, "held_out")
+    setting.share("broken", config.broken)
     start = policy(config)
     runs = campaign.run("experiments.hacking", dataclasses.replace(config, policy=start), plan(config))
     text, figures = page(asdict(config), runs)

@@ -131,13 +131,15 @@ def prepared(config: Config, progress: Any) -> Any:
     from agents import level1, serving
     from agents.backbone import Backbone
 
+    setting.compared_on(config.split)
+    setting.share("broken", config.broken)
     domain = catalog.domain(config.domain)
     where = level1.Setting(
         domain,
         setting.training(domain, config.scenarios_from),
         resolve_director(config.director, domain),
         setting.user(config.user),
-        setting.judge(config.judge),
+        setting.paying(config.judge),
         Backbone(config.model),
         config.seed,
         setting.judge(config.held_out, "held_out"),

@@ -138,13 +138,14 @@ def prepared(config: Config, progress: Any) -> Any:
     from agents.backbone import Backbone
     from agents.directing import Stage
 
+    setting.compared_on(config.split)
     domain = catalog.domain(config.domain)
     stage = Stage(
         domain,
         setting.training(domain, config.scenarios_from),
         speakers(config.team, domain, config.model),
         setting.user(config.user),
-        setting.judge(config.judge),
+        setting.paying(config.judge),
         Backbone(config.model),
         config.seed,
         serving.checked(config.vllm),

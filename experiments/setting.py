@@ -6,6 +6,7 @@ from mascot_env import catalog
 from mascot_env import judge as judges
 from mascot_env.errors import ConfigError
 from mascot_env.judge import Judge
+from mascot_env.judge.panel import refuse_to_train
 from mascot_env.players.policy import Policy
 from mascot_env.players.resolve import resolve_user
 from mascot_env.types import Domain, Scenario
@@ -23,6 +24,7 @@ def scenarios(domain: Domain, source: str, split: str, count: int | None = None,
     raise ConfigError("unknown source", field="scenarios_from", value=source, remedy=f"use one of {', '.join(SOURCES)}")
 
 
+COMPARED = ("test", "valid")
 DISGUISES = 2  # of each train frame
 
 
@@ -50,6 +52,27 @@ def judge(name: str, field: str = "judge") -> Judge:
     if found is None:
         raise ConfigError("a judge is needed", field=field, value=name)
     return found
+
+
+def paying(name: str) -> Judge:
+    """A judge that may pay for what is learnt. Raises `ConfigError` for one that is held out: before the first stage, and not after it."""
+    found = judge(name)
+    refuse_to_train(found)
+    return found
+
+
+def compared_on(split: str) -> str:
+    """The split of the scenarios that policies are compared on. Raises `ConfigError` for the one that they learn on."""
+    if split not in COMPARED:
+        raise ConfigError("nobody is compared on such scenarios", field="split", value=split, remedy=f"use one of {', '.join(COMPARED)}")
+    return split
+
+
+def share(name: str, value: float) -> float:
+    """A number in [0, 1]; raises `ConfigError`, with the option's name, for any other."""
+    if not 0.0 <= value <= 1.0:  # also refuses NaN
+        raise ConfigError("must be a share, from 0 to 1", field=name, value=value)
+    return value
 
 
 def user(name: str) -> Policy:

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from agents import processes
+from experiments import console
 
 
 def logged_in() -> bool:
@@ -36,7 +37,7 @@ class Tracker:
     them the same: a step that the file has is not written again."""
 
     def __init__(self, folder: Path, name: str, config: Mapping[str, Any], use_wandb: bool) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        console.folder(folder)
         first = processes.is_first()  # of several processes, the only one that writes
         self.rows = whole_rows(folder / "metrics.jsonl") if first else []
         self.last = max((row["step"] for row in self.rows), default=-1)  # of those that were there before

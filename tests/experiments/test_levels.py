@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
 
 from agents.level1 import adapters_of  # noqa: E402
-from experiments import bench_grpo, level1, level2, manners  # noqa: E402
+from experiments import bench_grpo, bilevel, hacking, level1, level2, manners  # noqa: E402
 from mascot_env import catalog  # noqa: E402
 from mascot_env.envs.dialogue import DialogueEnv  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError, RunFolderError  # noqa: E402
@@ -219,3 +219,33 @@ def test_nobody_learns_from_what_policies_are_compared_on(tmp_path: Path) -> Non
 def test_a_training_of_no_steps_is_refused(program: ModuleType, option: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="at least 1"):
         program.main([option, "0", "--no-wandb", "--out", str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    ("program", "options", "named"),
+    [
+        (level1, ["--broken", "1.7"], "broken"),
+        (level1, ["--judge", "nano-heldout"], "held out"),
+        (level1, ["--split", "train"], "split"),
+        (level2, ["--split", "train", "--team", "scripted"], "split"),
+        (level2, ["--judge", "nano-heldout", "--team", "scripted"], "held out"),
+        (bilevel, ["--broken", "nan"], "broken"),
+        (bilevel, ["--split", "train", "--seeds", "2"], "split"),
+        (bilevel, ["--grpo-steps", "1"], "grpo_steps"),
+        (hacking, ["--exploit", "rudeness"], "exploit|rudeness"),
+        (hacking, ["--judge", "nano-heldout"], "held out"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_anything_is_trained(
+    program: ModuleType, options: list[str], named: str, tmp_path: Path
+) -> None:
+    with pytest.raises(MascotError, match=named):
+        program.main([*options, "--no-wandb", "--out", str(tmp_path / "run")])
+    assert not list(tmp_path.rglob("sft*")) and not list(tmp_path.rglob("policy*"))
+
+
+@pytest.mark.parametrize("program", [level1, level2, bilevel, hacking])
+def test_a_file_is_no_run_folder(program: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RunFolderError, match="out: no run folder"):
+        program.main(["--no-wandb", "--out", str(tmp_path / "file")])
