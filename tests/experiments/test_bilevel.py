@@ -43,16 +43,28 @@ def smaller(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def scheduled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run as far as both rounds."""
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run as far as the personas of its first round."""
     folder = tmp_path_factory.mktemp("bilevel")
     with pytest.MonkeyPatch.context() as monkeypatch:
         smaller(monkeypatch)
         config = console.parse(bilevel.Config, "", [*SMALL, "--out", str(folder)])
         run = bilevel.prepared(config, silent)
         run.level1.sft(level1.sft_contexts(bilevel.parts(config)[0], run.setting.domain))
-        run.run(lambda what, figures: None)
+        run.level1.pairs()
+        run.level1.reward()
+        run.personas(1)
     return folder
+
+
+@pytest.fixture(scope="module")
+def scheduled(begun: Path) -> Path:
+    """The same run, gone on with to the end of both rounds."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        smaller(monkeypatch)
+        run = bilevel.prepared(console.parse(bilevel.Config, "", [*SMALL, "--out", str(begun)]), silent)
+        run.run(lambda what, figures: None)
+    return begun
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +79,11 @@ def small(scheduled: Path) -> Path:
 def anchors(folder: Path) -> list[bytes]:
     """A persona's adapter after each round."""
     return [(folder / f"round-{n}" / "grpo" / "anchor" / "adapter_model.safetensors").read_bytes() for n in (1, 2)]
+
+
+def test_personas_come_before_the_director(begun: Path) -> None:
+    adapters = sorted(p.parent.name for p in begun.glob("round-1/grpo/*/adapter_model.safetensors"))
+    assert adapters == ["anchor", "beacon", "catalyst", "guide"] and not (begun / "round-1" / "level2").exists()
 
 
 def test_two_rounds_of_both_levels(scheduled: Path) -> None:
