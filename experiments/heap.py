@@ -1,5 +1,6 @@
 """Memory that was freed stays with the process: a training frees and asks for the same large blocks again with each layer, and to hand
-them back to the system and be given them anew, page by page and zeroed, costs about a tenth of a judge's time on the CPU, and of a training's as much or more. Its peak grows by a few per cent.
+them back to the system and be given them anew, page by page and zeroed, costs about a tenth of a judge's time on the CPU, and of a
+training's as much or more. Its peak grows by a few per cent.
 """
 
 from __future__ import annotations
