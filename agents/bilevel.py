@@ -76,7 +76,7 @@ class Bilevel:
         if setting.held_out is None:
             raise ConfigError("rounds are checked by a judge that pays for nothing", field="held_out", remedy="name one")
         self.setting, self.settings, self.folder, self.progress = setting, settings, folder, progress
-        self.level1 = Level1(setting, settings.level1, folder / "level1", progress)
+        self.level1 = Level1(setting, settings.level1, folder / "level1", lambda stage: self.progress(stage))
 
     # ------------------------------------------------------------------ who plays after a round
 

@@ -15,6 +15,7 @@ Source: MASCOT (arXiv 2601.14230), level 1. Each stage is a function of a run fo
 from __future__ import annotations
 
 import functools
+import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,10 +31,10 @@ from agents.formats import FORMATS
 from agents.grpo import GRPOSettings
 from agents.hacking import Watch, WatchSettings
 from agents.judges_apart import LEAST
-from agents.preferences import PairSettings
+from agents.preferences import Pair, PairSettings
 from agents.reward_model import RewardModel, RewardSettings
 from agents.sft import SFTSettings
-from agents.stages import is_done, mark_of, name_of, staged
+from agents.stages import DONE, is_done, mark_of, name_of, staged
 from agents.trainers import Report
 from mascot_env import seeding
 from mascot_env.envs.dialogue import DialogueEnv
@@ -43,6 +44,7 @@ from mascot_env.players.policy import Policy, Team
 from mascot_env.types import Domain, Scenario, Transcript
 
 REWARDS = ("model", "judge")
+BEFORE = ("sft", "pairs", "reward")  # what later stages are made from, each of those before it
 
 
 @dataclass(frozen=True)
@@ -117,8 +119,22 @@ class Level1:
 
     @property
     def policy(self) -> Backbone:
-        """The SFT policy, once there is one."""
-        return self.setting.base.at(self.folder / "sft")
+        """The SFT policy. Raises `RunFolderError` where there is none yet; `reward_model` and `found_pairs` likewise."""
+        return self.setting.base.at(self._made("sft"))
+
+    @property
+    def reward_model(self) -> RewardModel:
+        return RewardModel.load(self._made("reward"))
+
+    @property
+    def found_pairs(self) -> list[Pair]:
+        return preferences.read(self._made("pairs") / "pairs.jsonl")
+
+    def _made(self, stage: str) -> Path:
+        if not is_done(self.folder / stage):
+            remedy = f"first do the stages {', '.join(BEFORE[: BEFORE.index(stage) + 1])}"
+            raise RunFolderError(f"the stage {stage} is not done there", field="out", value=str(self.folder), remedy=remedy)
+        return self.folder / stage
 
     @property
     def adapters(self) -> dict[str, Path]:
@@ -186,7 +202,7 @@ class Level1:
             {"reward": self.settings.reward_model, **self.identity},
             lambda out: reward_model.train(
                 self.policy,
-                preferences.read(self.folder / "pairs" / "pairs.jsonl"),
+                self.found_pairs,
                 self.settings.reward_model,
                 self.setting.seed,
                 out,
@@ -250,14 +266,13 @@ class Level1:
 
     def dpo(self) -> dict[str, Any]:
         """The option beside reward model and GRPO: every persona on its own pairs; the figures by persona."""
-        found = preferences.read(self.folder / "pairs" / "pairs.jsonl")
         return {
             p.id: staged(
                 self.folder / "dpo" / p.id,
                 {"dpo": self.settings.dpo, **self.identity},
                 lambda out, name=p.id: dpo.train(
                     self.policy,
-                    [pair for pair in found if pair.persona == name],
+                    [pair for pair in self.found_pairs if pair.persona == name],
                     self.settings.dpo,
                     self.setting.seed,
                     out,
@@ -271,7 +286,7 @@ class Level1:
     def best_of(self, team: Policy | None = None) -> BestOf:
         """The first control: the SFT team, saying the best of as many replies as a group of GRPO has; or another team of LLM speakers."""
         s, speaker = self.settings, team or self.policy.speaker(self.policy.llm())
-        return BestOf(speaker, RewardModel.load(self.folder / "reward"), s.grpo.group, FORMATS[s.format], s.grpo.format_weight)
+        return BestOf(speaker, self.reward_model, s.grpo.group, FORMATS[s.format], s.grpo.format_weight)
 
     def best_sft(self, rounds: int = 1) -> dict[str, Any]:
         """The second control: SFT on the best of as many replies, with GRPO's sampling budget in all rounds."""
@@ -298,7 +313,7 @@ class Level1:
     def pay(self, speaker: Any) -> grpo.Reward:
         if self.settings.reward == "judge":
             return grpo.by_judge(self.setting.judge)
-        return grpo.by_reward_model(RewardModel.load(self.folder / "reward"), speaker)
+        return grpo.by_reward_model(self.reward_model, speaker)
 
     def team(self, adapters: Path) -> Policy:
         """The SFT policy with the adapters of a folder."""
@@ -307,6 +322,14 @@ class Level1:
     def speakers(self) -> Policy:
         """The team as trained so far."""
         return trained(self.setting.base, self.folder, self.setting.domain)
+
+
+def domain_of(folder: Path) -> str | None:
+    """The id of the domain of a level-1 run, where one of its stages says so."""
+    for mark in (folder / "pairs" / DONE, *sorted(folder.glob(f"*/*/{DONE}"))):
+        if mark.exists() and (found := json.loads(mark.read_text(encoding="utf-8"))["settings"].get("domain")):
+            return str(found)
+    return None
 
 
 def adapters_of(folder: Path, domain: Domain, learner: str = "grpo") -> dict[str, Path]:

@@ -53,7 +53,7 @@ def checked(url: str) -> str:
         raise ConfigError("holds a path", field="vllm", value=url, remedy=BARE)
     check_allowed(found, "vllm")
     if not is_vllm_available():
-        remedy = "pip install 'mascot_env[vllm]' on a machine with GPUs (weights are sent by vLLM's own code), or leave --vllm out"
+        remedy = "pip install '.[vllm]' on a machine with GPUs (weights are sent by vLLM's own code), or leave --vllm out"
         raise ConfigError("the package 'vllm' is not installed", field="vllm", value=url, remedy=remedy)
     return found
 

@@ -181,9 +181,10 @@ def best_cycle(setting: directors.Setting, manner: Mapping[str, tuple[str, str]]
 
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
-    out = Path(config.out) / config.domain
-    out.mkdir(parents=True, exist_ok=True)
+    console.at_least(1, seeds=config.seeds, steps=config.steps, workers=config.workers, longest_cycle=config.longest_cycle)
+    console.at_least(0, test=config.test)
     setting = setting_of(config)
+    out = console.folder(Path(config.out) / config.domain)
     print(
         f"{config.seeds} seeds on {config.domain}; {len(setting.test)} held-out scenarios. About {1 + config.seeds} minutes with 2 workers."
     )

@@ -1,6 +1,6 @@
 """A step of level 1's GRPO with the persona reward model beside TRL's own with a constant reward: the same contexts, sizes and model, one run.
 
-    python -m experiments.bench_grpo                 # the nano grade, about 2 minutes
+    python -m experiments.bench_grpo                 # the nano grade, about a minute
     python -m experiments.bench_grpo --steps 10 --json
 
 Ours samples with `LocalLLM` and pays with a reward model (untrained here: its time is the same); TRL's own samples with `generate` and pays
@@ -118,9 +118,12 @@ def main(argv: list[str] | None = None) -> int:
 
     config = console.parse(Config, __doc__ or "", argv)
     console.at_least(2, steps=config.steps, group=config.group)
+    console.at_least(1, places=config.places)
     torch.set_num_threads(1)
     from agents import world_data
+    from agents.backbone import Backbone
 
+    Backbone(config.model).load()  # or says what is wrong with it
     domain = catalog.domain("support")
     contexts = world_data.contexts(domain, setting.scenarios(domain, "world", "train", 12, config.seed), 0.4, config.seed)
     with tempfile.TemporaryDirectory() as folder:

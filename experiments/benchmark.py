@@ -149,6 +149,7 @@ def measure(config: Config) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
+    console.at_least(1, repeats=config.repeats)
     figures = measure(config)
     rows = [[name, f"{ratio:.2f}"] for name, ratio in figures["ratio_to_connect_four"].items()]
     print(console.table(["one wrapped step (last + step)", "times one of connect_four_v3"], rows))

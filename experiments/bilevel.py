@@ -41,6 +41,8 @@ from mascot_env.players.world import WorldSpeaker
 from mascot_env.scoring import score_blocks, score_turns
 from mascot_env.types import Domain
 
+# What runs did that were made before there were options for it
+BEFORE = {"sft_conversations": 700, "watch": 10, "allow_noise": 0.18, "format": "auto", "beta": 0.1, "director_beta": 0.05}
 SHARPER = (0.7, 0.9)  # temperature and top-p at which players named `nano` speak
 
 
@@ -53,8 +55,14 @@ class Config:
     domain: support or meeting
     broken: share of broken replies in the SFT policy's data (language world)
     data: a run folder whose conversations the SFT policy learns from; empty for the language world's
+    sft_conversations: of the SFT policy's data, where they are the language world's
     judge: that pays
     held_out: the judge that reports and trains nothing
+    watch: updates between two comparisons of the judges while a persona learns (`agents.hacking`); 0 watches nothing
+    allow_noise: the largest standard error of the judge over equivalent prompts at which pairs are built
+    format: world or plain: what the format term of a speaker's reward checks; auto: world for nano, plain for any other model
+    beta: weight of the KL divergence of a persona's policy from the SFT policy
+    director_beta: the same of the writing Director's from the model it starts from
     director: who directs while pairs are made and speakers are compared
     user: who plays the user
     rounds: R, of both levels
@@ -83,8 +91,14 @@ class Config:
     domain: str = "support"
     broken: float = 0.4
     data: str = ""
+    sft_conversations: int = level1.Config.sft_conversations
     judge: str = "nano"
     held_out: str = "nano-heldout"
+    watch: int = level1.Config.watch
+    allow_noise: float = level1.Config.allow_noise
+    format: str = level1.Config.format
+    beta: float = level1.Config.beta
+    director_beta: float = level2.Config.beta
     director: str = "world"
     user: str = "world"
     rounds: int = 2
@@ -113,19 +127,41 @@ def parts(config: Config) -> tuple[level1.Config, level2.Config]:
     shared = {f.name for f in dataclasses.fields(Config)}
     one = {f.name: getattr(config, f.name) for f in dataclasses.fields(level1.Config) if f.name in shared}
     two = {f.name: getattr(config, f.name) for f in dataclasses.fields(level2.Config) if f.name in shared}
-    own = {"steps": max(config.director_steps // config.rounds, 1), "reward_steps": config.group_reward_steps}
+    own = {"steps": config.director_steps // config.rounds, "reward_steps": config.group_reward_steps, "beta": config.director_beta}
     return (
-        level1.Config(**{**one, "grpo_steps": max(config.grpo_steps // config.rounds, 1)}),
+        level1.Config(**{**one, "grpo_steps": config.grpo_steps // config.rounds}),
         level2.Config(**{**two, **own}),
     )
 
 
-def prepared(config: Config, progress: Any) -> Any:
-    """The run: domain, scenarios, players and judges by their names."""
+def checked(config: Config) -> None:
+    """Raises `ConfigError` for an option that no run can have, before anything is made."""
+    console.at_least(1, rounds=config.rounds, workers=config.workers)
+    for name in ("grpo_steps", "director_steps"):  # of all rounds together
+        if getattr(config, name) < 1 or getattr(config, name) % config.rounds:
+            raise ConfigError(
+                "each round makes as many",
+                field=name,
+                value=getattr(config, name),
+                remedy=f"pass a multiple of the rounds, {config.rounds}",
+            )
+    console.at_least(1, group_reward_steps=config.group_reward_steps)  # as the level has another name for it
+    console.at_least(0, director_beta=config.director_beta, seeds=config.seeds)
+    one, two = parts(config)
+    level1.checked(one)
+    level2.checked(two)
+    if config.vllm and config.seeds and config.workers > 1:
+        message = "a server holds the policy of one run at a time"
+        raise ConfigError(message, field="workers", value=config.workers, remedy="with --vllm pass --workers 1")
+
+
+def prepared(config: Config) -> Any:
+    """The run: domain, scenarios, players and judges by their names. Nothing is written yet."""
     from agents import bilevel, serving
     from agents.backbone import Backbone
     from agents.level1 import Setting
 
+    checked(config)
     domain, (one, two) = catalog.domain(config.domain), parts(config)
     where = Setting(
         domain,
@@ -139,7 +175,7 @@ def prepared(config: Config, progress: Any) -> Any:
         serving.checked(config.vllm),
     )
     settings = bilevel.BilevelSettings(config.rounds, level1.settings_of(one), level2.settings_of(two))
-    return bilevel.Bilevel(where, settings, Path(config.out), progress)
+    return bilevel.Bilevel(where, settings, Path(config.out))
 
 
 # ---------------------------------------------------------------------- what a run is measured by
@@ -302,13 +338,12 @@ def single(config: Config) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(1)
-    folder = Path(config.out)
+    run, folder = prepared(config), Path(config.out)
     tracker = Tracker(folder, folder.name, asdict(config), config.wandb)
     one, two = parts(config)
     totals = {"sft": config.sft_steps, "pairs": config.contexts, "reward": config.reward_steps, "grpo": one.grpo_steps}
     totals |= {"blocks": two.reward_states, "group reward": two.reward_steps, "director": two.steps, "ppo": two.ppo_steps}
-    progress = Progress(tracker, totals)
-    run = prepared(config, progress)
+    run.progress = progress = Progress(tracker, totals)
     found = one_run(config, run, progress, lambda what, figures: print(f"{what}: {brief(figures)}", flush=True))
     tracker.summarise({k: found[k] for k in ("sft", "schedule")})
     tracker.close()
@@ -322,17 +357,9 @@ def brief(figures: Mapping[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
-    console.at_least(1, rounds=config.rounds, workers=config.workers, scenarios=config.scenarios, contexts=config.contexts)
-    console.at_least(1, sft_steps=config.sft_steps, reward_steps=config.reward_steps, group_reward_steps=config.group_reward_steps)
-    console.at_least(config.rounds, grpo_steps=config.grpo_steps, director_steps=config.director_steps)  # of all rounds together
-    console.at_least(0, ppo_steps=config.ppo_steps, seeds=config.seeds)
-    setting.compared_on(config.split)
-    setting.share("broken", config.broken)
-    if config.vllm and config.seeds and config.workers > 1:
-        message = "a server holds the policy of one run at a time"
-        raise ConfigError(message, field="workers", value=config.workers, remedy="with --vllm pass --workers 1")
     out = Path(config.out)
     if config.seeds:
+        prepared(config)  # what every run would refuse is refused once
         seeds = range(config.seed, config.seed + config.seeds)
         runs = campaign.run("experiments.bilevel", config, {str(s): {"seed": s, "seeds": 0} for s in seeds})
     else:

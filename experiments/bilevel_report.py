@@ -7,7 +7,7 @@ from typing import Any
 
 from experiments import bilevel_claim as claim
 from experiments import bilevel_tables as tables
-from experiments import persona_eval
+from experiments import persona_eval, setting
 from experiments.bilevel_tables import CRITERIA, MEASURED, READ, Runs, difference, of_team
 from mascot_env.envs.render import visible
 
@@ -97,11 +97,7 @@ def of(
     parts = [
         f"## {domain}" + ("" if data else f", {broken:.0%} broken"),
         about(runs, "the SFT policy learnt from a run folder" if data else f"{broken:.0%} of the SFT policy's data broken", teams, split),
-        *(
-            ["The judge that paid is the held-out judge too: no check could fail, and no figure of a judge here is a claim."]
-            if one_judge
-            else []
-        ),
+        *([setting.ONE_JUDGE] if one_judge else []),
         claim.lines_table({HEADS[k]: v for k, v in lines.items()}),
         *([told] if (told := claim.disagreement(lines["held out"], lines.get("truth", {}))) else []),
         f"### The runs\n\n{tables.runs_table(runs)}",

@@ -19,17 +19,16 @@ from typing import Any
 from experiments import children, console
 from mascot_env.errors import MascotError
 
-ASKED = "campaign.json"  # what a campaign was asked, in its folder; in a run's, once it is done, what that one was
+ASKED = "campaign.json"  # in a run's folder, once it is done: what it was asked
 
 
 def run(module: str, config: Any, runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Runs `module` once for each entry of `runs` (name -> what it changes of `config`) in `config.out`/run-NAME; name -> its figures.json.
 
-    `config` has `out` and `workers`; it is written to config.out/campaign.json. What a run prints goes to its log.txt. Raises `MascotError`
-    where runs failed, after all have ended.
+    `config` has `out` and `workers`. What a run prints goes to its log.txt; what it was asked to its campaign.json, once it is done. Raises
+    `MascotError` where runs failed, after all have ended.
     """
     out = console.folder(config.out)
-    console.write_whole(out / ASKED, json.dumps(dataclasses.asdict(config), indent=1, sort_keys=True) + "\n")
     failed: dict[str, str] = {}
     with concurrent.futures.ThreadPoolExecutor(config.workers) as pool, console.Bar("runs", len(runs)) as bar:
         waiting = {pool.submit(_one, module, config, out / f"run-{name}", changed): name for name, changed in runs.items()}

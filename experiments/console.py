@@ -11,7 +11,7 @@ import sys
 import time
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +25,8 @@ C = TypeVar("C")
 
 
 def parse(config_class: type[C], documentation: str, argv: list[str] | None = None) -> C:
-    """A frozen config from the command line: one option per field, helped by the lines `field: text` of the class docstring."""
+    """A frozen config from the command line: one option per field, helped by the lines `field: text` of the class docstring. Raises `ConfigError`
+    for a seed below 0, which no generator takes."""
     parser = argparse.ArgumentParser(description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter)
     helps = dict(re.findall(r"^\s*(\w+): (.+)$", config_class.__doc__ or "", re.MULTILINE))
     hints = typing.get_type_hints(config_class)
@@ -39,7 +40,10 @@ def parse(config_class: type[C], documentation: str, argv: list[str] | None = No
             parser.add_argument(name, action=argparse.BooleanOptionalAction, default=field.default, help=text)
         else:
             parser.add_argument(name, type=kind, default=field.default, help=f"{text} (default: {field.default})")
-    return config_class(**vars(parser.parse_args(argv)))
+    config = config_class(**vars(parser.parse_args(argv)))
+    if hasattr(config, "seed"):
+        at_least(0, seed=config.seed)
+    return config
 
 
 def run(main: Any) -> None:
@@ -131,11 +135,24 @@ def folder(out: str | Path) -> Path:
     return Path(out)
 
 
-def at_least(least: int, **counts: int) -> None:
-    """Raises `ConfigError` for a count that is smaller."""
+def at_least(least: int, **counts: float) -> None:
+    """Raises `ConfigError` for a count, or a weight, that is smaller."""
     for name, count in counts.items():
-        if count < least:
-            raise ConfigError(f"must be at least {least}", field=name, value=count)
+        if not count >= least:  # also refuses NaN
+            raise ConfigError(
+                f"must be at least {least}", field=name, value=count, remedy=f"pass --{name.replace('_', '-')} {least} or more"
+            )
+
+
+def listed(field: str, text: str, known: Sequence[str]) -> tuple[str, ...]:
+    """The names of a comma-separated option. Raises `ConfigError` where there is none, or one that is not among the known ones."""
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not names or any(name not in known for name in names):
+        wrong = [name for name in names if name not in known] or text
+        raise ConfigError(
+            "unknown" if names else "at least one is needed", field=field, value=wrong, remedy=f"use some of {', '.join(known)}"
+        )
+    return names
 
 
 def finish(figures: dict[str, Any], as_json: bool) -> None:

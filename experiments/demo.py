@@ -100,6 +100,8 @@ class Config:
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
     config = dataclasses.replace(config, grade=config.grade or ("scripted" if config.data else "nano"))
+    console.at_least(0, steps=config.steps)
+    console.at_least(1, num_envs=config.num_envs, tune=config.tune, test=config.test)
     if config.grade not in GRADES:
         raise UnknownIdError("no such grade", field="grade", value=config.grade, remedy=f"use one of {', '.join(GRADES)}")
     if config.data and config.grade == "nano":

@@ -92,13 +92,13 @@ class Config:
     json: bool = False
 
 
-def prepared(config: Config, progress: Any) -> Any:
+def prepared(config: Config) -> Any:
     from agents.hacking import WatchSettings
 
     judge = f"biased:{config.exploit}:{config.bonus:g}@{config.judge}" if config.runs == "biased" else config.judge
     paid = {"judge": judge, "held_out": config.held_out, "reward": "judge"}
     one = dataclasses.replace(sft_of(config), **paid, seed=config.seed, grpo_steps=config.steps, out=config.policy)
-    run = level1.prepared(one, progress)
+    run = level1.prepared(one)
     watch = WatchSettings(config.every, config.places, config.replies, config.first, config.tolerance, config.least_pull, stop=False)
     run.settings = dataclasses.replace(run.settings, watch=watch, grpo_conversations=config.conversations)
     return run
@@ -114,9 +114,9 @@ def policy(config: Config) -> str:
     if config.policy:
         return config.policy
     one = sft_of(config)
+    run = level1.prepared(one)
     tracker = Tracker(Path(one.out), "policy", asdict(config), False)
-    progress = Progress(tracker, {"sft": config.sft_steps})
-    run = level1.prepared(one, progress)
+    run.progress = progress = Progress(tracker, {"sft": config.sft_steps})
     with console.stage("SFT"), progress:
         run.sft(level1.sft_contexts(one, run.setting.domain))
     tracker.close()
@@ -130,9 +130,9 @@ def single(config: Config) -> dict[str, Any]:
     torch.set_num_threads(1)
     folder, domain = Path(config.out), catalog.domain(config.domain)
     persona = domain.personas[config.seed % len(domain.personas)].id
+    run = prepared(config)
     tracker = Tracker(folder, folder.name, asdict(config), config.wandb)
-    progress = Progress(tracker, {"grpo": config.steps})
-    run = prepared(config, progress)
+    run.progress = progress = Progress(tracker, {"grpo": config.steps})
     with console.stage(f"GRPO of {persona}, {config.runs}"), progress:
         figures = run.grpo(folder / "grpo", personas=[persona])[persona]
     if not figures["looks"]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,33 +22,49 @@ ABOUT = "about.json"
 NOT_ASKED = {"seed", "seeds", "workers", "out", "wandb", "json"}  # of every program
 
 
-def asked(folder: Path, also_not: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """What the campaign of a run folder was asked. `also_not`: fields of that program that may differ between runs that belong together."""
-    file = folder / campaign.ASKED
-    if not file.exists():
-        raise ConfigError("no campaign", field="folder", value=str(folder), remedy=f"name a run folder that has a {campaign.ASKED}")
-    told = json.loads(file.read_text(encoding="utf-8"))
-    return {k: v for k, v in told.items() if k not in NOT_ASKED | also_not}
+@dataclass(frozen=True)
+class Asked:
+    """How two configs of a program are compared.
+
+    may_differ: fields that may be different in runs that belong together
+    before: of fields that the program got later, what runs did that were made without them
+    """
+
+    may_differ: frozenset[str] = frozenset()
+    before: Mapping[str, Any] = field(default_factory=dict)
+
+    def of(self, told: Mapping[str, Any]) -> dict[str, Any]:
+        return {k: v for k, v in {**self.before, **told}.items() if k not in NOT_ASKED | self.may_differ}
+
+    def of_run(self, run: Path) -> dict[str, Any]:
+        return self.of(json.loads((run / campaign.ASKED).read_text(encoding="utf-8")))
 
 
-def keep(folder: Path, place: Path, about: Mapping[str, Any], also_not: frozenset[str] = frozenset()) -> list[str]:
-    """Copies the figures of the runs of a campaign that are done to `place`; gives their names."""
-    found = {p.parent.name: p for p in sorted(folder.glob("run-*/figures.json")) if (p.parent / campaign.ASKED).exists()}
+def done(folder: Path) -> list[Path]:
+    """The folders of the runs of a campaign that are done. Raises `ConfigError` where there is none."""
+    found = [p.parent for p in sorted(folder.glob("run-*/figures.json")) if (p.parent / campaign.ASKED).exists()]
     if not found:
-        raise ConfigError("none of its runs is done", field="folder", value=str(folder), remedy="start the campaign again; it goes on")
-    for file in found.values():  # a folder may have seen campaigns of several kinds
-        _same(
-            file.parent, asked(file.parent, also_not), about, f"name the folder of a campaign whose runs are alike, without {file.parent}"
-        )
+        remedy = "name a campaign's run folder; one that was stopped goes on where it was when it is started again"
+        raise ConfigError("no run of a campaign is done there", field="folder", value=str(folder), remedy=remedy)
+    return found
+
+
+def keep(folder: Path, place: Path, asked: Asked) -> list[str]:
+    """Copies the figures of the runs of a campaign that are done to `place`; gives their names. Raises `ConfigError` where they were not all
+    asked the same (a folder may have seen campaigns of several kinds), or others that are kept there were asked otherwise."""
+    found = done(folder)
+    about = asked.of_run(found[0])
+    for run in found[1:]:
+        _same(run, asked.of_run(run), about, f"name the folder of a campaign whose runs are alike, without {run}")
     if (place / ABOUT).exists():
-        _same(folder, about, read_about(place), f"or remove {place} first")
+        _same(folder, about, asked.of(read_about(place)), f"or remove {place} first")
     place.mkdir(parents=True, exist_ok=True)
-    for name, file in found.items():
-        partial = place / f"{name}.tmp"
-        partial.write_bytes(gzip.compress(file.read_bytes(), mtime=0))  # the same bytes for the same figures
-        partial.replace(place / f"{name}.json.gz")
+    for run in found:
+        partial = place / f"{run.name}.tmp"
+        partial.write_bytes(gzip.compress((run / "figures.json").read_bytes(), mtime=0))  # the same bytes for the same figures
+        partial.replace(place / f"{run.name}.json.gz")
     console.write_whole(place / ABOUT, json.dumps(about, indent=1, sort_keys=True) + "\n")
-    return list(found)
+    return [run.name for run in found]
 
 
 def _same(folder: Path, here: Mapping[str, Any], there: Mapping[str, Any], remedy: str) -> None:

@@ -53,7 +53,7 @@ class Config:
     user: who plays the user
     stages: comma-separated, of sft, pairs, reward, grpo, best_sft (a control), dpo (an option), evaluate
     reward: model, or judge: straight from the training judge
-    format: world or plain: what the format term checks
+    format: world or plain: what the format term checks; auto: world for nano, plain for any other model
     beta: weight of the KL divergence from the SFT policy
     contexts: of preference pairs
     allow_noise: the largest standard error of the judge over equivalent prompts at which pairs are built
@@ -83,7 +83,7 @@ class Config:
     user: str = "world"
     stages: str = ",".join(STAGES)
     reward: str = "model"
-    format: str = "world"
+    format: str = setting.AUTO
     beta: float = 0.1
     contexts: int = 400
     allow_noise: float = 0.18
@@ -102,7 +102,7 @@ class Config:
 
     @property
     def chosen(self) -> tuple[str, ...]:
-        return tuple(s for s in self.stages.split(",") if s)
+        return console.listed("stages", self.stages, (*STAGES, *OPTIONS))
 
 
 def settings_of(config: Config) -> Any:
@@ -121,18 +121,30 @@ def settings_of(config: Config) -> Any:
         contexts=config.contexts,
         allow_noise=config.allow_noise,
         reward=config.reward,
-        format=config.format,
+        format=setting.format_of(config.format, config.model),
         watch=WatchSettings(every=config.watch),
     )
 
 
-def prepared(config: Config, progress: Any) -> Any:
-    """The run: domain, scenarios, players and judge by their names."""
+def checked(config: Config) -> None:
+    """Raises `ConfigError` for an option that no run can have, before anything is made."""
+    console.at_least(
+        1, sft_steps=config.sft_steps, grpo_steps=config.grpo_steps, reward_steps=config.reward_steps, dpo_steps=config.dpo_steps
+    )
+    console.at_least(1, contexts=config.contexts, sft_conversations=config.sft_conversations, scenarios=config.scenarios)
+    console.at_least(0, beta=config.beta, watch=config.watch, allow_noise=config.allow_noise)
+    setting.compared_on(config.split)
+    setting.share("broken", config.broken)
+    setting.run_to_learn_from(config.data)
+    _ = config.chosen
+
+
+def prepared(config: Config) -> Any:
+    """The run: domain, scenarios, players and judge by their names. Nothing is written yet."""
     from agents import level1, serving
     from agents.backbone import Backbone
 
-    setting.compared_on(config.split)
-    setting.share("broken", config.broken)
+    checked(config)
     domain = catalog.domain(config.domain)
     where = level1.Setting(
         domain,
@@ -145,17 +157,16 @@ def prepared(config: Config, progress: Any) -> Any:
         setting.judge(config.held_out, "held_out"),
         vllm=serving.checked(config.vllm),
     )
-    return level1.Level1(where, settings_of(config), Path(config.out), progress)
+    return level1.Level1(where, settings_of(config), Path(config.out))
 
 
 def sft_contexts(config: Config, domain: Any) -> list[Any]:
     """What the SFT policy learns from: a run folder's conversations, or the language world's with a share of broken replies."""
     from agents import contexts, world_data
-    from mascot_env.run_folder import RunFolder
     from mascot_env.types import Transcript
 
-    if config.data:
-        rows = _to_learn_from(list(RunFolder.open(config.data).episodes()), config.data)
+    if learnt := setting.run_to_learn_from(config.data):
+        rows = _to_learn_from(list(learnt.episodes()), config.data)
         return [c for row in rows for c in contexts.of_transcript(Transcript.from_json(row["transcript"]), domain, row["seed"])]
     known = setting.disguised(domain)
     rng = seeding.generator("sft-scenarios", config.seed)
@@ -253,26 +264,21 @@ def main(argv: list[str] | None = None) -> int:
     import torch
 
     config = console.parse(Config, __doc__ or "", argv)
-    if unknown := [s for s in config.chosen if s not in (*STAGES, *OPTIONS)]:
-        raise ConfigError("no such stage", field="stages", value=unknown, remedy=f"use some of {', '.join((*STAGES, *OPTIONS))}")
-    console.at_least(
-        1, sft_steps=config.sft_steps, grpo_steps=config.grpo_steps, reward_steps=config.reward_steps, dpo_steps=config.dpo_steps
-    )
-    console.at_least(1, contexts=config.contexts, sft_conversations=config.sft_conversations, scenarios=config.scenarios)
+    run = prepared(config)
     torch.set_num_threads(1)
     folder = Path(config.out)
     tracker = Tracker(folder, folder.name, asdict(config), config.wandb)
-    progress = Progress(
+    run.progress = progress = Progress(
         tracker, {"sft": config.sft_steps, "pairs": config.contexts, "reward": config.reward_steps, "grpo": config.grpo_steps}
     )
     figures: dict[str, Any] = {}
-    run = prepared(config, progress)
     for stage in config.chosen:
         if stage == "evaluate" and not processes.is_first():
             continue
         with console.stage(stage), progress:
             if stage == "evaluate":
                 text, figures[stage] = shown(evaluate(config, run), config.seed)
+                text = "\n\n".join([*setting.told_apart(config.judge, config.held_out), text])
                 print(text)
                 console.write_whole(Path(config.out) / "evaluation.md", text + "\n")
                 console.write_whole(Path(config.out) / "evaluation.json", json.dumps(figures[stage], indent=1, sort_keys=True))

@@ -34,7 +34,7 @@ from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env import catalog
 from mascot_env.envs.dialogue import DialogueEnv
-from mascot_env.errors import ConfigError
+from mascot_env.errors import ConfigError, UnknownIdError
 from mascot_env.judge import Judge
 from mascot_env.judge.world import WorldJudge
 from mascot_env.metrics import Interval
@@ -103,20 +103,26 @@ class Config:
 
     @property
     def chosen(self) -> tuple[str, ...]:
-        return tuple(s for s in self.stages.split(",") if s)
+        return console.listed("stages", self.stages, STAGES)
 
 
 def speakers(team: str, domain: Any, model: str) -> Policy:
     """A level-1 run's team, with its personas' adapters, or a player by name."""
     from agents.backbone import Backbone
-    from agents.level1 import trained
+    from agents.level1 import domain_of, trained
     from agents.stages import is_done
 
     if is_done(Path(team) / "sft"):
+        if (found := domain_of(Path(team))) not in (None, domain.id):
+            raise ConfigError(f"this team is of the domain {found}", field="team", value=team, remedy=f"pass --domain {found}")
         return trained(Backbone(model), Path(team), domain)
     if Path(team).is_dir():
         raise ConfigError("this folder holds no level-1 run", field="team", value=team, remedy="make one with experiments.level1")
-    return resolve_speakers(team, domain)
+    try:
+        return resolve_speakers(team, domain, "team")
+    except UnknownIdError as error:
+        remedy = f"make a team with experiments.level1 (`make level1`) and name its folder, or {error.remedy}"
+        raise UnknownIdError("no such run folder, and no such player", field="team", value=team, remedy=remedy) from error
 
 
 def settings_of(config: Config) -> Any:
@@ -133,12 +139,24 @@ def settings_of(config: Config) -> Any:
     )
 
 
-def prepared(config: Config, progress: Any) -> Any:
+def checked(config: Config) -> None:
+    """Raises `ConfigError` for an option that no run can have, before anything is made."""
+    console.at_least(
+        1, steps=config.steps, reward_states=config.reward_states, reward_steps=config.reward_steps, scenarios=config.scenarios
+    )
+    console.at_least(0, ppo_steps=config.ppo_steps, beta=config.beta)
+    setting.compared_on(config.split)
+    setting.judge(config.held_out, "held_out")
+    _ = config.chosen
+
+
+def prepared(config: Config) -> Any:
+    """The run: domain, scenarios, players and judges by their names. Nothing is written yet."""
     from agents import level2, serving
     from agents.backbone import Backbone
     from agents.directing import Stage
 
-    setting.compared_on(config.split)
+    checked(config)
     domain = catalog.domain(config.domain)
     stage = Stage(
         domain,
@@ -150,7 +168,7 @@ def prepared(config: Config, progress: Any) -> Any:
         config.seed,
         serving.checked(config.vllm),
     )
-    return level2.Level2(stage, settings_of(config), Path(config.out), progress)
+    return level2.Level2(stage, settings_of(config), Path(config.out))
 
 
 def ppo(config: Config, stage: Any, folder: Path, report: Any) -> Any:
@@ -291,18 +309,12 @@ def main(argv: list[str] | None = None) -> int:
     import torch
 
     config = console.parse(Config, __doc__ or "", argv)
-    if unknown := [s for s in config.chosen if s not in STAGES]:
-        raise ConfigError("no such stage", field="stages", value=unknown, remedy=f"use some of {', '.join(STAGES)}")
-    console.at_least(
-        1, steps=config.steps, reward_states=config.reward_states, reward_steps=config.reward_steps, scenarios=config.scenarios
-    )
-    console.at_least(0, ppo_steps=config.ppo_steps)
+    run, discrete = prepared(config), None
     torch.set_num_threads(1)
     tracker = Tracker(Path(config.out), Path(config.out).name, asdict(config), config.wandb)
     totals = {"blocks": config.reward_states, "group reward": config.reward_steps, "director": config.steps, "ppo": config.ppo_steps}
-    progress = Progress(tracker, totals)
+    run.progress = progress = Progress(tracker, totals)
     figures: dict[str, Any] = {}
-    run, discrete = prepared(config, progress), None
     for stage in config.chosen:
         if stage == "evaluate" and not processes.is_first():
             continue
@@ -316,6 +328,7 @@ def main(argv: list[str] | None = None) -> int:
                 manner = manners.of_team(run.stage, run.folder / "manner")
                 players = directors(run.stage.domain, manner, run.first(), written, discrete, config.scenarios_from == "world")
                 text, figures[stage] = shown(evaluate(config, run.stage, players, run.folder), config.seed)
+                text = "\n\n".join([*setting.told_apart(config.judge, config.held_out), text])
                 print(text)
                 console.write_whole(Path(config.out) / "evaluation.md", text + "\n")
                 console.write_whole(Path(config.out) / "evaluation.json", json.dumps(figures[stage], indent=1, sort_keys=True))

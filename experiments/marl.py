@@ -38,7 +38,6 @@ from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env import catalog, seeding
 from mascot_env.envs.dialogue import DialogueEnv
-from mascot_env.errors import ConfigError
 from mascot_env.judge import Judge
 from mascot_env.metrics import Interval, NotMeasured, paired_bootstrap
 from mascot_env.metrics.statistics import two_level_bootstrap
@@ -103,7 +102,7 @@ class Config:
 
     @property
     def chosen(self) -> tuple[str, ...]:
-        return tuple(a for a in self.algorithms.split(",") if a)
+        return console.listed("algorithms", self.algorithms, ALGORITHMS)
 
     @property
     def folder(self) -> Path:
@@ -153,10 +152,10 @@ def place_of(config: Config) -> Place:
         domain,
         setting.scenarios(domain, config.scenarios_from, "train"),
         setting.scenarios(domain, config.scenarios_from, "test", config.scenarios or None),
-        setting.judge(config.judge),
+        setting.paying(config.judge),
         setting.judge(config.held_out, "held_out"),
         setting.user(config.user),
-        resolve_speakers(config.realiser, domain),
+        resolve_speakers(config.realiser, domain, "realiser"),
         config.team_weight if config.credit != "left-out" else 0.0,  # there, speakers are paid what a block loses without them instead
     )
 
@@ -332,10 +331,12 @@ def report(config: Config, found: Mapping[str, Mapping[str, Sequence[Any]]]) -> 
         text, figures[algorithm] = shown(teams, config.seed)
         parts.append(f"**{algorithm.upper()}, {config.domain}**\n\n{text}")
     over = "training seeds and scenarios" if config.seeds > 1 else "scenarios"
+    trained_nothing = "" if config.judge == config.held_out else ", which trained nothing"
+    parts += setting.told_apart(config.judge, config.held_out)
     parts.append(
         f"0 to 100: the mean of what blocks and what turns are worth. {config.seeds} training seeds, {config.updates} updates of {config.conversations} "
         f"conversations each, paid by the judge `{config.judge}`; words by `{config.realiser}`. Held-out scenarios and conversation seeds are the "
-        f"same for all teams; held-out judge: `{config.held_out}`, which trained nothing. Intervals: paired bootstrap over {over}. Best fixed acts: "
+        f"same for all teams; held-out judge: `{config.held_out}`{trained_nothing}. Intervals: paired bootstrap over {over}. Best fixed acts: "
         f"coordinate ascent over every act of each persona, on {SEARCHED} train scenarios with the training judge, beside the Director of that row. "
         "The rule in brackets reads with the world's own recogniser and is no baseline. The default hyperparameters were chosen on IPPO's seed 0, "
         "some of them by what the training judge said of these test scenarios, none by the held-out judge."
@@ -347,11 +348,13 @@ def main(argv: list[str] | None = None) -> int:
     import torch
 
     config = console.parse(Config, __doc__ or "", argv)
-    if unknown := [a for a in config.chosen if a not in ALGORITHMS]:
-        raise ConfigError("no such algorithm", field="algorithms", value=unknown, remedy=f"use some of {', '.join(ALGORITHMS)}")
-    console.at_least(1, seeds=config.seeds, updates=config.updates)
+    console.at_least(1, seeds=config.seeds, updates=config.updates, conversations=config.conversations, copies=config.copies)
+    console.at_least(0, scenarios=config.scenarios)
+    _ = config.chosen
     torch.set_num_threads(1)
     place = place_of(config)
+    place.make_env()  # which says what is wrong with its arguments
+    console.folder(config.folder)
     staged(
         config.folder / "setting", {"settings": settings_of(config), **identity(config, place)}, lambda _: {}
     )  # refuses another run's folder

@@ -118,46 +118,69 @@ def render(text: str) -> str:
     return text
 
 
+def written(run: Path, name: str) -> str:
+    """A file that a program wrote at the end of a run. Raises `ConfigError` where it is not there."""
+    file = run / name
+    if not file.is_file():
+        raise ConfigError(
+            f"no {name} there: no finished run", field="folder", value=str(run), remedy="name the run folder of one that ended"
+        )
+    return file.read_text(encoding="utf-8")
+
+
+def domains_of(folder: Path) -> list[Path]:
+    """The run folders of the domains in the folder of a program that has one for each. Raises `ConfigError` where there is none."""
+    found = sorted((p for p in folder.glob("*") if p.is_dir()), reverse=True)
+    if not found:
+        raise ConfigError("no run is there", field="folder", value=str(folder), remedy="name the run folder of a program that ended")
+    return found
+
+
 def keep_demo(run: Path) -> None:
     """The demo's table, as the program wrote it."""
+    table = written(run, "table.md")
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "demo.md").write_text((run / "table.md").read_text(encoding="utf-8"), encoding="utf-8")
+    (RESULTS / "demo.md").write_text(table, encoding="utf-8")
 
 
 def keep_bench(folder: Path) -> None:
     """The tables of bench_director, one for each domain that was run."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
     parts = []
-    for run in sorted(folder.iterdir(), reverse=True):
-        figures = json.loads((run / "figures.json").read_text(encoding="utf-8"))
+    for run in domains_of(folder):
+        figures = json.loads(written(run, "figures.json"))
         name, cycle = figures["best_cycle"]
-        table = (run / "table.md").read_text(encoding="utf-8").strip()
+        table = written(run, "table.md").strip()
         parts.append(
             f"**{figures['domain']}**, {figures['seeds']} training seeds, {figures['config']['steps']:,} decisions each\n\n{table}\n\n"
             f"Best of the fixed cycles of different personas, one manner each ({name}): {cycle:.1f}, against the oracle's {figures['oracle']:.1f} "
             "on the same conversations (those of seed 0)."
         )
+    RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "claim.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
 def keep_marl(folder: Path) -> None:
     """The tables of experiments.marl, one for each domain that was run."""
+    parts = [written(run, "table.md").strip() for run in domains_of(folder)]
     RESULTS.mkdir(parents=True, exist_ok=True)
-    parts = [(run / "table.md").read_text(encoding="utf-8").strip() for run in sorted(folder.iterdir(), reverse=True)]
     (RESULTS / "marl.md").write_text("# IPPO and MAPPO on the act form\n\n" + "\n\n".join(parts) + "\n", encoding="utf-8")
 
 
 def keep_bilevel(folder: Path) -> None:
     """The figures of a campaign of both levels."""
-    about = kept_runs.asked(folder, may := frozenset({"ablations", "vllm"}))
+    from experiments import bilevel
+
+    asked = kept_runs.Asked(frozenset({"ablations", "vllm"}), bilevel.BEFORE)
+    about = asked.of_run(kept_runs.done(folder)[0])
     split = "" if about["split"] == "test" else f"-{about['split']}"
-    kept_runs.keep(folder, RUNS / "bilevel" / f"{about['domain']}-{100 * about['broken']:.0f}{split}", about, may)
+    kept_runs.keep(folder, RUNS / "bilevel" / f"{about['domain']}-{100 * about['broken']:.0f}{split}", asked)
 
 
 def keep_hacking(folder: Path) -> None:
     """The figures of the study of the watch for reward hacking."""
-    about = kept_runs.asked(folder, may := frozenset({"clean", "biased", "runs", "policy"}))
-    kept_runs.keep(folder, RUNS / "hacking" / f"{about['domain']}-{about['exploit']}", about, may)
+    asked = kept_runs.Asked(frozenset({"clean", "biased", "runs", "policy"}))
+    about = asked.of_run(kept_runs.done(folder)[0])
+    kept_runs.keep(folder, RUNS / "hacking" / f"{about['domain']}-{about['exploit']}", asked)
 
 
 def bilevel_page() -> str:

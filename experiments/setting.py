@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from mascot_env import catalog
 from mascot_env import judge as judges
-from mascot_env.errors import ConfigError
+from mascot_env.errors import ConfigError, RunFolderError
 from mascot_env.judge import Judge
 from mascot_env.judge.panel import refuse_to_train
 from mascot_env.players.policy import Policy
 from mascot_env.players.resolve import resolve_user
+from mascot_env.run_folder import RunFolder
 from mascot_env.types import Domain, Scenario
 from mascot_env.worlds import content, frames
 
@@ -24,6 +25,7 @@ def scenarios(domain: Domain, source: str, split: str, count: int | None = None,
     raise ConfigError("unknown source", field="scenarios_from", value=source, remedy=f"use one of {', '.join(SOURCES)}")
 
 
+AUTO = "auto"
 COMPARED = ("test", "valid")
 DISGUISES = 2  # of each train frame
 
@@ -48,10 +50,18 @@ def disguised(domain: Domain, seed: int = 0) -> tuple[Scenario, ...]:
 
 
 def judge(name: str, field: str = "judge") -> Judge:
-    found = judges.resolve(name)
+    found = judges.resolve(name, field)
     if found is None:
         raise ConfigError("a judge is needed", field=field, value=name)
     return found
+
+
+ONE_JUDGE = "The judge that paid is the held-out judge too: no check could fail, and no figure of a judge here is a claim."
+
+
+def told_apart(paid: str, held_out: str) -> list[str]:
+    """What a page says where both are one judge: nothing can then be claimed by it."""
+    return [ONE_JUDGE] if paid == held_out else []
 
 
 def paying(name: str) -> Judge:
@@ -59,6 +69,11 @@ def paying(name: str) -> Judge:
     found = judge(name)
     refuse_to_train(found)
     return found
+
+
+def format_of(name: str, model: str) -> str:
+    """The format term that `auto` means for a model: the language world's grammar is nano's, and no other model's."""
+    return name if name != AUTO else "world" if model.partition(":")[0] == "nano" else "plain"
 
 
 def compared_on(split: str) -> str:
@@ -73,6 +88,14 @@ def share(name: str, value: float) -> float:
     if not 0.0 <= value <= 1.0:  # also refuses NaN
         raise ConfigError("must be a share, from 0 to 1", field=name, value=value)
     return value
+
+
+def run_to_learn_from(folder: str) -> RunFolder | None:
+    """The run folder that `--data` names, or None for an empty name. Raises `RunFolderError`."""
+    try:
+        return RunFolder.open(folder) if folder else None
+    except RunFolderError as error:
+        raise RunFolderError(error.message, field="data", value=folder, remedy=error.remedy) from error
 
 
 def user(name: str) -> Policy:

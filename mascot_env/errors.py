@@ -90,4 +90,4 @@ class DependencyError(MascotError, ImportError):
     """An optional package is needed and absent."""
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"the package {package!r} is needed here and is not installed", remedy=f"pip install 'mascot_env[{extra}]'")
+        super().__init__(f"the package {package!r} is needed here and is not installed", remedy=f"in a checkout of mascot_env: pip install '.[{extra}]'")

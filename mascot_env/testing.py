@@ -348,7 +348,7 @@ def check_environment(id: str, **forms: Any) -> None:
         return
     check_gymnasium(make)
     if importlib.util.find_spec("stable_baselines3") is None:
-        warnings.warn("stable-baselines3 is not installed: its check is left out (pip install 'mascot_env[sb3]')", stacklevel=2)
+        warnings.warn("stable-baselines3 is not installed: its check is left out (in a checkout of mascot_env: pip install '.[sb3]')", stacklevel=2)
     else:
         check_sb3(make)
     check_vector(lambda n: gymnasium.make_vec(id, num_envs=n, vectorization_mode="vector_entry_point", **forms), make)

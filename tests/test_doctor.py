@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -48,8 +49,22 @@ def test_the_doctor_names_what_is_missing_and_how_to_get_it(run: Run, monkeypatc
     assert code == 1
     assert "failed  numpy: " in out and "outside of >=99 -> pip install 'numpy>=99'" in out
     assert "failed  no-such-package: not installed" in out
-    assert "absent  no-such-extra [hf]: not installed (>=1) -> pip install 'mascot_env[hf]'" in out
+    assert "absent  no-such-extra [hf]: not installed (>=1) -> in a checkout of mascot_env: pip install '.[hf]'" in out
     assert "warning rich [sb3]" in out
+
+
+def test_the_doctor_asks_the_nano_models(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told() -> dict[str, str]:
+        return next(r for r in last_json(run("doctor", "--json")[1])["results"] if r["name"] == "nano models")
+
+    found = importlib.util.find_spec
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name, *more: None if name == "transformers" else found(name, *more))
+    assert (told()["status"], told()["remedy"]) == ("absent", doctor.NANO_NEEDS) and "transformers" in told()["detail"]
+    monkeypatch.undo()
+    if found("torch") and found("transformers"):
+        assert told()["status"] == "ok" and "judge-b" in told()["detail"]
+    monkeypatch.setenv("MASCOT_NANO", str(tmp_path))
+    assert told()["status"] == "failed" and "make nano" in told()["detail"]
 
 
 def test_the_doctor_reports_what_breaks(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import json
 import platform
 import warnings
@@ -18,8 +19,12 @@ EXAMPLES = """examples:
   mascot doctor --run runs/first      and whether that run folder can be read
   mascot doctor --json | tail -1
 
+The nano models are asked for one token where the packages that they need are there.
 The exit code is 1 where something that is needed failed; an extra that is absent is no failure.
 """
+
+
+NANO_NEEDS = "in a checkout of mascot_env: pip install '.[hf]'"
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ def _checks(config: Config) -> Iterator[Check]:
     yield _attempt("environments", _environments)
     for domain in ("support", "meeting"):
         yield _attempt(f"a scripted {domain} conversation", lambda domain=domain: _conversation(domain, config.seed))  # type: ignore[misc]
+    yield _nano_models()
     if config.run is not None:
         path = config.run
         yield _attempt(f"run folder {path}", lambda: _run_folder(path))
@@ -95,7 +101,7 @@ def _packages() -> Iterator[Check]:
 
 def _package(r: Requirement) -> Check:
     name = f"{r.name} [{r.extra}]" if r.extra else r.name
-    remedy = f"pip install 'mascot_env[{r.extra}]'" if r.extra else f"pip install '{r.name}{r.specifier}'"
+    remedy = f"in a checkout of mascot_env: pip install '.[{r.extra}]'" if r.extra else f"pip install '{r.name}{r.specifier}'"
     try:
         version = importlib.metadata.version(r.name)
     except importlib.metadata.PackageNotFoundError:
@@ -141,6 +147,34 @@ def _conversation(name: str, seed: int) -> str:
     if Transcript.from_json(episode.transcript.to_json()) != episode.transcript:
         raise StateError("its transcript does not survive JSON")
     return f"{len(episode.transcript)} turns, Director's return {episode.returns[DIRECTOR]:+.2f}"
+
+
+def _nano_models() -> Check:
+    """Whether the embedded models lie where they are looked for and, where they can be run at all, say something."""
+    found = _attempt("nano models", _nano_folders)
+    needed = [p for p in ("torch", "transformers") if importlib.util.find_spec(p) is None]
+    if found.status == "ok" and needed:
+        return Check(found.name, "absent", f"there, but {' and '.join(needed)} cannot be imported", NANO_NEEDS)
+    return _attempt(found.name, _nano_reply) if found.status == "ok" else found
+
+
+def _nano_folders() -> str:
+    from mascot_env.llm import nano
+
+    return ", ".join(nano.folder(name).name for name in nano.NAMES)
+
+
+def _nano_reply() -> str:
+    from mascot_env import llm
+    from mascot_env.errors import LLMError
+    from mascot_env.llm import Message, Request, nano
+    from mascot_env.types import FAILURES
+
+    for name in nano.NAMES:
+        (made,) = llm.resolve("nano" if name == "base" else f"nano:{name}").generate([Request((Message("user", "Hello."),), max_tokens=1)])
+        if made.stop in FAILURES:
+            raise LLMError(f"{name} did not answer ({made.message})")
+    return f"{', '.join(nano.NAMES)} answer"
 
 
 def _run_folder(path: str) -> str:

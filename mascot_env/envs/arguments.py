@@ -16,11 +16,11 @@ from mascot_env.types import Domain, Scenario
 
 TABLE: dict[str, str] = {
     "domain": "a domain's id (`support`, `meeting`, or one added with `register_domain`), or a `Domain`",
-    "judge": "a `Judge`, the name of one (`scripted`, `hf:...`, `openai:...`), or None: nothing is judged and no reward is valid",
-    "user": "a `Policy` that plays the user, its name (`scripted`, `hf:...`, `openai:...`), or None: `user_0` is an agent, stepped from outside",
+    "judge": "a `Judge`, the name of one (`scripted`, `world`, `nano`, `hf:...`, `openai:...`), or None: nothing is judged and no reward is valid",
+    "user": "a `Policy` that plays the user, its name (as the judge's), or None: `user_0` is an agent, stepped from outside",
     "director": "form of the Director's action: `discrete` (MultiDiscrete), `flat` (Discrete) or `text` (a directive in words)",
     "action": "form of a speaker's action: `text`, or `act` (Discrete; the realiser puts the act into words)",
-    "realiser": "who words acts in the `act` form: a `Policy` or its name",
+    "realiser": "who words acts in the `act` form: a `Policy` or its name (as the judge's)",
     "observation": "`full`: Dict of dialogue, features and, for the Director, action_mask; `features`: the Box alone",
     "features": "whether `full` observations carry the features",
     "embed": "a function text -> float32 array of `embed_size` numbers in [-1, 1], appended to the features",

@@ -54,11 +54,11 @@ at `max_words`, `max_seconds` or `max_cycles`, or where a judge or a model faile
 | argument | default | meaning |
 |---|---|---|
 | `domain` | `'support'` | a domain's id (`support`, `meeting`, or one added with `register_domain`), or a `Domain` |
-| `judge` | `'scripted'` | a `Judge`, the name of one (`scripted`, `hf:...`, `openai:...`), or None: nothing is judged and no reward is valid |
-| `user` | `'scripted'` | a `Policy` that plays the user, its name (`scripted`, `hf:...`, `openai:...`), or None: `user_0` is an agent, stepped from outside |
+| `judge` | `'scripted'` | a `Judge`, the name of one (`scripted`, `world`, `nano`, `hf:...`, `openai:...`), or None: nothing is judged and no reward is valid |
+| `user` | `'scripted'` | a `Policy` that plays the user, its name (as the judge's), or None: `user_0` is an agent, stepped from outside |
 | `director` | `'discrete'` | form of the Director's action: `discrete` (MultiDiscrete), `flat` (Discrete) or `text` (a directive in words) |
 | `action` | `'text'` | form of a speaker's action: `text`, or `act` (Discrete; the realiser puts the act into words) |
-| `realiser` | `'scripted'` | who words acts in the `act` form: a `Policy` or its name |
+| `realiser` | `'scripted'` | who words acts in the `act` form: a `Policy` or its name (as the judge's) |
 | `observation` | `'full'` | `full`: Dict of dialogue, features and, for the Director, action_mask; `features`: the Box alone |
 | `features` | `True` | whether `full` observations carry the features |
 | `embed` | `None` | a function text -> float32 array of `embed_size` numbers in [-1, 1], appended to the features |

@@ -18,8 +18,8 @@ FORMS = (
 _instances: dict[str, Judge] = {}
 
 
-def resolve(judge: Any) -> Judge | None:
-    """A judge from its name; one instance per process and name, so that environments share its batches. None stays None.
+def resolve(judge: Any, field: str = "judge") -> Judge | None:
+    """A judge from its name, which came in `field` (for errors); one instance per process and name, so that environments share its batches. None stays None.
 
     Names: `scripted`, `scripted-heldout`; `world` (the truth of the language world); `nano`, `nano-heldout` (small transformers that judge the language world);
     `biased` or `biased:EXPLOIT` (the scripted judge with a planted bias, to test detectors), `biased:EXPLOIT:BONUS@JUDGE` (another judge with one, and
@@ -29,13 +29,13 @@ def resolve(judge: Any) -> Judge | None:
     if judge is None or isinstance(judge, Judge):
         return judge
     if not isinstance(judge, str):
-        raise UnknownIdError("not a judge", field="judge", value=judge, remedy=f"pass a Judge, or one of {FORMS}")
+        raise UnknownIdError("not a judge", field=field, value=judge, remedy=f"pass a Judge, or one of {FORMS}")
     if judge not in _instances:
-        _instances[judge] = _make(judge)
+        _instances[judge] = _make(judge, field)
     return _instances[judge]
 
 
-def _make(name: str) -> Judge:
+def _make(name: str, field: str) -> Judge:
     form, _, rest = name.partition(":")
     if name == "scripted":
         return ScriptedJudge()
@@ -46,17 +46,17 @@ def _make(name: str) -> Judge:
 
         return WorldJudge()
     if form == "biased":
-        return _biased(name, rest)
+        return _biased(name, rest, field)
     if name in ("nano", "nano-heldout"):
         return _nano(held_out=name == "nano-heldout")
     if form in ("hf", "openai"):
         from mascot_env.judge.model import ModelJudge
 
         return ModelJudge(name)
-    raise UnknownIdError("unknown judge", field="judge", value=name, remedy=f"use {FORMS}")
+    raise UnknownIdError("unknown judge", field=field, value=name, remedy=f"use {FORMS}")
 
 
-def _biased(name: str, rest: str) -> Judge:
+def _biased(name: str, rest: str, field: str) -> Judge:
     """From EXPLOIT[:BONUS][@JUDGE]."""
     from mascot_env.judge.biased import BONUS, BiasedJudge
 
@@ -65,8 +65,8 @@ def _biased(name: str, rest: str) -> Judge:
     try:
         points = float(bonus) if bonus else BONUS
     except ValueError:
-        raise UnknownIdError("BONUS is no number", field="judge", value=name, remedy="for example 'biased:length:2@nano'") from None
-    return BiasedJudge(resolve(base or "scripted"), exploit or "phrase", points)  # type: ignore[arg-type]
+        raise UnknownIdError("BONUS is no number", field=field, value=name, remedy="for example 'biased:length:2@nano'") from None
+    return BiasedJudge(resolve(base or "scripted", field), exploit or "phrase", points)  # type: ignore[arg-type]
 
 
 def _nano(held_out: bool) -> Judge:

@@ -54,9 +54,9 @@ def resolve_user(spec: Any) -> Policy | None:
     return None if spec is None else _resolve("user", spec, _USERS, LLMUser)
 
 
-def resolve_speakers(spec: Any, domain: Domain) -> Policy:
-    """Who plays a speaker; one policy plays any persona of any domain."""
-    return _resolve("speakers", spec, _SPEAKERS, LLMSpeaker)
+def resolve_speakers(spec: Any, domain: Domain, field: str = "speakers") -> Policy:
+    """Who plays a speaker; one policy plays any persona of any domain. `field`: where the name came from, for errors."""
+    return _resolve(field, spec, _SPEAKERS, LLMSpeaker)
 
 
 def resolve_realiser(spec: Any) -> Policy | None:

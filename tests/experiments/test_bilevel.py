@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,7 +14,6 @@ pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]
 from agents import maskable_ppo  # noqa: E402
 from agents.bilevel import Bilevel, BilevelSettings, gap_of  # noqa: E402
 from agents.hacking import WatchSettings  # noqa: E402
-from agents.level1 import silent  # noqa: E402
 from agents.maskable_ppo import DirectorPPOConfig  # noqa: E402
 from experiments import bilevel, campaign, console, level1, level2  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError  # noqa: E402
@@ -23,21 +21,20 @@ from tests.agents.test_unpaid import Failing  # noqa: E402
 from tests.experiments.test_levels import last_json, shrink  # noqa: E402
 
 STEPS = "--sft-steps 2 --reward-steps 2 --group-reward-steps 2 --grpo-steps 4 --director-steps 4 --ppo-steps 64"  # an update warms up
-SMALL = [*STEPS.split(), "--contexts", "12"]
+SMALL = [*STEPS.split(), "--contexts", "12", "--sft-conversations", "6"]
 SMALL += ["--scenarios", "2", "--rounds", "2", "--judge", "world", "--held-out", "world", "--no-wandb"]
 
 
 def smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     shrink(monkeypatch)
     monkeypatch.setattr(maskable_ppo, "DirectorPPOConfig", functools.partial(DirectorPPOConfig, num_envs=4, n_steps=8, batch_size=16))
-    plain, contexts = bilevel.prepared, level1.sft_contexts
-    monkeypatch.setattr(level1, "sft_contexts", lambda config, domain: contexts(dataclasses.replace(config, sft_conversations=6), domain))
+    plain = bilevel.prepared
 
-    def few(config: bilevel.Config, progress: Any) -> Bilevel:
-        run = plain(config, progress)
+    def few(config: bilevel.Config) -> Bilevel:
+        run = plain(config)
         first = dataclasses.replace(run.settings.level1, watch=WatchSettings(every=1, places=8, replies=1, first=2))
         second = dataclasses.replace(run.settings.level2, reward_states=6)
-        return Bilevel(run.setting, BilevelSettings(config.rounds, first, second, 8), run.folder, run.progress)
+        return Bilevel(run.setting, BilevelSettings(config.rounds, first, second, 8), run.folder)
 
     monkeypatch.setattr(bilevel, "prepared", few)
 
@@ -49,7 +46,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as monkeypatch:
         smaller(monkeypatch)
         config = console.parse(bilevel.Config, "", [*SMALL, "--out", str(folder)])
-        run = bilevel.prepared(config, silent)
+        run = bilevel.prepared(config)
         run.level1.sft(level1.sft_contexts(bilevel.parts(config)[0], run.setting.domain))
         run.level1.pairs()
         run.level1.reward()
@@ -62,7 +59,7 @@ def scheduled(begun: Path) -> Path:
     """The same run, gone on with to the end of both rounds."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         smaller(monkeypatch)
-        run = bilevel.prepared(console.parse(bilevel.Config, "", [*SMALL, "--out", str(begun)]), silent)
+        run = bilevel.prepared(console.parse(bilevel.Config, "", [*SMALL, "--out", str(begun)]))
         run.run(lambda what, figures: None)
     return begun
 
@@ -134,7 +131,7 @@ def test_a_round_whose_check_fails_does_not_stand(small: Path, monkeypatch: pyte
     config = dataclasses.replace(
         bilevel.Config(), out=str(small), judge="world", held_out="world", sft_steps=2, contexts=12, reward_steps=2, group_reward_steps=2
     )
-    run = bilevel.prepared(dataclasses.replace(config, grpo_steps=4, director_steps=4), lambda stage: None)
+    run = bilevel.prepared(dataclasses.replace(config, grpo_steps=4, director_steps=4))
     passed = run.check(1)
     monkeypatch.setattr(
         Bilevel, "check", lambda self, n: passed if n != 2 else {"gaps": {"turns": {"flagged": True}, "blocks": {"flagged": False}}}
@@ -146,7 +143,7 @@ def test_a_round_whose_check_fails_does_not_stand(small: Path, monkeypatch: pyte
 
 def test_a_round_does_not_pass_for_want_of_a_check(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     smaller(monkeypatch)
-    run = bilevel.prepared(console.parse(bilevel.Config, "", [*SMALL, "--out", str(small)]), lambda stage: None)
+    run = bilevel.prepared(console.parse(bilevel.Config, "", [*SMALL, "--out", str(small)]))
     away = dataclasses.replace(run.setting, held_out=Failing(lambda i: True))
     blind = Bilevel(away, run.settings, run.folder)
     with pytest.raises(MascotError, match=r"round 0 cannot be checked.*turns: 0 of \d"):
@@ -168,8 +165,20 @@ def test_bad_settings_are_named() -> None:
 
 
 def test_steps_of_all_rounds_are_shared_out() -> None:
-    one, two = bilevel.parts(bilevel.Config(rounds=4, grpo_steps=80, director_steps=30, seed=3))
+    one, two = bilevel.parts(bilevel.Config(rounds=4, grpo_steps=80, director_steps=28, seed=3))
     assert (one.grpo_steps, two.steps, one.seed, two.seed) == (20, 7, 3, 3)
+
+
+def test_each_level_has_its_own_options() -> None:
+    one, two = bilevel.parts(bilevel.Config(beta=0.3, director_beta=0.2, watch=5, allow_noise=0.5, sft_conversations=9, model="hf:x"))
+    assert (one.beta, two.beta, one.watch, one.allow_noise, one.sft_conversations) == (0.3, 0.2, 5, 0.5, 9)
+    assert level1.settings_of(one).format == "plain"  # the language world's grammar is no other model's
+    assert [level1.settings_of(level1.Config(model=m)).format for m in ("nano", "nano:runs/x")] == ["world", "world"]
+    assert level1.settings_of(level1.Config(model="hf:x", format="world")).format == "world"
+
+
+def test_fields_that_came_later_are_fields() -> None:
+    assert bilevel.BEFORE.keys() <= {f.name for f in dataclasses.fields(bilevel.Config)}
 
 
 # ---------------------------------------------------------------------- campaigns
@@ -220,7 +229,7 @@ def test_level_2_has_a_director_to_compare_without_training() -> None:
 def test_a_persona_that_is_never_called_on_stays_as_it_was(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     smaller(monkeypatch)
     config = dataclasses.replace(bilevel.Config(), out=str(small), judge="world", held_out="world", grpo_steps=4)
-    level1_of = bilevel.prepared(config, lambda stage: lambda step, figures: None).level1
+    level1_of = bilevel.prepared(config).level1
     monkeypatch.setattr(type(level1_of), "_places", lambda self, number, team, folder: ({"anchor": []}, {}))
     figures = level1_of.grpo(tmp_path / "grpo", small / "round-1" / "grpo", 2, ["anchor"])
     assert figures == {"anchor": {"places": 0.0, "looks": 0}}

@@ -32,7 +32,6 @@ def study(folder: Path, *names: str, **asked: Any) -> Path:
         (folder / f"run-{name}").mkdir(parents=True)
         (folder / f"run-{name}" / "figures.json").write_text(json.dumps({"persona": "guide", "kind": "clean", "looks": {"0": look}}))
         (folder / f"run-{name}" / "campaign.json").write_text(json.dumps({**told, "runs": "clean", "clean": 0}))
-    (folder / "campaign.json").write_text(json.dumps(told))
     return folder
 
 
@@ -71,9 +70,19 @@ def test_a_folder_that_saw_two_kinds_of_campaign_is_refused(tmp_path: Path, resu
     """What a campaign was asked last is not what all its runs were asked."""
     folder = study(tmp_path / "one", "clean-1")
     study(folder, "clean-2", bonus=2.0)
-    with pytest.raises(ConfigError, match=r"bonus: 2\.0 there, 4\.0 here"):
+    with pytest.raises(ConfigError, match=r"bonus: 4\.0 there, 2\.0 here"):
         readme.keep_hacking(folder)
     assert not kept_runs.places(results / "runs" / "hacking")
+
+
+def test_runs_from_before_an_option_join_those_that_do_the_same(tmp_path: Path) -> None:
+    """A field that a program got later says of earlier runs what they did; of those that do something else it tells them apart."""
+    asked, place = kept_runs.Asked(before={"beta": 0.1}), tmp_path / "kept"
+    kept_runs.keep(study(tmp_path / "old", "clean-1"), place, asked)
+    kept_runs.keep(study(tmp_path / "new", "clean-2", beta=0.1), place, asked)
+    assert kept_runs.read_about(place)["beta"] == 0.1 and list(kept_runs.read(place)) == ["clean-1", "clean-2"]
+    with pytest.raises(ConfigError, match=r"beta: 0\.1 there, 0\.2 here"):
+        kept_runs.keep(study(tmp_path / "other", "clean-3", beta=0.2), place, asked)
 
 
 @pytest.mark.parametrize("names", [[], None], ids=["no run is done", "no campaign"])
@@ -114,8 +123,7 @@ def test_the_campaign_that_the_readme_tells_of_comes_first(tmp_path: Path, resul
             "vllm": "",
             "seed": int(seed),
         }
-        for folder in (tmp_path / name, run):
-            (folder / "campaign.json").write_text(json.dumps(told))
+        (run / "campaign.json").write_text(json.dumps(told))
         readme.keep_bilevel(tmp_path / name)
     page = readme.pages()[results / "bilevel.md"]
     assert re.findall(r"^## (.*)$", page, re.MULTILINE) == ["support, 40% broken", "support, 20% broken"]

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
 
 from agents.level1 import adapters_of  # noqa: E402
-from experiments import bench_grpo, bilevel, hacking, level1, level2, manners  # noqa: E402
+from experiments import bench_grpo, bilevel, hacking, level1, level2, manners, marl  # noqa: E402
 from mascot_env import catalog  # noqa: E402
 from mascot_env.envs.dialogue import DialogueEnv  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError, RunFolderError  # noqa: E402
@@ -111,7 +111,7 @@ def test_other_settings_are_not_mixed_into_a_run(small: Path) -> None:
         level1.main([*SMALL1, "--judge", "scripted", "--stages", "pairs", "--out", str(small), "--no-wandb"])
     with pytest.raises(MascotError, match=r"other settings \(.*scenarios"):
         level1.main([*SMALL1, "--judge", "world", "--scenarios-from", "catalog", "--stages", "pairs", "--out", str(small), "--no-wandb"])
-    with pytest.raises(MascotError, match="no such stage"):
+    with pytest.raises(MascotError, match="stages: unknown"):
         level1.main(["--stages", "sft,grop", "--out", str(small), "--no-wandb"])
 
 
@@ -232,6 +232,21 @@ def test_a_training_of_no_steps_is_refused(program: ModuleType, option: str, tmp
         (bilevel, ["--broken", "nan"], "broken"),
         (bilevel, ["--split", "train", "--seeds", "2"], "split"),
         (bilevel, ["--grpo-steps", "1"], "grpo_steps"),
+        (bilevel, ["--director-steps", "31"], "director_steps.*multiple of the rounds, 2"),
+        (bilevel, ["--director-beta", "-1", "--seeds", "2"], "director_beta"),
+        (level1, ["--beta", "nan"], "beta"),
+        (level1, ["--seed", "-1"], "seed"),
+        (level1, ["--stages", ","], "stages: at least one"),
+        (level1, ["--held-out", "nobody"], "held_out: unknown judge"),
+        (level1, ["--data", "/nowhere"], "data: not a run folder"),
+        (level2, ["--held-out", "nobody", "--team", "scripted"], "held_out: unknown judge"),
+        (level2, ["--team", "runs/nowhere"], r"team: no such run folder.*make level1"),
+        (marl, ["--judge", "nano-heldout"], "held out"),
+        (marl, ["--team-weight", "-1"], "team_weight"),
+        (marl, ["--conversations", "0"], "conversations"),
+        (marl, ["--scenarios", "-3"], "scenarios"),
+        (marl, ["--algorithms", ","], "algorithms: at least one"),
+        (marl, ["--realiser", "nobody"], "realiser"),
         (hacking, ["--exploit", "rudeness"], "exploit|rudeness"),
         (hacking, ["--judge", "nano-heldout"], "held out"),
     ],
@@ -241,11 +256,22 @@ def test_what_cannot_be_done_is_refused_before_anything_is_trained(
 ) -> None:
     with pytest.raises(MascotError, match=named):
         program.main([*options, "--no-wandb", "--out", str(tmp_path / "run")])
-    assert not list(tmp_path.rglob("sft*")) and not list(tmp_path.rglob("policy*"))
+    assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("program", [level1, level2, bilevel, hacking])
+def test_a_stage_says_what_must_come_before_it(tmp_path: Path) -> None:
+    for stage, first in (("pairs", "sft"), ("reward", "sft, pairs"), ("dpo", "sft, pairs"), ("grpo", "sft"), ("evaluate", "sft")):
+        with pytest.raises(RunFolderError, match=rf"out: the stage .* is not done there.*first do the stages {first}\."):
+            level1.main(["--stages", stage, "--no-wandb", "--out", str(tmp_path / stage)])
+
+
+def test_a_team_of_another_domain_is_named(small: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="team: this team is of the domain support.*--domain support"):
+        level2.main(["--team", str(small), "--domain", "meeting", "--no-wandb", "--out", str(tmp_path)])
+
+
+@pytest.mark.parametrize("program", [level1, level2, bilevel, hacking, marl])
 def test_a_file_is_no_run_folder(program: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(RunFolderError, match="out: no run folder"):
-        program.main(["--no-wandb", "--out", str(tmp_path / "file")])
+        program.main([*(["--team", "scripted"] if program is level2 else []), "--no-wandb", "--out", str(tmp_path / "file")])

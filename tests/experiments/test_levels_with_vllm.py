@@ -92,7 +92,7 @@ def test_whole_conversations_are_directed_by_the_server(base: Path, tmp_path: Pa
 
 def test_the_schedule_hands_the_address_on(base: Path, tmp_path: Path) -> None:
     config = dataclasses.replace(bilevel.Config(), out=str(tmp_path), judge="world", held_out="world", vllm="http://127.0.0.1:8000/")
-    run = bilevel.prepared(config, lambda stage: None)
+    run = bilevel.prepared(config)
     assert run.setting.vllm == run.level1.setting.vllm == "http://127.0.0.1:8000"
     (tmp_path / "level1" / "sft").mkdir(parents=True)
     tiny.save(tmp_path / "level1" / "sft")

@@ -56,7 +56,7 @@ def test_other_settings_are_not_mixed_into_a_run(tmp_path: Path) -> None:
     assert marl.main(one) == 0
     with pytest.raises(MascotError, match=r"other settings|another run"):
         marl.main([*one, "--team-weight", "0.1"])
-    with pytest.raises(MascotError, match="no such algorithm"):
+    with pytest.raises(MascotError, match="algorithms: unknown"):
         marl.main([*one, "--algorithms", "ippo,qmix"])
 
 
