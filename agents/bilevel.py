@@ -214,9 +214,15 @@ def _not_checked(number: int, kinds: Sequence[str], found: Mapping[str, Gap], ou
         f"round {number} cannot be checked: both judges have scored too few of the same conversations, over {' and '.join(kinds)}",
         field="held_out",
         value=", ".join(f"{k}: {found[k].places} of {found[k].places + found[k].failed}" for k in kinds),
-        remedy=f"{judges_apart.LEAST} are needed. Are both judges there? Where it was a model of the team that failed, remove {out}. Started again,"
+        remedy=f"{judges_apart.LEAST} are needed. {_why(found['turns'])} Where it was a model of the team that failed, remove {out}. Started again,"
         " the check is made anew",
     )
+
+
+def _why(turns: Gap) -> str:
+    if turns.places + turns.failed == 0:
+        return "Nobody was called on: the Director writes no directive that can be read; take a model that does."
+    return "Are both judges there?"
 
 
 def overall(scores: Sequence[ConversationScore]) -> dict[str, float]:

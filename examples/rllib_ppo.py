@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from typing import Any
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # Ray reads these when it is first imported
@@ -19,8 +20,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pettingzoo
-import ray
 import torch
+
+try:
+    import ray
+except ImportError:
+    sys.exit("Ray is not installed here; `make example-rllib` installs it into .venv-rllib, an environment of its own, and runs this example there")
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 from ray.rllib.env.wrappers.pettingzoo_env import PettingZooEnv

@@ -45,6 +45,7 @@ TREE = {
     "experiments/": "programs: demo, bench_director, benchmark (checkout only)",
     "experiments/nano/": "how the embedded models are made (checkout only)",
     "tests/": "the tests; tests/envs/golden holds a playthrough of every id",
+    "docs/levels.md": "the two levels as decision problems; words, checks, folders",
     "docs/real_models.md": "checkpoints of your own, several GPUs, vLLM",
     "docs/results/": "tables written by the programs",
 }

@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,8 +20,10 @@ from agents.hacking import WatchSettings  # noqa: E402
 from agents.maskable_ppo import DirectorPPOConfig  # noqa: E402
 from experiments import bilevel, campaign, console, level1, level2  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError  # noqa: E402
+from mascot_env.players.language import LLMDirector  # noqa: E402
+from mascot_env.types import Completion  # noqa: E402
 from tests.agents.test_unpaid import Failing  # noqa: E402
-from tests.experiments.test_levels import last_json, shrink  # noqa: E402
+from tests.experiments.test_levels import last_json, shrink, tiny_qwen  # noqa: E402
 
 STEPS = "--sft-steps 2 --reward-steps 2 --group-reward-steps 2 --grpo-steps 4 --director-steps 4 --ppo-steps 64"  # an update warms up
 SMALL = [*STEPS.split(), "--contexts", "12", "--sft-conversations", "6"]
@@ -167,6 +172,28 @@ def test_bad_settings_are_named() -> None:
 def test_steps_of_all_rounds_are_shared_out() -> None:
     one, two = bilevel.parts(bilevel.Config(rounds=4, grpo_steps=80, director_steps=28, seed=3))
     assert (one.grpo_steps, two.steps, one.seed, two.seed) == (20, 7, 3, 3)
+
+
+@pytest.mark.slow
+def test_a_tiny_qwen_goes_through_the_schedule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    smaller(monkeypatch)
+    common, data = tiny_qwen(tmp_path)
+    steps = [*STEPS.replace("4", "2").split(), "--rounds", "1", "--contexts", "6", "--scenarios", "1", "--director", "round-robin", "--no-controls"]
+    with pytest.raises(MascotError, match="Nobody was called on"):  # what random weights write is no directive
+        bilevel.main([*steps, *common, *data, "--out", str(tmp_path / "run")])
+    plain = LLMDirector.actions
+
+    def readable(self: LLMDirector, made: Sequence[Completion], infos: Sequence[Any]) -> list[Any]:
+        names = [("Anchor", "Catalyst", "Beacon", "Action Guide")[len(i["view"].transcript.turns) % 4] for i in infos]
+        said = [f"Agent: {name}. Action: reflect_feeling. Tone: calm." for name in names]
+        return plain(self, [dataclasses.replace(c, text=s) for c, s in zip(made, said, strict=True)], infos)
+
+    monkeypatch.setattr(LLMDirector, "actions", readable)
+    shutil.rmtree(tmp_path / "run" / "round-0")
+    assert bilevel.main([*steps, *common, *data, "--out", str(tmp_path / "run"), "--json"]) == 0
+    figures = last_json(capsys.readouterr().out)
+    assert figures["runs"] == 1 and set(figures["directors"]) == {"reward"}  # there is no truth outside the language world
+    assert "in persona" not in figures["teams"] and (tmp_path / "run" / "round-1" / "grpo" / "guide" / "adapter_model.safetensors").exists()
 
 
 def test_each_level_has_its_own_options() -> None:

@@ -145,10 +145,8 @@ def test_a_discrete_director_learns_on_the_same_team(tmp_path: Path, capsys: pyt
         level2.main([*asked, "--stages", "evaluate", "--no-wandb", "--team", "scripted"])
 
 
-@pytest.fixture(scope="module", params=[pytest.param("judge", marks=pytest.mark.slow), "model"])
-def qwen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
-    """A tiny Qwen3 that has been through level 1: what both levels were asked, and the folder."""
-    reward, folder = request.param, tmp_path_factory.mktemp("qwen")
+def tiny_qwen(folder: Path) -> tuple[list[str], list[str]]:
+    """Options of both levels for a tiny Qwen3 without any of the language world's parts, and of the conversations that it learns from."""
     base, data = tiny.save(folder / "base", "qwen3", positions=8192), folder / "data"
     domain = catalog.domain("support")
     team = Team.of(
@@ -161,9 +159,17 @@ def qwen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     with RunFolder.create(data, {}, seed=0, judge=None, models={}) as kept:
         for episode in rollout(team, tasks, lambda: DialogueEnv(domain=domain, user=None, judge=None)):
             kept.append(episode)
-    common = ["--model", f"hf:{base}", "--judge", "biased:length", "--held-out", "scripted-heldout", "--scenarios-from", "catalog"]
-    common += ["--user", "scripted", "--no-wandb", "--reward", reward]
-    first = [*SMALL1, *common, "--scenarios", "1", "--contexts", "6", "--director", "round-robin", "--data", str(data), "--format", "plain"]
+    judges = ["--judge", "biased:length", "--held-out", "scripted-heldout"]
+    return ["--model", f"hf:{base}", *judges, "--scenarios-from", "catalog", "--user", "scripted", "--no-wandb"], ["--data", str(data)]
+
+
+@pytest.fixture(scope="module", params=[pytest.param("judge", marks=pytest.mark.slow), "model"])
+def qwen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
+    """A tiny Qwen3 that has been through level 1: what both levels were asked, and the folder."""
+    reward, folder = request.param, tmp_path_factory.mktemp("qwen")
+    common, data = tiny_qwen(folder)
+    common += ["--reward", reward]
+    first = [*SMALL1, *common, "--scenarios", "1", "--contexts", "6", "--director", "round-robin", *data]
     stages = ["--stages", "sft,pairs,reward,grpo"] if reward == "judge" else []
     with pytest.MonkeyPatch.context() as monkeypatch:
         shrink(monkeypatch)
