@@ -41,6 +41,7 @@ TREE = {
     "mascot_env/rollout.py": "many conversations side by side",
     "mascot_env/testing.py": "conformance checks, for your environments too",
     "agents/": "learners (checkout only)",
+    "baselines/": "the methods that the paper compares (checkout only)",
     "examples/": "the game in other libraries",
     "experiments/": "programs: demo, bench_director, benchmark (checkout only)",
     "experiments/nano/": "how the embedded models are made (checkout only)",

@@ -149,7 +149,7 @@ def _speaker_site(drawn: Drawn, index: int, broken: float | None = None) -> Site
     answers = []
     for directive in asked:
         moment = speech.moment(transcript, domain, persona, directive, rng, memory=memory)
-        pieces = [choices.Choice(f" {plan_of(moment)}"), choices.Choice(" Say:")] if plan else []
+        pieces = [choices.Choice(f" {speech.plan(moment)}"), choices.Choice(" Say:")] if plan else []
         pieces += choices.of(speech.reply(moment, rate if grounded else 0.8).pieces)
         prompt = prompts.speaker_messages(
             view(transcript, domain, persona.agent, directive),
@@ -162,13 +162,6 @@ def _speaker_site(drawn: Drawn, index: int, broken: float | None = None) -> Site
         noted = () if answers or not grounded else notes.card(persona, prompt[0].content)
         answers.append(Answer(prompt, "".join(p.text for p in pieces)[1:], pieces=tuple(pieces), notes=noted))
     return tuple(answers)
-
-
-def plan_of(m: speech.Moment) -> str:
-    """A short plan: what the user asks for, and the act that follows."""
-    need = ", ".join(n.replace("_", " ") for n in m.scene.voiced) or "nothing"
-    act = (m.directive.act if m.directive and m.directive.act else m.persona.acts[0]).replace("_", " ")
-    return f"The user wants {need}. I {act}."
 
 
 def _directive(domain: Domain, agent: str, acts: Sequence[str], rng: np.random.Generator) -> Directive:

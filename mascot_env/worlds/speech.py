@@ -107,6 +107,13 @@ def moment(
     return Moment(transcript, domain, persona, directive, scenes.at(transcript, domain), scenes.shown(seen), rng, novel)
 
 
+def plan(m: Moment) -> str:
+    """A short plan for a prompt that asks for one: what the user asks for, and the act that follows."""
+    need = ", ".join(n.replace("_", " ") for n in m.scene.voiced) or "nothing"
+    act = (m.directive.act if m.directive and m.directive.act else m.persona.acts[0]).replace("_", " ")
+    return f"The user wants {need}. I {act}."
+
+
 def reply(m: Moment, broken: float) -> Reply:
     """One reply; broken with probability `broken`."""
     if m.rng.random() >= broken:

@@ -1,0 +1,19 @@
+"""Few-shot + CoT: the examples of `few_shot`, each with the plan that led to its reply, and the model is asked to plan too.
+
+Source: Wei et al. 2022 (chain of thought); a baseline of MASCOT (arXiv 2601.14230). Departures: as `few_shot` and `zero_shot_cot`; the embedded
+model's corpus has examples and plans, and never both at once. Cost: one model call per reply, with a longer prompt and about twice the tokens.
+"""
+
+from __future__ import annotations
+
+from baselines import examples
+from baselines.method import Ingredients, Method, Players
+from baselines.prompted import PromptedSpeaker
+
+
+def players(made_from: Ingredients) -> Players:
+    shown = examples.of(made_from.domain, made_from.brief, made_from.seed, plan=True)
+    return Players(made_from.director(), PromptedSpeaker(made_from.llm, plan=True, examples=shown, **made_from.manner))
+
+
+METHOD = Method("few-shot-cot", players)

@@ -1,0 +1,53 @@
+"""The policies of a finished run of `experiments.bilevel`, by the round that stands in it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.backbone import Backbone
+from agents.level1 import adapters_of, domain_of, served
+from agents.level2 import directing_by
+from agents.stages import is_done
+from baselines.method import Ingredients
+from mascot_env.errors import ConfigError, RunFolderError
+from mascot_env.players.policy import Policy
+from mascot_env.types import Domain
+
+STAND = "stand.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """`base`: the model that it was trained from. `stands`: the round whose players are measured."""
+
+    folder: Path
+    domain: Domain
+    base: Backbone
+    stands: int
+
+    @classmethod
+    def of(cls, made_from: Ingredients) -> Run:
+        """Raises `RunFolderError` where the folder holds no finished run, `ConfigError` where it is one of another domain."""
+        folder, domain = made_from.trained(), made_from.domain
+        if not (folder / STAND).is_file() or not is_done(folder / "level1" / "sft"):
+            remedy = "name one that experiments.bilevel has finished, such as runs/bilevel/run-0"
+            raise RunFolderError("no finished run of both levels is there", field="run", value=str(folder), remedy=remedy)
+        if (found := domain_of(folder / "level1")) not in (None, domain.id):
+            raise ConfigError(f"this run is of the domain {found}", field="run", value=str(folder), remedy=f"pass --domain {found}")
+        stands = int(json.loads((folder / STAND).read_text(encoding="utf-8"))["round"])
+        return cls(folder, domain, Backbone(made_from.model), stands)
+
+    def speakers(self, number: int | None = None) -> Policy:
+        """The personas after round `number`, by default the one that stands; 0 is the SFT policy."""
+        number = self.stands if number is None else number
+        policy = self.base.at(self.folder / "level1" / "sft")
+        if not number:
+            return policy.speaker(policy.llm())
+        return served(policy, adapters_of(self.folder / f"round-{number}", self.domain))
+
+    def director(self, number: int | None = None) -> Policy:
+        """The Director that writes, after round `number`; 0 is the base model as it is."""
+        number = self.stands if number is None else number
+        return directing_by(self.base, self.folder / f"round-{number}" / "level2" / "director" if number else None)
