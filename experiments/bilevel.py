@@ -337,11 +337,17 @@ def one_run(config: Config, run: Any, progress: Progress, say: Any) -> dict[str,
 def single(config: Config) -> dict[str, Any]:
     import torch
 
+    from agents.grpo import GRPOSettings
+
     torch.set_num_threads(1)
     run, folder = prepared(config), Path(config.out)
     tracker = Tracker(folder, folder.name, asdict(config), config.wandb)
     one, two = parts(config)
     totals = {"sft": config.sft_steps, "pairs": config.contexts, "reward": config.reward_steps, "grpo": one.grpo_steps}
+    totals |= {
+        "best of K": config.grpo_steps * GRPOSettings.places * len(catalog.domain(config.domain).personas),
+        "sft on the best": config.sft_steps,
+    }
     totals |= {"blocks": two.reward_states, "group reward": two.reward_steps, "director": two.steps, "ppo": two.ppo_steps}
     run.progress = progress = Progress(tracker, totals)
     found = one_run(config, run, progress, lambda what, figures: print(f"{what}: {brief(figures)}", flush=True))

@@ -1,0 +1,88 @@
+"""Who is compared: baselines by name, and policies of somebody's own by `MODULE:OBJECT`.
+
+    zero-shot                         a baseline (`baselines.METHODS`)
+    ours=my_module:MySpeaker          plays all personas, under the Director of the background
+    ours=my_module:MyDirector@director    directs the personas of the background
+    ours=my_module:make@team          gives `baselines.method.Players`: both
+
+The object is called with the `Ingredients` where it takes an argument, and without one where it takes none; what it gives has
+`act(observations, infos)`. Naming a module runs it: name your own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from baselines import METHODS
+from baselines.method import Ingredients, Players
+from mascot_env.errors import ConfigError, UnknownIdError
+from mascot_env.players.policy import Policy
+
+ROLES = ("speakers", "director", "team")
+FORM = re.compile(r"(?:(?P<name>[\w.-]+)=)?(?P<module>[\w.]+):(?P<object>\w+)(?:@(?P<role>\w+))?")
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A name for tables and folders, and what makes its players. `trained`: needs a run of `experiments.bilevel` for each seed."""
+
+    name: str
+    players: Callable[[Ingredients], Players]
+    trained: bool = False
+
+
+def entrant(spec: str, background: str = "zero-shot") -> Entrant:
+    """From its name. `background`: the baseline whose players take the roles that a policy of somebody's own does not. Raises `UnknownIdError`,
+    and `ConfigError` where a module or object cannot be had."""
+    if spec in METHODS:
+        method = METHODS[spec]
+        return Entrant(method.name, method.players, method.trained)
+    found = FORM.fullmatch(spec)
+    if found is None:
+        remedy = f"use {', '.join(METHODS)}, or NAME=MODULE:OBJECT with @director or @team where it plays these"
+        raise UnknownIdError("no such method", field="methods", value=spec, remedy=remedy)
+    role = found["role"] or "speakers"
+    if role not in ROLES:
+        raise ConfigError("no such role", field="methods", value=spec, remedy=f"use one of {', '.join(ROLES)}")
+    made = _object(spec, found["module"], found["object"])
+    around = METHODS[background]
+    return Entrant(
+        found["name"] or found["object"], lambda given: _players(spec, made, role, around.players, given), around.trained and role != "team"
+    )
+
+
+def _object(spec: str, module: str, name: str) -> Callable[..., Any]:
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # a module of the user's own lies beside them
+    try:
+        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"cannot be imported ({error})", field="methods", value=spec, remedy="check the module's place and the name"
+        ) from error
+
+
+def _players(spec: str, make: Callable[..., Any], role: str, around: Callable[[Ingredients], Players], given: Ingredients) -> Players:
+    found = make(given) if _takes_one(make) else make()
+    if role == "team":
+        if not isinstance(found, Players):
+            raise ConfigError(
+                "@team gives baselines.method.Players", field="methods", value=spec, remedy="return Players(director, speakers)"
+            )
+        return found
+    if not isinstance(found, Policy):
+        raise ConfigError("has no act(observations, infos)", field="methods", value=spec, remedy="give a policy")
+    return replace(around(given), **{role: found})
+
+
+def _takes_one(make: Callable[..., Any]) -> bool:
+    return any(
+        p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty for p in inspect.signature(make).parameters.values()
+    )

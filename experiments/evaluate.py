@@ -1,0 +1,240 @@
+"""A fair, paired comparison of ways to make a team: the same model, scenarios, seeds and user for all, and a judge that trained nothing.
+
+    python -m experiments.evaluate                                             # all prompted baselines on the nano grade
+    python -m experiments.evaluate --methods zero-shot,few-shot,ours=my_module:MySpeaker
+    python -m experiments.evaluate --methods sft,mascot,mascot-p,mascot-c --runs runs/bilevel      # seed S is trained in runs/bilevel/run-S
+    python -m experiments.evaluate --model openai:MODEL@http://127.0.0.1:8000/v1 --judges openai:OTHER@http://127.0.0.1:8001/v1 \\
+        --user openai:MODEL@http://127.0.0.1:8000/v1 --scenarios-from catalog
+
+Names of methods: `baselines.METHODS`; of policies of your own: `experiments.entrants`. Differences are to the method that `--against` names, paired by
+scenario and seed; intervals cover seeds and scenarios (crossed, t-based), or scenarios where there is one seed. What holds in the language world is
+said of that world only. A comparison that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from agents.stages import mark_of, staged
+from baselines import METHODS
+from baselines.method import Ingredients, Players
+from experiments import console, evaluate_tables, persona_eval, setting, unscored
+from experiments.entrants import Entrant, entrant
+from experiments.tracking import Tracker
+from mascot_env import catalog, metrics
+from mascot_env.envs.dialogue import DialogueEnv
+from mascot_env.errors import ConfigError
+from mascot_env.judge import Judge
+from mascot_env.judge.world import WorldJudge
+from mascot_env.players.policy import Policy, Team
+from mascot_env.scoring import score_blocks, score_turns
+from mascot_env.types import Domain, Scenario, Transcript
+
+PROMPTED = ",".join(name for name, m in METHODS.items() if not m.trained)
+KINDS = {"agent-specific": score_turns, "collective": score_blocks}
+
+
+@dataclass(frozen=True)
+class Config:
+    """One comparison.
+
+    methods: comma-separated: baselines, and policies of your own as NAME=MODULE:OBJECT (see `experiments.entrants`)
+    against: the method that differences are to
+    background: the baseline that plays the roles which a policy of your own does not
+    model: the base model of all methods: nano, nano:FOLDER, hf:PATH_OR_ID or openai:MODEL@BASE_URL
+    runs: a campaign of experiments.bilevel, of whose run-S the trained methods of seed S are made
+    domain: support or meeting
+    judges: comma-separated; none of them may have trained anything here. The first is reported, the others beside it
+    user: who plays the user
+    rounds: user messages that are answered
+    scenarios_from: world (the language world's) or catalog (the domain's own)
+    scenarios: held-out ones
+    split: of those: test, or valid while something is still being chosen
+    seeds: of conversations, and of trainings where there are runs
+    seed: the first of them
+    out: the run folder
+    wandb: log to W&B where it is installed (offline unless logged in)
+    json: end with one JSON object
+    """
+
+    methods: str = PROMPTED
+    against: str = "zero-shot"
+    background: str = "zero-shot"
+    model: str = "nano"
+    runs: str = ""
+    domain: str = "support"
+    judges: str = "nano-heldout"
+    user: str = "world"
+    rounds: int = 2
+    scenarios_from: str = "world"
+    scenarios: int = 100
+    split: str = "test"
+    seeds: int = 5
+    seed: int = 0
+    out: str = "runs/evaluate"
+    wandb: bool = True
+    json: bool = False
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where everybody plays: the same for all."""
+
+    domain: Domain
+    scenarios: tuple[Scenario, ...]
+    user: Policy
+    judges: Mapping[str, Judge]
+    rounds: int
+
+    def make_env(self) -> DialogueEnv:
+        return DialogueEnv(domain=self.domain, judge=None, user=None, director="text", max_rounds=self.rounds)
+
+
+def place_of(config: Config) -> Place:
+    console.at_least(1, seeds=config.seeds, scenarios=config.scenarios, rounds=config.rounds)
+    setting.compared_on(config.split)
+    domain = catalog.domain(config.domain)
+    names = [n for n in config.judges.split(",") if n]
+    if not names:
+        raise ConfigError("a judge is needed", field="judges", value=config.judges, remedy="name at least one")
+    return Place(
+        domain,
+        setting.scenarios(domain, config.scenarios_from, config.split, config.scenarios),
+        setting.user(config.user),
+        {name: setting.judge(name, "judges") for name in names},
+        config.rounds,
+    )
+
+
+def entrants_of(config: Config) -> list[Entrant]:
+    """All that are compared. Raises `ConfigError` where two have one name, the one that differences are to is not among them, or runs are missing."""
+    found = [entrant(spec.strip(), config.background) for spec in config.methods.split(",") if spec.strip()]
+    names = [e.name for e in found]
+    if twice := sorted({n for n in names if names.count(n) > 1}):
+        raise ConfigError("two methods of one name", field="methods", value=twice, remedy="give yours another: NAME=MODULE:OBJECT")
+    if config.against not in names:
+        raise ConfigError("is not among the methods", field="against", value=config.against, remedy=f"use one of {', '.join(names)}")
+    if not config.runs and (lacking := [e.name for e in found if e.trained]):
+        raise ConfigError(
+            f"{', '.join(lacking)} are made from runs", field="runs", value="", remedy="name a campaign of experiments.bilevel"
+        )
+    return found
+
+
+def ingredients(config: Config, domain: Domain, seed: int) -> Ingredients:
+    return Ingredients(domain, config.model, Path(config.runs) / f"run-{seed}" if config.runs else None, seed)
+
+
+# ---------------------------------------------------------------------- one method, one seed
+
+
+def measured(place: Place, who: Entrant, players: Players, seed: int, folder: Path) -> dict[str, Any]:
+    """What one method is worth with the conversations of one seed; played and judged once."""
+    team = Team.of(place.domain, director=players.director, speakers=players.speakers, user=place.user, name=who.name)
+    first = persona_eval.first_seed(seed)
+    played, costs = metered(players, lambda: persona_eval.kept(folder / "play", team, place.scenarios, first, place.make_env))
+    cost = staged(folder / "cost", {"scenarios": mark_of(place.scenarios)}, lambda _: per_reply(costs, played.transcripts))
+    out: dict[str, Any] = {"cost": cost, "cut": played.cut, "judges": {}, "measured": measures(played.transcripts, place.domain)}
+    truth = {"truth": WorldJudge()} if all(t.scenario.source == "world" for t in played.transcripts) else {}
+    for name, judge in {**place.judges, **truth}.items():
+        found = persona_eval.judged_once(folder, judge, played, lambda judge=judge: judged(played, judge, place.domain))  # type: ignore[misc]
+        out["judges"][name] = found
+    return out
+
+
+def judged(played: persona_eval.Played, judge: Judge, domain: Domain) -> dict[str, Any]:
+    """kind -> criterion -> scenario -> 0..100, and what could not be scored."""
+    out: dict[str, Any] = {}
+    for kind, score in KINDS.items():
+        found = score(played.transcripts, judge, domain)
+        unscored.refuse_nothing(unscored.count(found), f"{kind} cases", judge)
+        out[kind] = persona_eval.by_criterion(found)
+        out[f"{kind}, lost"] = {"unscored": unscored.shares(found) | dict.fromkeys(played.cut, 1.0), "count": unscored.count(found)}
+    return out
+
+
+def measures(transcripts: Sequence[Transcript], domain: Domain) -> dict[str, float]:
+    """Of all conversations together, without a model."""
+    found = metrics.summary(transcripts, names=[p.name for p in domain.personas], permutations=0)
+    return {name: m.value for name, m in found.items() if isinstance(m.value, float)}
+
+
+def metered(players: Players, work: Callable[[], persona_eval.Played]) -> tuple[persona_eval.Played, dict[str, float]]:
+    """What `work` gives; what the players' models were asked meanwhile, and the seconds that it took."""
+    models = {id(m): m for m in (model_of(players.director), model_of(players.speakers)) if m is not None}
+    before = {k: (m.usage.requests, m.usage.prompt_tokens + m.usage.completion_tokens) for k, m in models.items()}
+    started = time.perf_counter()
+    played = work()
+    spent = {"seconds": time.perf_counter() - started}
+    spent["requests"] = sum(m.usage.requests - before[k][0] for k, m in models.items())
+    spent["tokens"] = sum(m.usage.prompt_tokens + m.usage.completion_tokens - before[k][1] for k, m in models.items())
+    return played, spent
+
+
+def model_of(player: Any) -> Any:
+    """The language model that a policy, or the one inside it, asks; None for others."""
+    for inside in (player, getattr(player, "speaker", None), getattr(player, "director", None)):
+        if getattr(inside, "llm", None) is not None:
+            return inside.llm
+    return None
+
+
+def per_reply(costs: Mapping[str, float], transcripts: Sequence[Transcript]) -> dict[str, float | None]:
+    """By the replies of all conversations; None where nothing was played in this process, which a start after a stop may find."""
+    replies = sum(turn.agent in t.agents and turn.text != "" for t in transcripts for turn in t)
+    known = costs["requests"] > 0 and replies
+    return {k: costs[k] / replies if known else None for k in ("requests", "tokens", "seconds")}
+
+
+# ---------------------------------------------------------------------- all of them
+
+
+def compared(config: Config, place: Place, entrants: Sequence[Entrant]) -> dict[str, list[dict[str, Any]]]:
+    """method -> one measurement for each seed."""
+    found: dict[str, list[dict[str, Any]]] = {e.name: [] for e in entrants}
+    seeds = range(config.seed, config.seed + config.seeds)
+    with console.Bar("comparing", len(entrants) * config.seeds) as bar:
+        for seed in seeds:
+            given = ingredients(config, place.domain, seed)
+            for who in entrants:
+                found[who.name].append(measured(place, who, who.players(given), seed, Path(config.out) / who.name / f"seed-{seed}"))
+                bar.update(sum(map(len, found.values())), f"{who.name}, seed {seed}")
+    return found
+
+
+def main(argv: list[str] | None = None) -> int:
+    config = console.parse(Config, __doc__ or "", argv)
+    place, entrants = place_of(config), entrants_of(config)
+    out = console.folder(config.out)
+    about = {
+        "model": config.model,
+        "domain": config.domain,
+        "user": config.user,
+        "rounds": config.rounds,
+        "scenarios": mark_of(place.scenarios),
+    }
+    staged(out / "setting", about, lambda _: {})  # refuses another comparison's folder
+    tracker = Tracker(out, out.name, asdict(config), config.wandb)
+    found = compared(config, place, entrants)
+    text, figures = evaluate_tables.page(asdict(config), place.scenarios, found)
+    print(f"\n{text}")
+    console.write_whole(out / "report.md", text + "\n")
+    console.write_whole(out / "report.json", json.dumps({**figures, "config": asdict(config)}, indent=1, sort_keys=True))
+    tracker.summarise(figures)
+    tracker.close()
+    console.finish(figures, config.json)
+    return 0
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,143 @@
+"""What a comparison shows, as tables: scores by valence or kind of meeting, paired differences, measures without a model, cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments import console
+from mascot_env.metrics import Interval, NotMeasured, holm, paired_bootstrap
+from mascot_env.metrics.statistics import two_level_t
+from mascot_env.seeding import generator
+from mascot_env.types import Scenario
+
+Found = Mapping[str, Sequence[Mapping[str, Any]]]  # method -> one measurement for each seed
+KINDS = ("agent-specific", "collective")
+
+
+def page(asked: Mapping[str, Any], scenarios: Sequence[Scenario], found: Found) -> tuple[str, dict[str, Any]]:
+    """The page, and its figures under plain names. `asked`: `evaluate.Config` as a mapping."""
+    judges = list(next(iter(found.values()))[0]["judges"])
+    parts = [about(asked, len(scenarios))]
+    figures: dict[str, Any] = {}
+    for judge in judges:
+        figures[judge] = {}
+        for kind in KINDS:
+            text, figures[judge][kind] = by_group(found, scenarios, judge, kind)
+            parts.append(f"### {kind.capitalize()}, by {named(judge)}\n\n{text}")
+            text, figures[judge][f"{kind}, differences"] = differences(found, judge, kind, asked["against"], asked["seed"])
+            parts.append(text)
+    text, figures["measured"] = of_all(found, "measured")
+    parts.append(f"### Without a model\n\n{text}")
+    text, figures["cost"] = of_all(found, "cost")
+    parts.append(
+        f"### Cost, per reply\n\n{text}\n\nRequests and tokens of directives are among them, and shared prefixes are counted each time."
+    )
+    text, figures["not scored"] = not_scored(found)
+    parts.append(text)
+    return "\n\n".join(parts), figures
+
+
+def named(judge: str) -> str:
+    return "the truth of the language world" if judge == "truth" else f"the judge `{judge}`"
+
+
+def about(asked: Mapping[str, Any], scenarios: int) -> str:
+    world = " What prompting gains on the embedded model was put into its corpus by us: examples and plans are among its prompts there."
+    return (
+        f"## {asked['domain']}\n\nModel: `{asked['model']}`, the same for all, at temperature 1. {scenarios} {asked['split']} scenarios,"
+        f" {asked['seeds']} seed(s), {asked['rounds']} answered messages each; user: `{asked['user']}`. Scores are 0 to 100, means over scenarios and seeds."
+        + (world if asked["model"].partition(":")[0] == "nano" else "")
+    )
+
+
+def group_of(scenario: Scenario) -> str:
+    """Valence in support, kind of meeting in meetings, as the paper's tables have it."""
+    return scenario.group or scenario.valence or "all"
+
+
+def values(run: Mapping[str, Any], judge: str, kind: str, criterion: str) -> Mapping[str, float]:
+    return run["judges"][judge][kind].get(criterion, {})  # type: ignore[no-any-return]
+
+
+def criteria_of(found: Found, judge: str, kind: str) -> list[str]:
+    """Those that any method has, `overall` last."""
+    names = dict.fromkeys(c for runs in found.values() for r in runs for c in r["judges"][judge][kind])
+    return [*(n for n in names if n != "overall"), "overall"]
+
+
+def by_group(found: Found, scenarios: Sequence[Scenario], judge: str, kind: str) -> tuple[str, dict[str, Any]]:
+    """A table for each group, a row for each method."""
+    criteria, groups = criteria_of(found, judge, kind), sorted({group_of(s) for s in scenarios})
+    ids = {g: {s.id for s in scenarios if group_of(s) == g} for g in groups}
+    ids["all"] = {s.id for s in scenarios}
+    figures: dict[str, Any] = {g: {} for g in ids}
+    tables = []
+    for group, members in ids.items():
+        rows = []
+        for method, runs in found.items():
+            means = {c: mean_of([v for r in runs for k, v in values(r, judge, kind, c).items() if k in members]) for c in criteria}
+            figures[group][method] = means
+            rows.append([method, *("-" if m is None else f"{m:.1f}" for m in means.values())])
+        if group != "all" or len(groups) > 1:
+            tables.append(console.table([f"{group} ({len(members)} scenarios)", *criteria], rows))
+    return "\n\n".join(tables), figures
+
+
+def mean_of(numbers: Sequence[float]) -> float | None:
+    return float(np.mean(numbers)) if numbers else None
+
+
+def gap(ours: Sequence[Mapping[str, float]], theirs: Sequence[Mapping[str, float]], seed: int) -> Interval | NotMeasured:
+    """ours - theirs, paired by seed and scenario, over the scenarios that all have."""
+    both = sorted(set.intersection(*(set(a) & set(b) for a, b in zip(ours, theirs, strict=True))))
+    if len(ours) == 1:
+        return paired_bootstrap([ours[0][k] for k in both], [theirs[0][k] for k in both], generator("evaluate", seed))
+    return two_level_t(np.array([[a[k] - b[k] for k in both] for a, b in zip(ours, theirs, strict=True)]))
+
+
+def differences(found: Found, judge: str, kind: str, against: str, seed: int) -> tuple[str, dict[str, Any]]:
+    """Of each method to one, with 95 % intervals, and p adjusted over the criteria (Holm); `overall` is their mean and no criterion."""
+    criteria, rows, figures = criteria_of(found, judge, kind), [], {}
+    for method, runs in found.items():
+        if method == against:
+            continue
+        pairs = {c: ([values(r, judge, kind, c) for r in runs], [values(r, judge, kind, c) for r in found[against]]) for c in criteria}
+        gaps = {c: gap(*pair, seed) for c, pair in pairs.items()}
+        p = holm({c: g.p for c, g in gaps.items() if isinstance(g, Interval) and g.p is not None and c != "overall"})
+        figures[method] = {c: [g.estimate, g.low, g.high] if isinstance(g, Interval) else None for c, g in gaps.items()} | {"p, Holm": p}
+        rows.append([method, *(cell(g, p.get(c)) for c, g in gaps.items())])
+    if not rows:
+        return "Nothing to compare with.", {}
+    told = f"Differences to `{against}`, with 95 % intervals; * where p, Holm-adjusted over the criteria of a row, is below 0.05:"
+    return f"{told}\n\n{console.table(['method', *criteria], rows)}", figures
+
+
+def cell(found: Interval | NotMeasured, p: float | None) -> str:
+    if not isinstance(found, Interval):
+        return "-"
+    return f"{found.estimate:+.1f} [{found.low:+.1f}, {found.high:+.1f}]{'*' if p is not None and p < 0.05 else ''}"
+
+
+def of_all(found: Found, what: str) -> tuple[str, dict[str, Any]]:
+    """Means over seeds of what is a figure of all conversations together."""
+    names = list(dict.fromkeys(n for runs in found.values() for r in runs for n in r[what]))
+    figures = {m: {n: mean_of([r[what][n] for r in runs if r[what].get(n) is not None]) for n in names} for m, runs in found.items()}
+    rows = [[m, *("-" if by[n] is None else f"{by[n]:.3g}" for n in names)] for m, by in figures.items()]
+    return console.table(["method", *names], rows), figures
+
+
+def not_scored(found: Found) -> tuple[str, dict[str, Any]]:
+    """Of each method and judge, the turns and blocks without a score, and conversations that a failing model cut short."""
+    figures: dict[str, Any] = {}
+    told = []
+    for method, runs in found.items():
+        for judge in runs[0]["judges"]:
+            lost, asked = (sum(r["judges"][judge][f"{kind}, lost"]["count"][i] for r in runs for kind in KINDS) for i in (0, 1))
+            figures.setdefault(method, {})[judge] = [lost, asked]
+            told += [f"{method} {lost:,} of {asked:,} by {named(judge)}"] if lost else []
+        figures[method]["cut"] = sum(len(r["cut"]) for r in runs)
+        told += [f"{method} {figures[method]['cut']} conversations that a failing model cut short"] if figures[method]["cut"] else []
+    return (f"Not scored, and left out: {'; '.join(told)}." if told else "Every turn and block was scored, and no model failed."), figures

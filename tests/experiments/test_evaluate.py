@@ -1,0 +1,147 @@
+"""Comparisons of methods: the same for all, paired, kept; policies of one's own; tables by hand-worked values."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch", reason="torch is not installed: pip install -e .[hf]")
+
+from baselines.method import Ingredients, Players  # noqa: E402
+from experiments import evaluate, evaluate_tables  # noqa: E402
+from experiments.entrants import entrant  # noqa: E402
+from mascot_env import catalog  # noqa: E402
+from mascot_env.errors import ConfigError, MascotError, UnknownIdError  # noqa: E402
+from mascot_env.players.directors import RoundRobinDirector  # noqa: E402
+from mascot_env.players.scripted import ScriptedSpeaker  # noqa: E402
+from mascot_env.types import Scenario  # noqa: E402
+
+SMALL = ["--scenarios", "3", "--seeds", "2", "--rounds", "1", "--judges", "world", "--no-wandb", "--json"]
+OWN = '''
+class Parrot:
+    """Says what the user said."""
+
+    def act(self, observations, infos):
+        return [info["view"].user_turn.text for info in infos]
+
+
+def directed(made_from):
+    from mascot_env.players.directors import RoundRobinDirector
+
+    return RoundRobinDirector(made_from.domain)
+
+
+def team(made_from):
+    from baselines.method import Players
+    from mascot_env.players.scripted import ScriptedSpeaker
+
+    return Players(directed(made_from), ScriptedSpeaker())
+
+
+nothing = object
+'''
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "own_policies.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return "own_policies"
+
+
+def last_json(text: str) -> dict[str, Any]:
+    return json.loads(text.strip().splitlines()[-1])
+
+
+def test_a_policy_of_ones_own_is_compared_and_nothing_is_done_twice(
+    own: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [*SMALL, "--methods", f"zero-shot,parrot={own}:Parrot", "--out", str(tmp_path / "run")]
+    assert evaluate.main(asked) == 0
+    out = capsys.readouterr().out
+    first = last_json(out)
+    assert "| parrot" in out and set(first["world"]["agent-specific"]["all"]) == {"zero-shot", "parrot"}
+    gap, low, high = first["world"]["agent-specific, differences"]["parrot"]["overall"]
+    means = first["world"]["agent-specific"]["all"]
+    assert low <= gap <= high and gap == pytest.approx(means["parrot"]["overall"] - means["zero-shot"]["overall"])
+    assert first["world"]["agent-specific"]["all"] == first["truth"]["agent-specific"]["all"]  # here the truth is the judge
+    assert first["cost"]["zero-shot"]["requests"] > 1 and first["not scored"]["parrot"]["cut"] == 0
+    assert first["world"]["agent-specific"]["all"]["zero-shot"]["overall"] > means["parrot"]["overall"]  # an echo is worth little
+    monkeypatch.setattr("agents.kept.rollout", lambda team, tasks, make_env: pytest.fail("played again") if tasks else ())
+    monkeypatch.setattr(evaluate, "judged", lambda *a: pytest.fail("judged again"))
+    assert evaluate.main(asked) == 0
+    assert last_json(capsys.readouterr().out) == first
+    with pytest.raises(MascotError, match=r"other settings \(rounds\)"):
+        evaluate.main([*asked, "--rounds", "2"])
+
+
+def test_roles_of_a_policy_of_ones_own(own: str) -> None:
+    made_from = Ingredients(catalog.domain("support"), "scripted:x")
+    speaks, directs, both = (entrant(f"x={own}:{name}").players(made_from) for name in ("Parrot", "directed@director", "team@team"))
+    assert type(speaks.speakers).__name__ == "Parrot" and isinstance(directs.director, RoundRobinDirector)
+    assert isinstance(both, Players) and isinstance(both.speakers, ScriptedSpeaker)
+    assert entrant(f"{own}:Parrot").name == "Parrot"
+    assert entrant(f"{own}:Parrot", "mascot").trained and not entrant(f"{own}:team@team", "mascot").trained
+
+
+@pytest.mark.parametrize(
+    ("spec", "named"),
+    [
+        ("zero-short", "methods: no such method"),
+        ("x=own_policies:Parrot@user", "methods: no such role"),
+        ("x=own_policies:Nobody", "cannot be imported"),
+        ("x=no_such_module:Parrot", "cannot be imported"),
+        ("x=own_policies:nothing", r"has no act\(observations, infos\)"),
+        ("x=own_policies:Parrot@team", "@team gives"),
+    ],
+)
+def test_what_cannot_be_compared_is_named(own: str, spec: str, named: str) -> None:
+    with pytest.raises((UnknownIdError, ConfigError), match=named):
+        entrant(spec).players(Ingredients(catalog.domain("support"), "scripted:x"))
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--methods", "few-shot"], "against: is not among the methods"),
+        (["--methods", "zero-shot,zero-shot"], "methods: two methods of one name"),
+        (["--methods", "zero-shot,mascot"], "runs: .*mascot are made from runs|runs: mascot are made from runs"),
+        (["--judges", ","], "judges: a judge is needed"),
+        (["--judges", "nobody"], "judges: unknown judge"),
+        (["--seeds", "0"], "seeds"),
+        (["--split", "train"], "split"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_anything_is_written(options: list[str], named: str, tmp_path: Path) -> None:
+    with pytest.raises(MascotError, match=named):
+        evaluate.main([*options, "--no-wandb", "--out", str(tmp_path / "run")])
+    assert not (tmp_path / "run").exists()
+
+
+def made_up(gain: float) -> dict[str, Any]:
+    """A measurement of two scenarios."""
+    lost = {"unscored": {}, "count": [0, 4]}
+    own = {"consistency": {"a": 50.0 + gain, "b": 60.0 + gain}, "overall": {"a": 50.0 + gain, "b": 60.0 + gain}}
+    judged = {"agent-specific": own, "agent-specific, lost": lost, "collective": own, "collective, lost": lost}
+    return {"judges": {"j": judged}, "measured": {"redundancy": 0.5}, "cost": {"requests": 2.0, "seconds": None}, "cut": []}
+
+
+def test_tables_by_hand() -> None:
+    scenarios = [
+        Scenario("a", "support", "test", "Hello.", valence="positive"),
+        Scenario("b", "support", "test", "Hello.", valence="negative"),
+    ]
+    found = {"base": [made_up(0.0), made_up(2.0)], "ours": [made_up(10.0), made_up(13.0)]}
+    _, figures = evaluate_tables.by_group(found, scenarios, "j", "collective")
+    assert figures["positive"]["ours"]["consistency"] == 61.5 and figures["negative"]["base"]["consistency"] == 61.0
+    assert figures["all"]["base"]["overall"] == 56.0
+    _, gaps = evaluate_tables.differences(found, "j", "collective", "base", 0)
+    assert gaps["ours"]["consistency"][0] == 10.5 and set(gaps) == {"ours"}
+    text, cost = evaluate_tables.of_all(found, "cost")
+    assert cost["ours"] == {"requests": 2.0, "seconds": None} and "| -" in text
+    told, counts = evaluate_tables.not_scored(found)
+    assert counts["base"] == {"j": [0, 16], "cut": 0} and told == "Every turn and block was scored, and no model failed."
