@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from experiments import console
+from mascot_env import catalog
 from mascot_env.metrics import Interval, NotMeasured, holm, paired_bootstrap
 from mascot_env.metrics.statistics import two_level_t
 from mascot_env.seeding import generator
@@ -63,9 +65,10 @@ def values(run: Mapping[str, Any], judge: str, kind: str, criterion: str) -> Map
 
 
 def criteria_of(found: Found, judge: str, kind: str) -> list[str]:
-    """Those that any method has, `overall` last."""
-    names = dict.fromkeys(c for runs in found.values() for r in runs for c in r["judges"][judge][kind])
-    return [*(n for n in names if n != "overall"), "overall"]
+    """Those that any method has, in the rubrics' order; `overall` last."""
+    names = {c for runs in found.values() for r in runs for c in r["judges"][judge][kind]} - {"overall"}
+    order = [c.id for rubric in catalog.rubrics().values() for c in rubric.criteria]
+    return [*sorted(names, key=lambda n: (order.index(n) if n in order else len(order), n)), "overall"]
 
 
 def by_group(found: Found, scenarios: Sequence[Scenario], judge: str, kind: str) -> tuple[str, dict[str, Any]]:
@@ -87,7 +90,7 @@ def by_group(found: Found, scenarios: Sequence[Scenario], judge: str, kind: str)
 
 
 def mean_of(numbers: Sequence[float]) -> float | None:
-    return float(np.mean(numbers)) if numbers else None
+    return math.fsum(numbers) / len(numbers) if numbers else None  # the same in any order
 
 
 def gap(ours: Sequence[Mapping[str, float]], theirs: Sequence[Mapping[str, float]], seed: int) -> Interval | NotMeasured:
