@@ -55,6 +55,7 @@ class Config:
     reward: model, or judge: straight from the training judge
     format: world or plain: what the format term checks; auto: world for nano, plain for any other model
     beta: weight of the KL divergence from the SFT policy
+    learning_rate: of each persona's adapter
     contexts: of preference pairs
     allow_noise: the largest standard error of the judge over equivalent prompts at which pairs are built
     sft_conversations: of the SFT policy's data
@@ -85,6 +86,7 @@ class Config:
     reward: str = "model"
     format: str = setting.AUTO
     beta: float = 0.1
+    learning_rate: float = 1.5e-3
     contexts: int = 400
     allow_noise: float = 0.18
     sft_conversations: int = 700
@@ -116,7 +118,7 @@ def settings_of(config: Config) -> Any:
     return level1.Level1Settings(
         sft=SFTSettings(steps=config.sft_steps),
         reward_model=RewardSettings(steps=config.reward_steps),
-        grpo=GRPOSettings(steps=config.grpo_steps, beta=config.beta),
+        grpo=GRPOSettings(steps=config.grpo_steps, beta=config.beta, learning_rate=config.learning_rate),
         dpo=DPOSettings(steps=config.dpo_steps),
         contexts=config.contexts,
         allow_noise=config.allow_noise,

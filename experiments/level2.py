@@ -66,6 +66,7 @@ class Config:
     unit: decision (agent-and-turn groups) or episode
     steps: updates of the writing Director
     beta: weight of the KL divergence from the model it starts from
+    eta: weight of the diversity term in the group reward that it is paid; results have their own, the same for all
     reward_states: decisions whose blocks the group reward model learns from
     reward_steps: updates of the group reward model
     ppo_steps: decisions of the discrete Director; 0 trains none
@@ -90,6 +91,7 @@ class Config:
     unit: str = "decision"
     steps: int = 40
     beta: float = 0.05
+    eta: float = ETA
     reward_states: int = 96
     reward_steps: int = 100
     ppo_steps: int = 12_000
@@ -136,6 +138,7 @@ def settings_of(config: Config) -> Any:
         reward=config.reward,
         reward_model=RewardSettings(steps=config.reward_steps),
         reward_states=config.reward_states,
+        eta=config.eta,
     )
 
 
@@ -144,7 +147,7 @@ def checked(config: Config) -> None:
     console.at_least(
         1, steps=config.steps, reward_states=config.reward_states, reward_steps=config.reward_steps, scenarios=config.scenarios
     )
-    console.at_least(0, ppo_steps=config.ppo_steps, beta=config.beta)
+    console.at_least(0, ppo_steps=config.ppo_steps, beta=config.beta, eta=config.eta)
     setting.compared_on(config.split)
     setting.judge(config.held_out, "held_out")
     _ = config.chosen

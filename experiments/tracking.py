@@ -10,7 +10,7 @@ import importlib.util
 import json
 import netrc
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -61,13 +61,24 @@ class Tracker:
             self._run.log(figures, step=step)
 
     def summarise(self, figures: Mapping[str, Any]) -> None:
+        """Every number of the figures under its path, such as `evaluate/grpo/overall`: the names by which sweeps find it."""
         if self._run is not None:
-            self._run.summary.update(dict(figures))
+            self._run.summary.update(dict(numbers(figures)))
 
     def close(self) -> None:
         self._file.close()
         if self._run is not None:
             self._run.finish()
+
+
+def numbers(figures: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, float]]:
+    """(path, number) of all numbers in a nested mapping; the names of a path stand between slashes."""
+    for name, value in figures.items():
+        path = f"{above}/{name}" if above else str(name)
+        if isinstance(value, Mapping):
+            yield from numbers(value, path)
+        elif isinstance(value, int | float):
+            yield path, value
 
 
 def whole_rows(file: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,168 @@
+"""Sweep files in W&B's format, as typed values: what `wandb sweep FILE` takes, `experiments.sweep FILE --local` takes too.
+
+    program: experiments/level1.py            # what W&B shows; the command says how it is run
+    command: [${env}, ${interpreter}, -m, experiments.level1, ${args}]
+    method: grid | random | bayes
+    metric: {name: evaluate/grpo/overall, goal: maximize}
+    run_cap: 20
+    parameters:
+      beta: {distribution: log_uniform_values, min: 0.02, max: 0.5}
+      grpo-steps: {values: [40, 80]}
+      split: {value: valid}
+
+A metric is a path through the JSON object that a program ends with (`--json`), with `/` between its names; W&B finds the same name in the
+run's summary. What W&B knows and this reader does not (early_terminate, nested parameters, normal distributions) is refused by name.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mascot_env.catalog import files
+from mascot_env.errors import CatalogError
+
+METHODS = ("grid", "random", "bayes")
+GOALS = ("minimize", "maximize")
+KEYS = {"program", "command", "method", "metric", "run_cap", "parameters", "name", "description", "project", "entity"}
+COUNTED = ("constant", "categorical", "int_uniform")
+DISTRIBUTIONS = (*COUNTED, "uniform", "q_uniform", "log_uniform_values")
+COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")  # W&B's default
+Value = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What one option is drawn from: of `values`, or a number from `low` to `high`, both included (for q_uniform in steps of `q`)."""
+
+    name: str
+    distribution: str
+    values: tuple[Value, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    q: float = 1.0
+
+    def grid(self) -> tuple[Value, ...]:
+        return tuple(range(int(self.low), int(self.high) + 1)) if self.distribution == "int_uniform" else self.values
+
+    def drawn(self, rng: np.random.Generator) -> Value:
+        if self.values:
+            return self.values[int(rng.integers(len(self.values)))]
+        if self.distribution == "int_uniform":
+            return int(rng.integers(int(self.low), int(self.high) + 1))
+        if self.distribution == "log_uniform_values":
+            return float(math.exp(rng.uniform(math.log(self.low), math.log(self.high))))
+        number = float(rng.uniform(self.low, self.high))
+        return round(number / self.q) * self.q if self.distribution == "q_uniform" else number
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep file. `run_cap` is 0 where there is none."""
+
+    file: str
+    program: str
+    method: str
+    metric: str
+    goal: str
+    parameters: tuple[Parameter, ...]
+    command: tuple[str, ...] = COMMAND
+    run_cap: int = 0
+    name: str = ""
+
+    def grid(self) -> list[dict[str, Value]]:
+        """All combinations, the last parameter's values changing first."""
+        return [
+            dict(zip((p.name for p in self.parameters), row, strict=True))
+            for row in itertools.product(*(p.grid() for p in self.parameters))
+        ]
+
+
+def read(path: str | Path) -> Sweep:
+    """Raises `CatalogError` with the file and the field."""
+    raw, file = files.read_yaml(path), str(path)
+    if unknown := sorted(set(raw) - KEYS):
+        raise CatalogError("not read by this project", file=file, field=unknown[0], remedy=f"use {', '.join(sorted(KEYS))}")
+    for key in ("program", "method", "parameters"):
+        if not raw.get(key):
+            raise CatalogError("is needed", file=file, field=key, remedy="see experiments/sweep_files.py")
+    method, metric = _one_of(raw["method"], METHODS, file, "method"), raw.get("metric") or {}
+    goal = _one_of(metric.get("goal", "minimize"), GOALS, file, "metric.goal")
+    if not metric.get("name"):
+        raise CatalogError(
+            "is needed, to say which trial was best", file=file, field="metric.name", remedy="a path through the program's --json"
+        )
+    if not isinstance(raw["parameters"], Mapping):
+        raise CatalogError("is a mapping from names to what they are drawn from", file=file, field="parameters", value=raw["parameters"])
+    parameters = tuple(_parameter(str(name), given, file) for name, given in raw["parameters"].items())
+    if method == "grid" and (endless := [p.name for p in parameters if p.distribution not in COUNTED]):
+        raise CatalogError("a grid needs values", file=file, field=f"parameters.{endless[0]}", remedy="list values, or use method: random")
+    command = tuple(str(part) for part in raw.get("command") or COMMAND)
+    if macros := [part for part in command if part.startswith("${") and part not in COMMAND]:
+        raise CatalogError("no such macro here", file=file, field="command", value=macros[0], remedy=f"use {', '.join(COMMAND)}")
+    return Sweep(
+        file,
+        str(raw["program"]),
+        method,
+        str(metric["name"]),
+        goal,
+        parameters,
+        command,
+        _cap(raw, file),
+        str(raw.get("name") or Path(path).stem),
+    )
+
+
+def _cap(raw: Mapping[str, Any], file: str) -> int:
+    cap = raw.get("run_cap", 0)
+    if not isinstance(cap, int) or isinstance(cap, bool) or cap < 0:
+        raise CatalogError("is a count", file=file, field="run_cap", value=cap, remedy="pass a number of runs")
+    return cap
+
+
+def _parameter(name: str, given: Any, file: str) -> Parameter:
+    field = f"parameters.{name}"
+    if not isinstance(given, Mapping):
+        raise CatalogError("is a mapping, such as {values: [1, 2]}", file=file, field=field, value=given)
+    if unknown := sorted(set(given) - {"value", "values", "min", "max", "q", "distribution"}):
+        raise CatalogError(f"{unknown[0]} is not read by this project", file=file, field=field, remedy="use value, values, or min and max")
+    kind = _one_of(given.get("distribution") or _implied(given), DISTRIBUTIONS, file, f"{field}.distribution")
+    if kind in ("constant", "categorical"):
+        values = [given["value"]] if kind == "constant" and "value" in given else given.get("values", ())
+        if (
+            not isinstance(values, Sequence)
+            or isinstance(values, str)
+            or not values
+            or not all(isinstance(v, str | int | float) for v in values)
+        ):
+            raise CatalogError("needs a list of plain values", file=file, field=field, value=values)
+        return Parameter(name, kind, tuple(values))
+    low, high, q = (_number(given.get(k, default), file, f"{field}.{k}") for k, default in (("min", None), ("max", None), ("q", 1.0)))
+    if not low < high or (kind == "log_uniform_values" and low <= 0) or q <= 0:
+        raise CatalogError("min must be below max, and above 0 where it is logarithmic", file=file, field=field, value=dict(given))
+    return Parameter(name, kind, (), low, high, q)
+
+
+def _implied(given: Mapping[str, Any]) -> str:
+    """W&B's own rule where no distribution is named."""
+    if "value" in given or "values" in given:
+        return "constant" if "value" in given else "categorical"
+    return "int_uniform" if isinstance(given.get("min"), int) and isinstance(given.get("max"), int) else "uniform"
+
+
+def _number(given: Any, file: str, field: str) -> float:
+    if not isinstance(given, int | float) or isinstance(given, bool) or not math.isfinite(given):
+        raise CatalogError("is a number", file=file, field=field, value=given)
+    return float(given)
+
+
+def _one_of(given: Any, known: Sequence[str], file: str, field: str) -> str:
+    if given not in known:
+        raise CatalogError("is not read by this project", file=file, field=field, value=given, remedy=f"use one of {', '.join(known)}")
+    return str(given)
