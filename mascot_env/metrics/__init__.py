@@ -11,6 +11,8 @@ from mascot_env.metrics.identifiability import Identifiability, Predictions, ide
 from mascot_env.metrics.measure import Measure, NotMeasured, Value, mean_over_scenarios
 from mascot_env.metrics.participation import Choice, director_choice, shares_of, speaker_entropy, speaker_entropy_of
 from mascot_env.metrics.pieces import mask_names
+from mascot_env.metrics.preference import Comparison, strength_intervals, strengths, win_rate
+from mascot_env.metrics.raters import krippendorff_alpha, pairwise_accuracy, spearman, weighted_kappa
 from mascot_env.metrics.repetition import (
     Reference,
     agreement,
@@ -37,6 +39,7 @@ from mascot_env.metrics.summary import DEFINITIONS, summary
 __all__ = [
     "DEFINITIONS",
     "Choice",
+    "Comparison",
     "Drift",
     "Identifiability",
     "Interval",
@@ -55,6 +58,7 @@ __all__ = [
     "identifiability",
     "iqm",
     "iqm_interval",
+    "krippendorff_alpha",
     "mask_names",
     "mean_over_scenarios",
     "novelty",
@@ -62,6 +66,7 @@ __all__ = [
     "only_affirms",
     "paired",
     "paired_bootstrap",
+    "pairwise_accuracy",
     "predictions",
     "redundancy",
     "redundancy_of",
@@ -70,9 +75,14 @@ __all__ = [
     "shares_of",
     "speaker_entropy",
     "speaker_entropy_of",
+    "spearman",
+    "strength_intervals",
+    "strengths",
     "summary",
     "two_level_bootstrap",
     "two_level_t",
     "vendi_score",
+    "weighted_kappa",
+    "win_rate",
     "worst_case",
 ]

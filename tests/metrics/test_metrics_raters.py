@@ -1,0 +1,110 @@
+"""Agreement of raters and strengths from comparisons, against published and hand-worked values and against scikit-learn and scipy."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from mascot_env.errors import ConfigError
+from mascot_env.metrics import NotMeasured
+from mascot_env.metrics.preference import Comparison, strength_intervals, strengths, win_rate
+from mascot_env.metrics.raters import krippendorff_alpha, pairwise_accuracy, spearman, weighted_kappa
+
+NAN = math.nan
+# Krippendorff, Computing Krippendorff's Alpha-Reliability (2011), section C: four observers, twelve units, with gaps
+PUBLISHED = [
+    [1, 2, 3, 3, 2, 1, 4, 1, 2, NAN, NAN, NAN],
+    [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, NAN, 3],
+    [NAN, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, NAN],
+    [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, NAN],
+]
+
+
+def test_alpha_is_the_published_one() -> None:
+    for level, value in (("nominal", 0.743), ("ordinal", 0.815), ("interval", 0.849)):
+        assert krippendorff_alpha(PUBLISHED, level) == pytest.approx(value, abs=5e-4)
+
+
+def test_alpha_by_hand() -> None:
+    # two raters, items (1,1) (2,2) (1,2): o = [[2,1],[1,2]], totals 3 and 3; observed 2/6, expected 2*9/(6*5) = 0.6
+    assert krippendorff_alpha([[1, 2, 1], [1, 2, 2]], "nominal") == pytest.approx(1 - (2 / 6) / 0.6)
+    assert krippendorff_alpha([[1, 2], [1, 2]]) == 1.0
+    assert isinstance(krippendorff_alpha([[1, 1], [1, NAN]]), NotMeasured)
+    assert isinstance(krippendorff_alpha([[1, 2, NAN], [NAN, NAN, 3]]), NotMeasured)
+    with pytest.raises(ConfigError, match="level"):
+        krippendorff_alpha([[1, 2], [1, 2]], "ratio")
+
+
+def test_kappa_is_scikit_learns_and_leaves_out_what_is_missing() -> None:
+    sklearn = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(0)
+    a = rng.integers(1, 6, 200).astype(float)
+    b = np.clip(a + rng.integers(-1, 2, 200), 1, 5)
+    for power, name in ((1, "linear"), (2, "quadratic")):
+        assert weighted_kappa(a, b, power=power) == pytest.approx(sklearn.cohen_kappa_score(a, b, weights=name, labels=[1, 2, 3, 4, 5]))
+    assert weighted_kappa([*a, NAN, 3], [*b, 2, NAN]) == weighted_kappa(a, b)
+    assert weighted_kappa([1, 5], [5, 1]) == pytest.approx(-1.0)
+    assert isinstance(weighted_kappa([3, 3], [3, 3]), NotMeasured) and isinstance(weighted_kappa([NAN], [3]), NotMeasured)
+    with pytest.raises(ConfigError, match="is no category"):
+        weighted_kappa([1.5], [1])
+
+
+def test_rank_correlation_and_pairs() -> None:
+    scipy = pytest.importorskip("scipy.stats")
+    rng = np.random.default_rng(1)
+    a, b = rng.integers(1, 6, 60).astype(float), rng.normal(size=60)
+    assert spearman(a, b) == pytest.approx(scipy.spearmanr(a, b).statistic)
+    assert isinstance(spearman([1, 1, 1], [1, 2, 3]), NotMeasured) and isinstance(spearman([1, 2], [1, 2]), NotMeasured)
+    # people order 1 < 2 = 2 < 3: five pairs are told apart; the judge has one wrong, one tied
+    assert pairwise_accuracy([2, 1, 3, 3], [1, 2, 2, 3]) == pytest.approx((0 + 1 + 1 + 1 + 0.5) / 5)
+    assert isinstance(pairwise_accuracy([1, 2], [3, 3]), NotMeasured)
+    with pytest.raises(ConfigError, match="one rating for each item"):
+        spearman([1, 2, 3], [1, 2])
+
+
+def pair(scenario: int, winner: str, loser: str) -> Comparison:
+    return Comparison(str(scenario), (winner,), (winner, loser))
+
+
+def test_strengths_of_two_are_the_log_odds() -> None:
+    found = strengths([pair(i, "a", "b") for i in range(3)] + [pair(3, "b", "a")], prior=0.0)
+    assert found["a"] - found["b"] == pytest.approx(math.log(3)) and found["a"] + found["b"] == pytest.approx(0.0)
+    assert win_rate(found["a"], found["b"]) == pytest.approx(0.75)
+    tied = strengths([Comparison("0", ("a", "b"), ("a", "b"))] * 4)
+    assert tied["a"] == pytest.approx(tied["b"])
+
+
+def test_strengths_are_the_maximum_of_the_likelihood() -> None:
+    optimize = pytest.importorskip("scipy.optimize")
+    rng = np.random.default_rng(2)
+    true = {"a": 1.0, "b": 0.2, "c": -1.2}
+    made = []
+    for i in range(300):
+        among = tuple(rng.permutation(list(true))[: 2 + i % 2])
+        chances = np.exp([true[n] for n in among])
+        made.append(Comparison(str(i), (str(rng.choice(among, p=chances / chances.sum())),), among))
+
+    def loss(x: np.ndarray) -> float:
+        s = dict(zip(true, x, strict=True))
+        return -sum(s[c.won[0]] - math.log(sum(math.exp(s[n]) for n in c.among)) for c in made)
+
+    best = optimize.minimize(loss, np.zeros(3), method="BFGS", options={"gtol": 1e-8}).x
+    found = strengths(made, prior=0.0)
+    assert [found[n] for n in true] == pytest.approx(list(best - best.mean()), abs=1e-4)
+    assert all(abs(found[n] - true[n]) < 0.4 for n in true)
+
+
+def test_who_never_lost_has_a_finite_strength_and_intervals_cover_scenarios() -> None:
+    made = [pair(i, "a", "b") for i in range(10)]
+    assert 1 < strengths(made)["a"] < 10
+    intervals = strength_intervals(made + [pair(i, "b", "a") for i in range(10, 14)], np.random.default_rng(0), samples=200)
+    assert not isinstance(intervals, NotMeasured) and intervals["a"].low < intervals["a"].estimate < intervals["a"].high
+    assert isinstance(strength_intervals([pair(0, "a", "b")] * 5, np.random.default_rng(0)), NotMeasured)
+    # the same comparison ten times over is one scenario's: the interval does not shrink
+    repeated = strength_intervals([c for c in made[:4] + [pair(9, "b", "a")] for _ in range(10)], np.random.default_rng(0), samples=200)
+    assert not isinstance(repeated, NotMeasured) and repeated["a"].high - repeated["a"].low > 0.5
+    for won, among in ((("c",), ("a", "b")), ((), ("a", "b")), (("a",), ("a",))):
+        with pytest.raises(ConfigError, match="Comparison"):
+            Comparison("0", won, among)
