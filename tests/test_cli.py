@@ -328,3 +328,25 @@ def test_players_of_the_language_world_play_its_own_scenarios(capsys: pytest.Cap
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert figures["valid"] == 3 and figures["counts"]["judge_failed"] == 0
     assert all(row["scenario"].startswith("world-") for row in figures["conversations"])
+
+
+# ---------------------------------------------------------------------- judge
+
+
+def test_a_judge_is_held_against_ratings(run: Run, tmp_path: Path) -> None:
+    fed = {"context": "User: Hi!", "response": "System: Ho \u001b[2J.", "annotations": {"Relevant": [1, 2, 0]}}
+    (tmp_path / "fed_data.jsonl").write_text("\n".join(json.dumps({**fed, "context": f"User: Hi {i}!"}) for i in range(4)))
+    pair = {"item_id": "a", "subset": "Natural", "input": "Say yes.", "output_1": "No.", "output_2": "Yes.", "label": 2}
+    (tmp_path / "llmbar.jsonl").write_text(json.dumps(pair))
+    code, out, _ = run("judge", "audit", "--judge", "world", "--data", str(tmp_path), "--samples", "10")
+    assert code == 1 and "Made for the language world only" in out and "Spearman of one person" in out and "\x1b" not in out  # it scored nothing
+    value = last_json(run("judge", "audit", "--data", str(tmp_path), "--samples", "10", "--json")[1])
+    assert value["agreement"]["fed"]["Relevant"]["replies"] == 4 and value["choices"]["llmbar"]["all"]["pairs"] == 1
+    assert run("judge", "audit", "--data", str(tmp_path / "llmbar.jsonl"))[0] == 0
+    for argv in (
+        ("judge", "audit"),
+        ("judge", "audit", "--data", str(tmp_path / "nowhere")),
+        ("judge", "audit", "--judge", "x", "--data", str(tmp_path)),
+    ):
+        code, _, err = run(*argv)
+        assert code == 2 and err.count("\n") == 1

@@ -25,7 +25,8 @@ def option(default: Any, text: str, **argparse_keywords: Any) -> Any:
 
 
 def add(parser: argparse.ArgumentParser, config: type[Any]) -> None:
-    """Gives the parser an option for each field: `max_rounds` becomes `--max-rounds`; what is False by default becomes a switch."""
+    """Gives the parser an option for each field: `max_rounds` becomes `--max-rounds`; what is False by default becomes a switch, and
+    what is `positional` stands without a name."""
     for f in dataclasses.fields(config):
         keywords: dict[str, Any] = dict(f.metadata)
         text = keywords.pop("help").replace("%", "%%")
@@ -33,7 +34,10 @@ def add(parser: argparse.ArgumentParser, config: type[Any]) -> None:
             keywords["action"] = "store_true"
         elif f.default is not None:
             text += " (default: %(default)s)"
-        parser.add_argument(f"--{f.name.replace('_', '-')}", default=f.default, help=text, **keywords)
+        if keywords.pop("positional", False):
+            parser.add_argument(f.name, help=text, **keywords)
+        else:
+            parser.add_argument(f"--{f.name.replace('_', '-')}", default=f.default, help=text, **keywords)
 
 
 def read(args: argparse.Namespace, config: type[Any]) -> Any:

@@ -20,7 +20,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -188,6 +188,28 @@ def load_llmbar(path: str | Path) -> Rated:
         subset = str(row.get("subset", ""))
         _keep(pairs, PreferredPair(str(row.get("item_id", number)), subset, reading.clean(str(row["input"])), outputs, better), tally)
     return Rated("llmbar", _finish(tally, pairs, path), pairs=tuple(pairs))
+
+
+LOADERS: Mapping[str, Callable[[str | Path], Rated]] = {  # by the beginning of the file's name, as published
+    "fed_data": load_fed,
+    "usr_personachat": load_usr,
+    "human-bot": load_decode,
+    "prosecco": load_prosecco,
+    "llmbar": load_llmbar,
+}
+
+
+def load_all(path: str | Path) -> list[Rated]:
+    """Every set of rated replies in a folder, or that of a file, known by the file's name. Raises CatalogError where there is none."""
+    path = as_path(path, "path")
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    found = [
+        (load, p) for name, load in LOADERS.items() for p in files if p.name.lower().startswith(name) and p.suffix in (".jsonl", ".csv")
+    ]
+    if not found:
+        remedy = f"names begin with {', '.join(LOADERS)}, and end in .jsonl or .csv"
+        raise CatalogError("no set of rated replies is there", file=str(path), remedy=remedy)
+    return [load(p) for load, p in found]
 
 
 # ---------------------------------------------------------------------- reading
