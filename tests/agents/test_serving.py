@@ -206,7 +206,7 @@ def test_beyond_this_machine_only_where_that_is_allowed(monkeypatch: pytest.Monk
 
 def test_without_vllm_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.import_module("trl.import_utils"), "is_vllm_available", lambda *_, **__: False)
-    with pytest.raises(ConfigError, match=r"vllm: the package 'vllm' is not installed. got 'http://127.0.0.1:8000'. pip install 'mascot_env\[vllm\]'"):
+    with pytest.raises(ConfigError, match=r"vllm: the package 'vllm' is not installed. got 'http://127.0.0.1:8000'. pip install '\.\[vllm\]'"):
         serving.checked("http://127.0.0.1:8000")
 
 

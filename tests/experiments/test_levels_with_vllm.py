@@ -96,6 +96,7 @@ def test_the_schedule_hands_the_address_on(base: Path, tmp_path: Path) -> None:
     assert run.setting.vllm == run.level1.setting.vllm == "http://127.0.0.1:8000"
     (tmp_path / "level1" / "sft").mkdir(parents=True)
     tiny.save(tmp_path / "level1" / "sft")
+    (tmp_path / "level1" / "sft" / "done.json").write_text("{}")
     run.setting = dataclasses.replace(run.setting, base=run.setting.base.at(tmp_path / "level1" / "sft"))
     run.level1.setting = run.setting
     assert run.stage(0).vllm == "http://127.0.0.1:8000"

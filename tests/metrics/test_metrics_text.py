@@ -115,7 +115,7 @@ def test_missing_scikit_learn_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [n for n in sys.modules if n.split(".")[0] == "sklearn"] + ["sklearn"]:
         monkeypatch.setitem(sys.modules, name, None)
     corpus = planted.corpus("healthy", 6)
-    with pytest.raises(DependencyError, match=r"mascot_env\[metrics\]"):
+    with pytest.raises(DependencyError, match=r"pip install '\.\[metrics\]'"):
         m.identifiability(corpus)
     found = m.summary(corpus)
     assert isinstance(found["identifiability"].value, m.NotMeasured) and found["novelty"].ok
