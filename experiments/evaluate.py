@@ -226,6 +226,8 @@ def main(argv: list[str] | None = None) -> int:
     staged(out / "setting", about, lambda _: {})  # refuses another comparison's folder
     tracker = Tracker(out, out.name, asdict(config), config.wandb)
     found = compared(config, place, entrants)
+    kept = {"seeds": list(range(config.seed, config.seed + config.seeds)), "found": found}
+    console.write_whole(out / "scores.json", json.dumps(kept, sort_keys=True))  # by scenario, for what else is made of them
     text, figures = evaluate_tables.page(asdict(config), place.scenarios, found)
     print(f"\n{text}")
     console.write_whole(out / "report.md", text + "\n")

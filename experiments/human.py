@@ -1,0 +1,216 @@
+"""People compare conversations: blinded sheets out, answers back in, with their agreement and the judges' calibration.
+
+    python -m experiments.human export --run runs/evaluate --methods zero-shot,few-shot --raters 3 --out runs/human
+    python -m experiments.human report --sheets runs/human --answers rater-1-answers.csv,rater-2-answers.csv
+
+`export` takes conversations that `experiments.evaluate` has played and writes a CSV file and a page for each rater, and key.json, which no rater is
+given. `report` reads filled-in CSV files or what the pages saved: Bradley-Terry strengths of the methods with intervals over scenarios, agreement between
+people on the shared items (Krippendorff's alpha, quadratic-weighted kappa), and each judge against people's mean ratings, with a line that maps its
+scores to theirs. Exit code 1 where a file held something that could not be read, or nobody has answered anything.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments import console, human_answers, human_sheets
+from mascot_env import catalog, seeding
+from mascot_env.errors import ConfigError
+from mascot_env.metrics import NotMeasured
+from mascot_env.run_folder import RunFolder
+from mascot_env.types import Domain, Transcript
+
+SCORES = "scores.json"  # of a run of experiments.evaluate
+CRITERIA = ("consistency", "social_contribution")
+
+
+@dataclass(frozen=True)
+class Export:
+    """Sheets for people.
+
+    run: a run folder of experiments.evaluate
+    methods: comma-separated, of those that it compared; empty: all
+    size: methods in a comparison, 2 or 3
+    raters: how many
+    shared: comparisons that every rater gets
+    own: comparisons that only one rater gets, of each
+    criteria: comma-separated, of the speaker rubric, that each conversation is rated by from 1 to 5
+    seed: of the choice, the places and the orders
+    out: the folder of the sheets
+    json: end with one JSON object
+    """
+
+    run: str = "runs/evaluate"
+    methods: str = ""
+    size: int = 2
+    raters: int = 3
+    shared: int = 10
+    own: int = 20
+    criteria: str = ",".join(CRITERIA)
+    seed: int = 0
+    out: str = "runs/human"
+    json: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came back.
+
+    sheets: the folder that was exported to
+    answers: comma-separated CSV files; a file's name begins with its rater's
+    run: the run folder of experiments.evaluate whose judges are held against people; empty: the one that the sheets are from
+    seed: of the bootstrap
+    json: end with one JSON object
+    """
+
+    sheets: str = "runs/human"
+    answers: str = ""
+    run: str = ""
+    seed: int = 0
+    json: bool = False
+
+
+def played(run: Path, methods: str) -> tuple[dict[tuple[str, str, int], Transcript], list[str]]:
+    """((method, scenario, seed) -> conversation, the methods), of conversations that went to their end."""
+    names = sorted({p.parents[1].name for p in run.glob("*/seed-*/play")})
+    chosen = [m.strip() for m in methods.split(",") if m.strip()] or names
+    if not names or any(m not in names for m in chosen):
+        raise ConfigError(
+            "has no such conversations", field="run", value=f"{run}: {methods}", remedy=f"it has those of {', '.join(names) or 'nobody'}"
+        )
+    found = {}
+    for method in chosen:
+        for folder in sorted((run / method).glob("seed-*/play")):
+            seed = int(folder.parent.name.removeprefix("seed-"))
+            for row in RunFolder.open(folder).episodes():
+                if row["valid"]:
+                    found[method, row["scenario"], seed] = Transcript.from_json(row["transcript"])
+    return found, chosen
+
+
+def of_all(found: Mapping[tuple[str, str, int], Any], methods: list[str]) -> list[tuple[str, int]]:
+    """(scenario, seed) that every method has."""
+    sets = [{(scenario, seed) for m, scenario, seed in found if m == method} for method in methods]
+    return sorted(set.intersection(*sets))
+
+
+def questions(domain: Domain, names: str) -> dict[str, str]:
+    known = {c.id: c.question for c in domain.speaker_rubric.criteria}
+    chosen = console.listed("criteria", names, tuple(known))
+    return {n: f"{known[n]} (1: not at all, 5: fully)" for n in chosen}
+
+
+def export(config: Export) -> int:
+    console.at_least(1, raters=config.raters)
+    console.at_least(0, shared=config.shared, own=config.own)
+    console.at_least(1, shared_and_own=config.shared + config.own)
+    found, methods = played(Path(config.run), config.methods)
+    domain = catalog.domain(next(iter(found.values())).scenario.domain)
+    criteria = questions(domain, config.criteria)
+    made = human_sheets.sheets(of_all(found, methods), methods, config.size, config.raters, config.shared, config.own, config.seed)
+    texts = {place: human_sheets.said(t, domain) for place, t in found.items()}
+    out = console.folder(config.out)
+    names = human_sheets.write(out, made, texts, criteria, {"run": config.run, "domain": domain.id}, config.seed)
+    count = {s.rater: len(s.items) for s in made}
+    print(f"{', '.join(names)} in {out}/; comparisons: {', '.join(f'{r} {n}' for r, n in count.items())}. Give key.json to no rater.")
+    console.finish({"files": names, "comparisons": count, "methods": methods}, config.json)
+    return 0
+
+
+def judged(run: Path, criterion: str) -> dict[str, dict[tuple[str, str, int], float]]:
+    """judge -> (method, scenario, seed) -> 1..5, from what the comparison kept; empty where it kept nothing."""
+    file = run / SCORES
+    if not file.is_file():
+        return {}
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    out: dict[str, dict[tuple[str, str, int], float]] = {}
+    for method, runs in kept["found"].items():
+        for seed, measured in zip(kept["seeds"], runs, strict=True):
+            for judge, by_kind in measured["judges"].items():
+                for scenario, value in by_kind["agent-specific"].get(criterion, {}).items():
+                    out.setdefault(judge, {})[method, scenario, seed] = 1 + value / 25
+    return out
+
+
+def report(config: Report) -> int:
+    folder = Path(config.sheets)
+    key = human_answers.key_of(folder)
+    files = [Path(f.strip()) for f in config.answers.split(",") if f.strip()]
+    if not files:
+        raise ConfigError("no answers", field="answers", value="", remedy="name the CSV files that came back")
+    answers, rng = human_answers.read(files, key), seeding.generator("human-report", config.seed)
+    strengths = human_answers.preferred(answers, key, rng)
+    people = human_answers.between_people(answers, key)
+    judges: dict[str, dict[str, Any]] = {}
+    for criterion in key["criteria"]:
+        human = human_answers.mean_ratings(answers, key, criterion)
+        for judge, scores in judged(Path(config.run or key["run"]), criterion).items():
+            judges.setdefault(judge, {})[criterion] = asdict(human_answers.calibration(human, scores, rng))
+    figures = {
+        "counts": human_answers.counts(answers, key),
+        "strengths": None if isinstance(strengths, NotMeasured) else {m: [s.estimate, s.low, s.high] for m, s in strengths.items()},
+        "between people": people,
+        "judges": judges,
+        "problems": list(answers.problems),
+    }
+    text = told(figures, "" if not isinstance(strengths, NotMeasured) else strengths.reason)
+    print(text)
+    console.write_whole(folder / "report.md", text + "\n")
+    console.finish(figures, config.json)
+    return 1 if answers.problems or not figures["counts"]["choices"] + figures["counts"]["ratings"] else 0
+
+
+def told(figures: Mapping[str, Any], why: str) -> str:
+    c = figures["counts"]
+    parts = [f"{c['choices']} choices, {c['ratings']} ratings; {c['open']} questions were left open."]
+    if figures["strengths"]:
+        ranked = sorted(figures["strengths"].items(), key=lambda kv: -kv[1][0])
+        rows = [[m, f"{e:+.2f} [{low:+.2f}, {high:+.2f}]"] for m, (e, low, high) in ranked]
+        parts.append(f"What people prefer (Bradley-Terry, logits, 95 % over scenarios):\n\n{console.table(['method', 'strength'], rows)}")
+    else:
+        parts.append(f"What people prefer is not known: {why}.")
+    rows = [[name, _number(by.get("alpha")), _number(by.get("weighted kappa"))] for name, by in figures["between people"].items()]
+    parts.append(f"Between people, on what all have seen:\n\n{console.table(['question', 'alpha', 'weighted kappa'], rows)}")
+    rows = [
+        [judge, criterion, str(f["places"]), _number(f["spearman"]), _line(f)]
+        for judge, by in figures["judges"].items()
+        for criterion, f in by.items()
+    ]
+    if rows:
+        heads = ["judge", "criterion", "conversations", "Spearman", "people = offset + slope * judge [slope, 95 %]"]
+        parts.append(f"Judges and people's mean ratings:\n\n{console.table(heads, rows)}")
+    if figures["problems"]:
+        parts.append("Could not be read, and left out:\n" + "\n".join(f"  {p}" for p in figures["problems"]))
+    return "\n\n".join(parts)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _line(found: Mapping[str, Any]) -> str:
+    if found["slope"] is None:
+        return "-"
+    ends = "" if found["low"] is None else f" [{found['low']:.2f}, {found['high']:.2f}]"
+    return f"{found['offset']:.2f} + {found['slope']:.2f} * judge{ends}"
+
+
+ACTIONS = {"export": (Export, export), "report": (Report, report)}
+
+
+def main(argv: list[str] | None = None) -> int:
+    given = list(sys.argv[1:] if argv is None else argv)
+    action = given.pop(0) if given and not given[0].startswith("-") else ""
+    if action not in ACTIONS and "--help" not in given and "-h" not in given:
+        raise ConfigError("say what to do", field="ACTION", value=action, remedy="use export or report as the first argument")
+    config_class, work = ACTIONS.get(action, ACTIONS["export"])
+    return work(console.parse(config_class, __doc__ or "", given))  # type: ignore[operator]
+
+
+if __name__ == "__main__":
+    console.run(main)

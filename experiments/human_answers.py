@@ -1,0 +1,216 @@
+"""What people answered on comparison sheets: strengths of methods, how far people agree with each other and with judges, and a judge's calibration.
+
+Answers are CSV files, the sheets filled in or what their pages saved; a file's name begins with its rater's. What cannot be read is counted with its
+place and left out, never a number: an empty cell is a question that was not answered.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.human_sheets import ALIKE, PLACES
+from mascot_env.errors import ConfigError
+from mascot_env.metrics import (
+    Comparison,
+    Interval,
+    NotMeasured,
+    krippendorff_alpha,
+    spearman,
+    strength_intervals,
+    weighted_kappa,
+)
+
+RATINGS = ("1", "2", "3", "4", "5")
+MOST = 1 << 24  # bytes of an answer file
+
+
+@dataclass(frozen=True)
+class Answers:
+    """rater -> item -> the place that is better (or `alike`), and (place, criterion) -> 1..5; `problems`: what could not be read, and where."""
+
+    better: Mapping[str, Mapping[str, str]]
+    ratings: Mapping[str, Mapping[str, Mapping[tuple[str, str], int]]]
+    problems: Sequence[str] = field(default=())
+
+
+def key_of(folder: Path) -> dict[str, Any]:
+    """The key of exported sheets. Raises `ConfigError` where there is none."""
+    file = folder / "key.json"
+    if not file.is_file():
+        raise ConfigError("no key.json there", field="sheets", value=str(folder), remedy="name the folder that sheets were exported to")
+    return json.loads(file.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def read(files: Sequence[Path], key: Mapping[str, Any]) -> Answers:
+    """Raises `ConfigError` for a file that is no answer file of these sheets, and for two of one rater."""
+    better: dict[str, dict[str, str]] = {}
+    ratings: dict[str, dict[str, dict[tuple[str, str], int]]] = {}
+    problems: list[str] = []
+    for file in files:
+        rater = next((r for r in sorted(key["raters"], key=len, reverse=True) if file.name.startswith(r)), None)
+        if rater is None or rater in better:
+            why = "answers of this rater were read already" if rater else f"its name begins with none of {', '.join(key['raters'])}"
+            raise ConfigError(why, field="answers", value=str(file), remedy="name each rater's file once, as the sheets name them")
+        better[rater], ratings[rater] = {}, {}
+        for line, row in _rows(file):
+            _read_row(
+                row, key, better[rater], ratings[rater], lambda what, line=line, file=file: problems.append(f"{file.name}:{line}: {what}")
+            )
+    return Answers(better, ratings, problems)
+
+
+def _rows(file: Path) -> list[tuple[int, dict[str, str]]]:
+    try:
+        if file.stat().st_size > MOST:
+            raise ConfigError("is too large for a sheet", field="answers", value=str(file), remedy="name an answer file")
+        with file.open(encoding="utf-8-sig", newline="") as text:
+            rows = csv.DictReader(text)
+            found = [(rows.line_num, row) for row in rows]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(
+            f"cannot be read ({error})", field="answers", value=str(file), remedy="name a CSV file that was filled in"
+        ) from error
+    if missing := [c for c in ("item", "better") if c not in (rows.fieldnames or ())]:
+        raise ConfigError(
+            f"has no column {missing[0]!r}", field="answers", value=str(file), remedy="keep the first line of the sheet as it is"
+        )
+    return found
+
+
+def _read_row(row: Mapping[str, Any], key: Mapping[str, Any], better: dict[str, str], ratings: dict[str, Any], problem: Any) -> None:
+    name = (row.get("item") or "").strip()
+    item = key["items"].get(name)
+    if item is None or name in better or name in ratings:
+        problem("answered twice" if item else f"no such item ({name[:40]!r})")
+        return
+    places = PLACES[: len(item["methods"])]
+    choice = (row.get("better") or "").strip()
+    known = {p.lower(): p for p in places} | {ALIKE: ALIKE}
+    if choice.lower() in known:
+        better[name] = known[choice.lower()]
+    elif choice:
+        problem(f"better is one of {', '.join([*places, ALIKE])}, not {choice[:40]!r}")
+    ratings[name] = {}
+    for place in places:
+        for criterion in key["criteria"]:
+            cell = (row.get(f"{place} {criterion}") or "").strip()
+            if cell in RATINGS:
+                ratings[name][place, criterion] = int(cell)
+            elif cell:
+                problem(f"{place} {criterion} is a whole number from 1 to 5, not {cell[:40]!r}")
+
+
+# ---------------------------------------------------------------------- what they say
+
+
+def comparisons(answers: Answers, key: Mapping[str, Any]) -> list[Comparison]:
+    out = []
+    for by_item in answers.better.values():
+        for name, place in by_item.items():
+            item = key["items"][name]
+            methods = tuple(item["methods"])
+            won = methods if place == ALIKE else (methods[PLACES.index(place)],)
+            out.append(Comparison(item["scenario"], won, methods))
+    return out
+
+
+def preferred(answers: Answers, key: Mapping[str, Any], rng: np.random.Generator) -> Mapping[str, Interval] | NotMeasured:
+    """method -> Bradley-Terry strength, intervals over scenarios."""
+    found = comparisons(answers, key)
+    return strength_intervals(found, rng) if found else NotMeasured("nobody has compared anything")
+
+
+def between_people(answers: Answers, key: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
+    """Of the items that all raters have: Krippendorff's alpha of the choices and of each criterion's ratings, and the mean of the raters' pairwise
+    quadratic-weighted kappas."""
+    raters = list(answers.better)
+    shared = sorted(n for n, item in key["items"].items() if item["shared"])
+    places = {place: i for i, place in enumerate([*PLACES, ALIKE])}
+    chosen = [[float(places[answers.better[r][n]]) if n in answers.better[r] else math.nan for n in shared] for r in raters]
+    out: dict[str, dict[str, float | None]] = {"better": {"alpha": _value(krippendorff_alpha(chosen, "nominal")) if chosen else None}}
+    for criterion in key["criteria"]:
+        rows = [
+            [
+                float(answers.ratings[r].get(n, {}).get((p, criterion), math.nan))
+                for n in shared
+                for p in PLACES[: len(key["items"][n]["methods"])]
+            ]
+            for r in raters
+        ]
+        kappas = [weighted_kappa(a, b) for i, a in enumerate(rows) for b in rows[i + 1 :]]
+        known = [k for k in kappas if not isinstance(k, NotMeasured)]
+        out[criterion] = {
+            "alpha": _value(krippendorff_alpha(rows, "ordinal")) if rows else None,
+            "weighted kappa": math.fsum(known) / len(known) if known else None,
+        }
+    return out
+
+
+def _value(found: float | NotMeasured) -> float | None:
+    return None if isinstance(found, NotMeasured) else found
+
+
+def mean_ratings(answers: Answers, key: Mapping[str, Any], criterion: str) -> dict[tuple[str, str, int], float]:
+    """(method, scenario, seed) -> the mean of all raters' ratings."""
+    found: dict[tuple[str, str, int], list[int]] = {}
+    for by_item in answers.ratings.values():
+        for name, given in by_item.items():
+            item = key["items"][name]
+            for (place, c), rating in given.items():
+                if c == criterion:
+                    found.setdefault((item["methods"][PLACES.index(place)], item["scenario"], item["seed"]), []).append(rating)
+    return {place: math.fsum(values) / len(values) for place, values in found.items()}
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """human = offset + slope * judge, both on 1..5: least squares, the slope's 95 % interval over scenarios. None where it cannot be fitted."""
+
+    places: int
+    spearman: float | None
+    offset: float | None = None
+    slope: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+def calibration(
+    human: Mapping[tuple[str, str, int], float], judged: Mapping[tuple[str, str, int], float], rng: np.random.Generator, samples: int = 1000
+) -> Calibration:
+    """A judge's scores (1..5) held against people's, over the conversations that both have rated."""
+    both = sorted(human.keys() & judged.keys())
+    x, y = np.array([judged[p] for p in both]), np.array([human[p] for p in both])
+    ranks = _value(spearman(list(x), list(y))) if len(both) else None
+    if len(both) < 3 or x.std() == 0:
+        return Calibration(len(both), ranks)
+    slope, offset = np.polyfit(x, y, 1)
+    groups: dict[str, list[int]] = {}
+    for i, (_, scenario, _) in enumerate(both):
+        groups.setdefault(scenario, []).append(i)
+    members, drawn = list(groups.values()), []
+    for _ in range(samples if len(members) > 1 else 0):
+        chosen = [i for g in rng.integers(len(members), size=len(members)) for i in members[g]]
+        if x[chosen].std() > 0:
+            drawn.append(np.polyfit(x[chosen], y[chosen], 1)[0])
+    low, high = np.quantile(drawn, [0.025, 0.975]) if len(drawn) > samples / 2 else (None, None)
+    return Calibration(
+        len(both), ranks, float(offset), float(slope), None if low is None else float(low), None if high is None else float(high)
+    )
+
+
+def counts(answers: Answers, key: Mapping[str, Any]) -> dict[str, int]:
+    """Choices that were made, ratings that were given, and questions that stand open, of the raters whose files were read."""
+    given = Counter({"choices": sum(map(len, answers.better.values()))})
+    given["ratings"] = sum(len(r) for by in answers.ratings.values() for r in by.values())
+    asked = sum(1 + len(key["items"][n]["methods"]) * len(key["criteria"]) for by in answers.ratings.values() for n in by)
+    given["open"] = asked - given["choices"] - given["ratings"]
+    return dict(given)

@@ -1,0 +1,233 @@
+"""Blinded comparison sheets for people: the same scenario played by two or three methods, side by side, without their names.
+
+Balanced: every set of methods comes equally often, and each of its members equally often in each place. Some items go to every rater, so that
+their agreement can be told; the others to one each. What was what stands in key.json, which raters are not given.
+
+A sheet is a CSV file, and a page that works from disk: it loads nothing, keeps the answers in the browser, and gives them back as a CSV file. What
+models and users said is escaped once, here; the page's policy lets nothing run but its own script.
+"""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mascot_env import prompts, seeding
+from mascot_env.errors import ConfigError
+from mascot_env.types import DIRECTOR, Domain, Transcript
+
+PLACES = "ABC"
+ALIKE = "alike"
+QUESTION = "Which conversation is better for the user?"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One comparison. `methods`: who stands in places A, B (and C); `shared`: whether every rater gets it."""
+
+    id: str
+    scenario: str
+    seed: int
+    methods: tuple[str, ...]
+    shared: bool
+
+
+@dataclass(frozen=True)
+class Sheet:
+    rater: str
+    items: tuple[Item, ...]
+
+
+def sheets(
+    played: Sequence[tuple[str, int]], methods: Sequence[str], size: int, raters: int, shared: int, own: int, seed: int
+) -> list[Sheet]:
+    """A sheet for each rater: `shared` items that all have and `own` that nobody else has, in an order of its own.
+
+    played: (scenario, seed) of the conversations that every method has; size: methods in a comparison, 2 or 3. Raises `ConfigError` where there are
+    too few conversations: none is compared twice by the same methods.
+    """
+    groups = list(itertools.combinations(sorted(methods), size))
+    if size not in (2, 3) or not groups:
+        raise ConfigError("2 or 3 of the methods are compared at a time", field="size", value=size, remedy=f"name {size} methods or more")
+    wanted, rng = shared + raters * own, seeding.generator("human-sheets", seed)
+    if wanted > len(played) * len(groups):
+        remedy = "take fewer items or raters, or play more scenarios"
+        raise ConfigError(
+            f"{wanted} comparisons are wanted, and {len(played) * len(groups)} can be made", field="own", value=own, remedy=remedy
+        )
+    made = _balanced(played, groups, wanted, rng)
+    items = [Item(f"item-{i + 1:03}", *place, order, i < shared) for i, (place, order) in enumerate(made)]
+    out = []
+    for r in range(raters):
+        mine = [*items[:shared], *items[shared + r * own : shared + (r + 1) * own]]
+        out.append(Sheet(f"rater-{r + 1}", tuple(mine[i] for i in rng.permutation(len(mine)))))
+    return out
+
+
+def _balanced(
+    played: Sequence[tuple[str, int]], groups: Sequence[tuple[str, ...]], count: int, rng: np.random.Generator
+) -> list[tuple[tuple[str, int], tuple[str, ...]]]:
+    """(conversation, methods in their places): groups by turns, and the orders of each group by turns; conversations in a random order of each group."""
+    orders = {g: [tuple(order) for order in itertools.permutations(g)] for g in groups}
+    first = {g: int(rng.integers(len(orders[g]))) for g in groups}
+    places = {g: rng.permutation(len(played)) for g in groups}
+    out = []
+    for i in range(count):
+        group, k = groups[i % len(groups)], i // len(groups)
+        out.append((played[int(places[group][k])], orders[group][(first[group] + k) % len(orders[group])]))
+    return out
+
+
+# ---------------------------------------------------------------------- what a rater sees
+
+
+def said(transcript: Transcript, domain: Domain) -> list[tuple[str, str]]:
+    """(name, words) of what was said aloud."""
+    names = prompts.names(domain)
+    return [(names[t.agent], prompts.fold(t.text) or "(silence)") for t in transcript if t.agent != DIRECTOR]
+
+
+def columns(size: int, criteria: Sequence[str]) -> list[str]:
+    """Of a sheet's CSV: the item, its texts, and what the rater fills in: `better` (A, B, C or alike) and a rating from 1 to 5 for each place and
+    criterion."""
+    places = PLACES[:size]
+    return ["item", *places, "better", *(f"{p} {c}" for p in places for c in criteria)]
+
+
+def as_csv(sheet: Sheet, texts: Mapping[tuple[str, str, int], Sequence[tuple[str, str]]], criteria: Sequence[str]) -> str:
+    """texts: (method, scenario, seed) -> what was said. Cells that a spreadsheet would take for a formula get an apostrophe."""
+    out = io.StringIO()
+    size = len(sheet.items[0].methods)
+    rows = csv.writer(out)
+    rows.writerow(columns(size, criteria))
+    for item in sheet.items:
+        cells = ["\n".join(f"{name}: {words}" for name, words in texts[m, item.scenario, item.seed]) for m in item.methods]
+        rows.writerow([item.id, *map(_no_formula, cells), "", *[""] * (size * len(criteria))])
+    return out.getvalue()
+
+
+def _no_formula(text: str) -> str:
+    return f"'{text}" if text[:1] in "=+-@\t\r" else text
+
+
+def as_page(sheet: Sheet, texts: Mapping[tuple[str, str, int], Sequence[tuple[str, str]]], criteria: Mapping[str, str], nonce: str) -> str:
+    """criteria: name -> its question."""
+    size = len(sheet.items[0].methods)
+    body = "\n".join(_item(item, n + 1, len(sheet.items), texts, criteria) for n, item in enumerate(sheet.items))
+    header = json.dumps(["item", *columns(size, list(criteria))[1 + size :]])
+    return (
+        PAGE.replace("@NONCE@", html.escape(nonce, quote=True))
+        .replace("@RATER@", html.escape(sheet.rater, quote=True))
+        .replace("@HEADER@", header.replace("<", "\\u003c"))
+        .replace("@BODY@", body)  # last: nothing in it is looked at again
+    )
+
+
+def _item(
+    item: Item, number: int, count: int, texts: Mapping[tuple[str, str, int], Sequence[tuple[str, str]]], criteria: Mapping[str, str]
+) -> str:
+    places = PLACES[: len(item.methods)]
+    told = []
+    for place, method in zip(places, item.methods, strict=True):
+        lines = "".join(
+            f"<p><b>{html.escape(name)}</b> {html.escape(words)}</p>" for name, words in texts[method, item.scenario, item.seed]
+        )
+        asked = "".join(
+            f"<fieldset><legend>{html.escape(question)}</legend>{_radios(f'{item.id}|{place} {name}', '12345')}</fieldset>"
+            for name, question in criteria.items()
+        )
+        told.append(f"<section><h3>{place}</h3>{lines}{asked}</section>")
+    better = _radios(f"{item.id}|better", [*places, ALIKE])
+    question = f"<fieldset class=better><legend>{QUESTION}</legend>{better}</fieldset>"
+    return f"<article id={item.id}><h2>{number} of {count}</h2><div class=side>{''.join(told)}</div>{question}</article>"
+
+
+def _radios(name: str, values: Sequence[str]) -> str:
+    named = html.escape(name, quote=True)
+    return "".join(f'<label><input type=radio name="{named}" value="{v}">{v}</label>' for v in values)
+
+
+def key(sheet_list: Sequence[Sheet], criteria: Sequence[str], about: Mapping[str, Any]) -> str:
+    """What stands in key.json: never given to raters."""
+    found = {item.id: asdict(item) for sheet in sheet_list for item in sheet.items}
+    return json.dumps(
+        {"items": found, "criteria": list(criteria), "raters": [s.rater for s in sheet_list], **about}, indent=1, sort_keys=True
+    )
+
+
+def write(
+    folder: Path, sheet_list: Sequence[Sheet], texts: Mapping[Any, Any], criteria: Mapping[str, str], about: Mapping[str, Any], seed: int
+) -> list[str]:
+    """Writes rater-N.csv and rater-N.html for each, and key.json; gives their names."""
+    nonce = f"{seeding.digest('human-page', seed):016x}"
+    names = []
+    for sheet in sheet_list:
+        for suffix, text in (("csv", as_csv(sheet, texts, list(criteria))), ("html", as_page(sheet, texts, criteria, nonce))):
+            (folder / f"{sheet.rater}.{suffix}").write_text(text, encoding="utf-8", newline="")
+            names.append(f"{sheet.rater}.{suffix}")
+    (folder / "key.json").write_text(key(sheet_list, list(criteria), about), encoding="utf-8")
+    return [*names, "key.json"]
+
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'nonce-@NONCE@'; script-src 'nonce-@NONCE@'">
+<title>Comparing conversations</title>
+<style nonce="@NONCE@">
+:root { color-scheme: light dark; --line: #8886; }
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 76rem; margin: 0 auto; padding: 1rem; }
+article { border-top: 1px solid var(--line); padding: 1rem 0; }
+.side { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1.5rem; }
+section p { margin: .4rem 0; overflow-wrap: anywhere; }
+fieldset { border: 0; padding: .3rem 0; margin: 0; }
+legend { font-weight: 600; padding: 0; }
+label { display: inline-block; padding: .3rem .7rem .3rem 0; }
+.better { margin-top: .8rem; }
+.bar { position: sticky; bottom: 0; background: Canvas; border-top: 1px solid var(--line); padding: .6rem 0; }
+button { font: inherit; padding: .4rem 1rem; }
+</style></head><body>
+<h1>Comparing conversations</h1>
+<p>Two or three teams answered the same user. Read each conversation, answer the questions under it, and say which is better. Answers stay in this
+browser until you save them as a file; nothing is sent. Some conversations are about distress: stop whenever you like. Where you or somebody near you
+needs help, findahelpline.com lists people who give it, by country.</p>
+<main>@BODY@</main>
+<div class="bar"><button id="save">Save my answers</button> <span id="left"></span></div>
+<script nonce="@NONCE@">
+const rater = "@RATER@", header = @HEADER@, place = "mascot-human-" + rater + "-" + location.pathname;
+let kept = {};
+try { kept = JSON.parse(localStorage.getItem(place) || "{}"); } catch (error) { kept = {}; }
+const inputs = [...document.querySelectorAll("input")];
+for (const input of inputs) {
+  input.checked = kept[input.name] === input.value;
+  input.addEventListener("change", () => {
+    kept[input.name] = input.value;
+    try { localStorage.setItem(place, JSON.stringify(kept)); } catch (error) { console.warn("answers are not kept: save them before you leave"); }
+    left();
+  });
+}
+const names = new Set(inputs.map((input) => input.name));
+function left() {
+  const open = [...names].filter((name) => !(name in kept)).length;
+  document.getElementById("left").textContent = open ? open + " questions are open" : "all answered";
+}
+document.getElementById("save").addEventListener("click", () => {
+  const cell = (text) => '"' + String(text).replaceAll('"', '""') + '"';
+  const rows = [...document.querySelectorAll("article")].map((item) => [item.id, ...header.slice(1).map((name) => kept[item.id + "|" + name] || "")]);
+  const text = [header, ...rows].map((row) => row.map(cell).join(",")).join("\\n") + "\\n";
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  link.download = rater + "-answers.csv";
+  link.click();
+});
+left();
+</script></body></html>
+"""

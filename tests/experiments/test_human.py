@@ -1,0 +1,218 @@
+"""Sheets for people: balanced, blinded, harmless; what comes back is read strictly, and held against judges, by hand-worked cases."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from experiments import human, human_answers, human_sheets
+from mascot_env.errors import ConfigError
+from mascot_env.metrics import NotMeasured
+from mascot_env.types import Scenario, Transcript, Turn
+
+PLAYED = [(f"s{i}", seed) for i in range(6) for seed in (0, 1)]
+METHODS = ("cat", "dog", "owl")
+HOSTILE = "<script>alert(1)</script> @BODY@ </p>{{x}} =1+1"
+
+
+def test_sheets_are_balanced() -> None:
+    made = human_sheets.sheets(PLAYED, METHODS, 2, raters=3, shared=6, own=6, seed=0)
+    assert [len(s.items) for s in made] == [12, 12, 12]
+    items = {i.id: i for s in made for i in s.items}
+    assert len(items) == 6 + 18 and sum(i.shared for i in items.values()) == 6
+    assert set(Counter(tuple(sorted(i.methods)) for i in items.values()).values()) == {8}
+    assert set(Counter(i.methods for i in items.values()).values()) == {4}  # each order of each pair
+    assert max(Counter((tuple(sorted(i.methods)), i.scenario, i.seed) for i in items.values()).values()) == 1
+    common = [[i.id for i in s.items if i.shared] for s in made]
+    assert set(common[0]) == set(common[1]) == set(common[2]) and common[0] != common[1]  # in an order of each rater's own
+    assert made == human_sheets.sheets(PLAYED, METHODS, 2, 3, 6, 6, seed=0) != human_sheets.sheets(PLAYED, METHODS, 2, 3, 6, 6, seed=1)
+    three = human_sheets.sheets(PLAYED, METHODS, 3, raters=1, shared=12, own=0, seed=0)
+    assert set(Counter(i.methods for i in three[0].items).values()) == {2}  # six orders of three
+
+
+@pytest.mark.parametrize("asked", [{"size": 4}, {"size": 2, "own": 99}, {"size": 3, "methods": ("cat", "dog")}])
+def test_what_cannot_be_exported_is_named(asked: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="size|own"):
+        human_sheets.sheets(PLAYED, asked.get("methods", METHODS), asked["size"], 1, 1, asked.get("own", 1), 0)
+
+
+class Page(HTMLParser):
+    """Tags, and the names of inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: Counter[str] = Counter()
+        self.inputs: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.tags[tag] += 1
+        self.inputs += [dict(attrs)["name"]] if tag == "input" else []
+        assert not any(name.startswith("on") or name in ("src", "href") for name, _ in attrs)  # nothing is loaded, nothing runs
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def test_a_sheet_names_no_method_and_lets_nothing_run() -> None:
+    (sheet,) = human_sheets.sheets(PLAYED, ("lynx", "newt"), 2, raters=1, shared=3, own=0, seed=0)
+    texts = {(m, s, k): [("User", "Hi."), ("Anchor", HOSTILE)] for m in ("lynx", "newt") for s, k in PLAYED}
+    made = human_sheets.as_page(sheet, texts, {"consistency": "Is it <itself>?"}, "abc")
+    page = Page()
+    page.feed(made)
+    assert page.tags["script"] == 1 and page.tags["article"] == 3 and HOSTILE in page.text[page.text.index("Anchor") + 1]
+    assert set(page.inputs) == {f"{i.id}|{q}" for i in sheet.items for q in ("better", "A consistency", "B consistency")}
+    assert "default-src 'none'" in made and "findahelpline.com" in made and "@BODY@" not in made.replace("@BODY@ &lt;/p&gt;", "")
+    text = human_sheets.as_csv(sheet, texts, ["consistency"])
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert rows[0]["A"] == f"User: Hi.\nAnchor: {HOSTILE}" and rows[0]["better"] == ""
+    assert human_sheets._no_formula("=1+1") == "'=1+1"
+    assert not any(m in made or m in text for m in ("lynx", "newt"))
+
+
+def exported(folder: Path) -> dict[str, Any]:
+    made = human_sheets.sheets(PLAYED, METHODS[:2], 2, raters=2, shared=4, own=2, seed=0)
+    texts = {(m, s, k): [("User", "Hi.")] for m in METHODS for s, k in PLAYED}
+    human_sheets.write(folder, made, texts, {"consistency": "?"}, {"run": str(folder / "run"), "domain": "support"}, 0)
+    return human_answers.key_of(folder)
+
+
+def answered(folder: Path, rater: str, say: Any) -> Path:
+    """The rater's sheet, filled in: `say(methods)` gives the better place and the ratings of both."""
+    key = human_answers.key_of(folder)
+    rows = list(csv.DictReader((folder / f"{rater}.csv").open(newline="")))
+    for row in rows:
+        row["better"], row["A consistency"], row["B consistency"] = say(key["items"][row["item"]]["methods"])
+    path = folder / f"{rater}-answers.csv"
+    with path.open("w", newline="") as out:
+        writer = csv.DictWriter(out, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def cat_is_better(methods: list[str]) -> tuple[str, str, str]:
+    return ("A", "5", "2") if methods[0] == "cat" else ("b", "2", "5")
+
+
+def test_answers_come_back_as_strengths_and_agreement(tmp_path: Path) -> None:
+    key = exported(tmp_path)
+    files = [answered(tmp_path, r, cat_is_better) for r in ("rater-1", "rater-2")]
+    answers = human_answers.read(files, key)
+    assert not answers.problems and human_answers.counts(answers, key) == {"choices": 12, "ratings": 24, "open": 0}
+    strengths = human_answers.preferred(answers, key, np.random.default_rng(0))
+    assert not isinstance(strengths, NotMeasured) and strengths["cat"].low > 0 > strengths["dog"].high
+    assert human_answers.between_people(answers, key) == {"better": {"alpha": 1.0}, "consistency": {"alpha": 1.0, "weighted kappa": 1.0}}
+    ratings = human_answers.mean_ratings(answers, key, "consistency")
+    assert {m: v for (m, _, _), v in ratings.items()} == {"cat": 5.0, "dog": 2.0}
+    split = human_answers.read([files[0], answered(tmp_path, "rater-2", lambda m: (human_sheets.ALIKE, "3", "3"))], key)
+    assert human_answers.between_people(split, key)["better"]["alpha"] < 0.1
+    assert {c.won for c in human_answers.comparisons(split, key)} >= {("cat",)} and any(
+        len(c.won) == 2 for c in human_answers.comparisons(split, key)
+    )
+
+
+def test_what_cannot_be_read_is_told_and_no_number(tmp_path: Path) -> None:
+    key = exported(tmp_path)
+    path = answered(tmp_path, "rater-1", cat_is_better)
+    lines = path.read_text().splitlines()
+    names = sorted(key["items"])
+    extra = [f"{names[0]},x,y,C,7,5", "item-999,x,y,A,1,1", f"{names[0]},x,y,A,1,1"]
+    mine = [i for i, row in enumerate(csv.DictReader(io.StringIO(path.read_text())), 1) if row["item"] == names[0]]
+    kept = [line for i, line in enumerate(lines) if i not in mine]
+    path.write_text("\n".join([*kept, *extra]) + "\n")
+    answers = human_answers.read([path], key)
+    assert [p.split(": ", 1)[1] for p in answers.problems] == [
+        "better is one of A, B, alike, not 'C'",
+        "A consistency is a whole number from 1 to 5, not '7'",
+        "no such item ('item-999')",
+        "answered twice",
+    ]
+    assert names[0] not in answers.better["rater-1"] and answers.ratings["rater-1"][names[0]] == {("B", "consistency"): 5}
+    for bad, named in (
+        ([path, path], "were read already"),
+        ([tmp_path / "key.json"], "begins with none"),
+        ([tmp_path / "rater-2-no.csv"], "cannot be read"),
+    ):
+        with pytest.raises(ConfigError, match=named):
+            human_answers.read(bad, key)
+    (tmp_path / "rater-2.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ConfigError, match="no column 'item'"):
+        human_answers.read([tmp_path / "rater-2.csv"], key)
+    with pytest.raises(ConfigError, match=r"no key\.json"):
+        human_answers.key_of(tmp_path / "nowhere")
+
+
+def test_a_judge_is_calibrated_by_least_squares() -> None:
+    judged = {("m", f"s{i}", 0): 1 + i / 5 for i in range(20)}
+    people = {place: 0.5 + 0.8 * value for place, value in judged.items()}
+    found = human_answers.calibration(people, judged, np.random.default_rng(0), samples=50)
+    assert (found.places, found.spearman) == (20, pytest.approx(1.0)) and (found.offset, found.slope) == (
+        pytest.approx(0.5),
+        pytest.approx(0.8),
+    )
+    assert found.low == pytest.approx(0.8) and found.high == pytest.approx(0.8)
+    assert human_answers.calibration(people, {p: 3.0 for p in judged}, np.random.default_rng(0)).slope is None
+    assert human_answers.calibration({}, judged, np.random.default_rng(0)) == human_answers.Calibration(0, None)
+
+
+def test_from_a_comparison_to_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def conversation(method: str, scenario: str) -> Transcript:
+        return Transcript(
+            Scenario(scenario, "support", "valid", "Hi."), ("anchor_0",), (Turn("user_0", "Hi."), Turn("anchor_0", f"{method} says so."))
+        )
+
+    found = {(m, s, k): conversation(m, s) for m in ("cat", "dog") for s, k in PLAYED}
+    monkeypatch.setattr(human, "played", lambda run, methods: (found, ["cat", "dog"]))
+    run = tmp_path / "run"
+    run.mkdir()
+    worth = {"cat": 80.0, "dog": 40.0}
+    scores = {m: [{"judges": {"j": {"agent-specific": {"consistency": {f"s{i}": worth[m] + i for i in range(6)}}}}}] * 2 for m in worth}
+    (run / "scores.json").write_text(json.dumps({"seeds": [0, 1], "found": scores}))
+    out = tmp_path / "sheets"
+    assert (
+        human.main(
+            [
+                "export",
+                "--run",
+                str(run),
+                "--raters",
+                "2",
+                "--shared",
+                "4",
+                "--own",
+                "2",
+                "--criteria",
+                "consistency",
+                "--out",
+                str(out),
+                "--json",
+            ]
+        )
+        == 0
+    )
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["comparisons"] == {"rater-1": 6, "rater-2": 6}
+    files = ",".join(str(answered(out, r, cat_is_better)) for r in ("rater-1", "rater-2"))
+    assert human.main(["report", "--sheets", str(out), "--answers", files, "--json"]) == 0
+    told = capsys.readouterr().out
+    figures = json.loads(told.splitlines()[-1])
+    assert figures["strengths"]["cat"][1] > 0 and figures["judges"]["j"]["consistency"]["slope"] > 0 and "| cat" in told
+    (out / "empty-rater-1.csv").write_text("item,better\n")
+    (out / "rater-1-none.csv").write_text("item,better\n")
+    assert human.main(["report", "--sheets", str(out), "--answers", str(out / "rater-1-none.csv")]) == 1
+    for argv, named in (
+        (["export", "--criteria", "wit"], "criteria"),
+        (["report", "--sheets", str(out)], "answers"),
+        ([], "ACTION"),
+        (["burn"], "ACTION"),
+    ):
+        with pytest.raises(ConfigError, match=named):
+            human.main(argv)
