@@ -76,7 +76,7 @@ level1: setup  ## MASCOT's first level on the nano grade: SFT, pairs, reward mod
 level2: setup  ## MASCOT's second level on the team of `make level1`: group reward model, a Director by GRPO and one by PPO; resumable
 	@$(PY) -m experiments.level2
 
-reproduce-quick: setup  ## both levels by turns, 3 seeds on support, and what they show on held-out scenarios (a seed takes about 75 minutes of one core, three run side by side: about 2 hours on two cores; resumable)
+reproduce-quick: setup  ## both levels by turns, 3 seeds on support, and what they show on held-out scenarios (a seed takes about 2 hours of one slow core, three side by side about 3 hours on two; resumable)
 	@$(PY) -m experiments.bilevel --seeds 3 --workers 3 --no-ablations --out runs/bilevel
 
 reproduce: setup  ## the same with 5 seeds (goes on from reproduce-quick); resumable

@@ -49,6 +49,7 @@ TREE = {
     "docs/levels.md": "the two levels as decision problems; words, checks, folders",
     "docs/real_models.md": "checkpoints of your own, several GPUs, vLLM",
     "docs/results/": "tables written by the programs",
+    "docs/results/runs/": "the figures of single runs, from which pages are made",
 }
 
 
