@@ -175,6 +175,7 @@ def test_steps_of_all_rounds_are_shared_out() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # a whole run, on prompts of thousands of bytes
 def test_a_tiny_qwen_goes_through_the_schedule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     smaller(monkeypatch)
     common, data = tiny_qwen(tmp_path)
