@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -71,6 +72,15 @@ def about(runs: Runs, learnt: str, teams: list[str], split: str) -> str:
     )
 
 
+def stood(runs: Runs) -> str:
+    """The round that is measured, and why it is that one: what stopped a schedule must not be overlooked."""
+    found = Counter((r["schedule"].get("stands", "-"), r["schedule"].get("why", "")) for r in runs)
+    return " ".join(
+        f"In {n} of {len(runs)} runs round {number} stands, and is what is measured ({why})."
+        for (number, why), n in sorted(found.items(), key=str)
+    )
+
+
 def page(asked: Mapping[str, Any], runs: Runs) -> tuple[str, dict[str, Any]]:
     """`of` the runs of a campaign that was asked this (`bilevel.Config` as a mapping)."""
     one = asked["judge"] == asked["held_out"]
@@ -97,6 +107,7 @@ def of(
     parts = [
         f"## {domain}" + ("" if data else f", {broken:.0%} broken"),
         about(runs, "the SFT policy learnt from a run folder" if data else f"{broken:.0%} of the SFT policy's data broken", teams, split),
+        stood(runs),
         *([setting.ONE_JUDGE] if one_judge else []),
         claim.lines_table({HEADS[k]: v for k, v in lines.items()}),
         *([told] if (told := claim.disagreement(lines["held out"], lines.get("truth", {}))) else []),

@@ -73,6 +73,15 @@ def made_up(shift: float, scenarios: int = 12) -> dict[str, Any]:
     }
 
 
+def test_a_page_says_which_round_is_measured_and_why() -> None:
+    stopped = made_up(20.0)
+    stopped["schedule"] |= {"stands": 1, "why": "reward hacking: after round 2 a gain"}
+    text, _ = bilevel_report.of([made_up(20.0), stopped, stopped], "support", 0.4)
+    head = text.split("| line")[0]
+    assert "In 2 of 3 runs round 1 stands, and is what is measured (reward hacking: after round 2 a gain)." in head
+    assert "In 1 of 3 runs round 2 stands, and is what is measured (every round passed its check)." in head
+
+
 def two_sided_p(mean: float, by_seed: list[float]) -> float:
     """Scenarios alike: a t test over seeds alone."""
     error = float(np.std(by_seed, ddof=1)) / len(by_seed) ** 0.5
