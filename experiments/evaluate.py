@@ -37,6 +37,7 @@ from mascot_env.errors import ConfigError
 from mascot_env.judge import Judge
 from mascot_env.judge.world import WorldJudge
 from mascot_env.players.policy import Policy, Team
+from mascot_env.run_folder import RunFolder
 from mascot_env.scoring import score_blocks, score_turns
 from mascot_env.types import Domain, Scenario, Transcript
 
@@ -141,9 +142,10 @@ def ingredients(config: Config, domain: Domain, seed: int) -> Ingredients:
 def measured(place: Place, who: Entrant, players: Players, seed: int, folder: Path) -> dict[str, Any]:
     """What one method is worth with the conversations of one seed; played and judged once."""
     team = Team.of(place.domain, director=players.director, speakers=players.speakers, user=place.user, name=who.name)
-    first = persona_eval.first_seed(seed)
+    first, before = persona_eval.first_seed(seed), kept_before(folder / "play")
     played, costs = metered(players, lambda: persona_eval.kept(folder / "play", team, place.scenarios, first, place.make_env))
-    cost = staged(folder / "cost", {"scenarios": mark_of(place.scenarios)}, lambda _: per_reply(costs, played.transcripts))
+    new = [t for t in played.transcripts if t.scenario.id not in before]  # those that were paid for here
+    cost = staged(folder / "cost", {"scenarios": mark_of(place.scenarios)}, lambda _: per_reply(costs, new))
     out: dict[str, Any] = {"cost": cost, "cut": played.cut, "judges": {}, "measured": measures(played.transcripts, place.domain)}
     truth = {"truth": WorldJudge()} if all(t.scenario.source == "world" for t in played.transcripts) else {}
     for name, judge in {**place.judges, **truth}.items():
@@ -169,6 +171,11 @@ def measures(transcripts: Sequence[Transcript], domain: Domain) -> dict[str, flo
     return {name: m.value for name, m in found.items() if isinstance(m.value, float)}
 
 
+def kept_before(folder: Path) -> set[str]:
+    """Scenarios of the conversations that a folder has already."""
+    return {row["scenario"] for row in RunFolder.open(folder).episodes()} if (folder / "manifest.json").exists() else set()
+
+
 def metered(players: Players, work: Callable[[], persona_eval.Played]) -> tuple[persona_eval.Played, dict[str, float]]:
     """What `work` gives; what the players' models were asked meanwhile, and the seconds that it took."""
     models = {id(m): m for m in (model_of(players.director), model_of(players.speakers)) if m is not None}
@@ -190,7 +197,7 @@ def model_of(player: Any) -> Any:
 
 
 def per_reply(costs: Mapping[str, float], transcripts: Sequence[Transcript]) -> dict[str, float | None]:
-    """By the replies of all conversations; None where nothing was played in this process, which a start after a stop may find."""
+    """By the replies of these conversations; None where there are none, which a start after a stop may find."""
     replies = sum(turn.agent in t.agents and turn.text != "" for t in transcripts for turn in t)
     known = costs["requests"] > 0 and replies
     return {k: costs[k] / replies if known else None for k in ("requests", "tokens", "seconds")}

@@ -35,7 +35,7 @@ def page(asked: Mapping[str, Any], scenarios: Sequence[Scenario], found: Found) 
     parts.append(f"### Without a model\n\n{text}")
     text, figures["cost"] = of_all(found, "cost")
     parts.append(
-        f"### Cost, per reply\n\n{text}\n\nRequests and tokens of directives are among them, and shared prefixes are counted each time."
+        f"### Cost, per reply\n\n{text}\n\nRequests and tokens of directives are among them, and the user's where the same model plays it; shared prefixes are counted each time."
     )
     figures["last"] = {k: figures[judges[0]][k]["all"][list(found)[-1]]["overall"] for k in KINDS}  # of the last method: what a sweep reads
     text, figures["not scored"] = not_scored(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,23 @@ def test_a_policy_of_ones_own_is_compared_and_nothing_is_done_twice(
     assert last_json(capsys.readouterr().out) == first
     with pytest.raises(MascotError, match=r"other settings \(rounds\)"):
         evaluate.main([*asked, "--rounds", "2"])
+
+
+def test_cost_is_of_the_conversations_that_were_paid_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A comparison that is taken up midway divides what it asked by what it played, and not by what it found."""
+    asked = [*SMALL, "--methods", "zero-shot", "--seeds", "1"]
+
+    def cost(folder: Path, *scenarios: str) -> dict[str, Any]:
+        for count in scenarios:
+            assert evaluate.main([*asked, "--scenarios", count, "--out", str(folder)]) == 0
+            found = json.loads((folder / "report.json").read_text())["cost"]["zero-shot"]
+            shutil.rmtree(folder / "setting")
+            shutil.rmtree(folder / "zero-shot" / "seed-0" / "cost")
+        return found
+
+    whole, rest = cost(tmp_path / "whole", "3"), cost(tmp_path / "part", "2", "3")
+    assert whole["requests"] > 1 and rest["requests"] > 1  # a reply and its directive; 1/3 of that where found ones were counted
+    assert cost(tmp_path / "whole", "3")["requests"] is None  # nothing was played
 
 
 def test_roles_of_a_policy_of_ones_own(own: str) -> None:
