@@ -27,7 +27,7 @@ from typing import Any
 
 from agents import processes
 from agents.stages import staged
-from experiments import bilevel_report, campaign, console, level1, level2, manners, persona_eval, setting, unscored
+from experiments import bilevel_report, campaign, console, level1, level2, manners, persona_eval, setting
 from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env import catalog
@@ -38,7 +38,6 @@ from mascot_env.players.directors import RandomOrderDirector
 from mascot_env.players.policy import Policy, Team
 from mascot_env.players.resolve import resolve_director
 from mascot_env.players.world import WorldSpeaker
-from mascot_env.scoring import score_blocks, score_turns
 from mascot_env.types import Domain
 
 # What runs did that were made before there were options for it
@@ -268,15 +267,8 @@ def measured_systems(config: Config, run: Any) -> dict[str, Any]:
 
 def judged_by(held_out: Judge, played: persona_eval.Played, domain: Domain) -> dict[str, Any]:
     """Scores by criterion and scenario, of turns and of blocks, and what of them could not be scored."""
-    kinds = {"agent-specific": score_turns, "collective": score_blocks}
-    scores = {kind: score(played.transcripts, held_out, domain) for kind, score in kinds.items()}
-    for kind, found in scores.items():
-        unscored.refuse_nothing(unscored.count(found), f"{kind} cases", held_out)
-    lost = {
-        kind: {"unscored": unscored.shares(found) | dict.fromkeys(played.cut, 1.0), "count": unscored.count(found)}
-        for kind, found in scores.items()
-    }
-    return {kind: {**persona_eval.by_criterion(found), **lost[kind], "cut": len(played.cut)} for kind, found in scores.items()}
+    found = persona_eval.by_kind(played, held_out, domain)
+    return {kind: {**values, **lost, "cut": len(played.cut)} for kind, (values, lost) in found.items()}
 
 
 def of_split(config: Config, name: str) -> str:
@@ -351,14 +343,20 @@ def single(config: Config) -> dict[str, Any]:
     totals |= {"blocks": two.reward_states, "group reward": two.reward_steps, "director": two.steps, "ppo": two.ppo_steps}
     run.progress = progress = Progress(tracker, totals)
     found = one_run(config, run, progress, lambda what, figures: print(f"{what}: {brief(figures)}", flush=True))
-    tracker.summarise({k: found[k] for k in ("sft", "schedule")})
+    tracker.summarise(
+        {"sft": found["sft"], "schedule": {what: told(v) if isinstance(v, Mapping) else v for what, v in found["schedule"].items()}}
+    )
     tracker.close()
     return found
 
 
 def brief(figures: Mapping[str, Any]) -> str:
+    return json.dumps(told(figures), sort_keys=True)
+
+
+def told(figures: Mapping[str, Any]) -> dict[str, Any]:
     """Figures of a stage without what is kept by scenario."""
-    return json.dumps({k: v for k, v in figures.items() if k not in ("scores", "by persona")}, sort_keys=True)
+    return {k: v for k, v in figures.items() if k not in ("scores", "by persona")}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -374,8 +372,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     text, figures = bilevel_report.page(asdict(config), list(runs.values()))
     print(f"\n{text}")
-    console.write_whole(out / f"{of_split(config, 'report')}.md", text + "\n")
-    console.write_whole(out / f"{of_split(config, 'report')}.json", json.dumps(figures, indent=1, sort_keys=True))
+    console.keep_report(out, of_split(config, "report"), text, figures)
     console.finish(figures, config.json)
     return 0 if config.seeds < 2 or all(figures["shown"].values()) else 1
 

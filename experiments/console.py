@@ -11,7 +11,7 @@ import sys
 import time
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -113,6 +113,12 @@ def table(headings: list[str], rows: list[list[str]]) -> str:
         return "| " + " | ".join(c.ljust(w) for c, w in zip(cells, widths, strict=True)) + " |"
 
     return "\n".join([line(headings), "|" + "|".join("-" * (w + 2) for w in widths) + "|", *map(line, rows)])
+
+
+def keep_report(out: Path, name: str, text: str, figures: Mapping[str, Any]) -> None:
+    """A program's page and its figures in its folder: NAME.md and NAME.json."""
+    write_whole(out / f"{name}.md", text + "\n")
+    write_whole(out / f"{name}.json", json.dumps(figures, indent=1, sort_keys=True))
 
 
 def make_room(out: str) -> None:

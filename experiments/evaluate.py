@@ -28,7 +28,7 @@ from typing import Any
 from agents.stages import mark_of, staged
 from baselines import METHODS
 from baselines.method import Ingredients, Players
-from experiments import console, evaluate_tables, persona_eval, setting, unscored
+from experiments import console, evaluate_tables, persona_eval, setting
 from experiments.entrants import Entrant, entrant
 from experiments.tracking import Tracker
 from mascot_env import catalog, metrics
@@ -38,11 +38,9 @@ from mascot_env.judge import Judge
 from mascot_env.judge.world import WorldJudge
 from mascot_env.players.policy import Policy, Team
 from mascot_env.run_folder import RunFolder
-from mascot_env.scoring import score_blocks, score_turns
 from mascot_env.types import Domain, Scenario, Transcript
 
 PROMPTED = ",".join(name for name, m in METHODS.items() if not m.trained)
-KINDS = {"agent-specific": score_turns, "collective": score_blocks}
 
 
 @dataclass(frozen=True)
@@ -156,13 +154,8 @@ def measured(place: Place, who: Entrant, players: Players, seed: int, folder: Pa
 
 def judged(played: persona_eval.Played, judge: Judge, domain: Domain) -> dict[str, Any]:
     """kind -> criterion -> scenario -> 0..100, and what could not be scored."""
-    out: dict[str, Any] = {}
-    for kind, score in KINDS.items():
-        found = score(played.transcripts, judge, domain)
-        unscored.refuse_nothing(unscored.count(found), f"{kind} cases", judge)
-        out[kind] = persona_eval.by_criterion(found)
-        out[f"{kind}, lost"] = {"unscored": unscored.shares(found) | dict.fromkeys(played.cut, 1.0), "count": unscored.count(found)}
-    return out
+    found = persona_eval.by_kind(played, judge, domain)
+    return {kind: values for kind, (values, _) in found.items()} | {f"{kind}, lost": lost for kind, (_, lost) in found.items()}
 
 
 def measures(transcripts: Sequence[Transcript], domain: Domain) -> dict[str, float]:
@@ -234,11 +227,10 @@ def main(argv: list[str] | None = None) -> int:
     tracker = Tracker(out, out.name, asdict(config), config.wandb)
     found = compared(config, place, entrants)
     kept = {"seeds": list(range(config.seed, config.seed + config.seeds)), "found": found}
-    console.write_whole(out / "scores.json", json.dumps(kept, sort_keys=True))  # by scenario, for what else is made of them
+    console.write_whole(out / evaluate_tables.SCORES, json.dumps(kept, sort_keys=True))  # by scenario, for what else is made of them
     text, figures = evaluate_tables.page(asdict(config), place.scenarios, found)
     print(f"\n{text}")
-    console.write_whole(out / "report.md", text + "\n")
-    console.write_whole(out / "report.json", json.dumps({**figures, "config": asdict(config)}, indent=1, sort_keys=True))
+    console.keep_report(out, "report", text, {**figures, "config": asdict(config)})
     tracker.summarise(figures)
     tracker.close()
     console.finish(figures, config.json)

@@ -17,6 +17,7 @@ from mascot_env.types import Scenario
 
 Found = Mapping[str, Sequence[Mapping[str, Any]]]  # method -> one measurement for each seed
 KINDS = ("agent-specific", "collective")
+SCORES = "scores.json"  # of a comparison: every score by scenario
 
 
 def page(asked: Mapping[str, Any], scenarios: Sequence[Scenario], found: Found) -> tuple[str, dict[str, Any]]:
@@ -34,9 +35,8 @@ def page(asked: Mapping[str, Any], scenarios: Sequence[Scenario], found: Found) 
     text, figures["measured"] = of_all(found, "measured")
     parts.append(f"### Without a model\n\n{text}")
     text, figures["cost"] = of_all(found, "cost")
-    parts.append(
-        f"### Cost, per reply\n\n{text}\n\nRequests and tokens of directives are among them, and the user's where the same model plays it; shared prefixes are counted each time."
-    )
+    among = "Requests and tokens of directives are among them, and the user's where the same model plays it; shared prefixes are counted each time."
+    parts.append(f"### Cost, per reply\n\n{text}\n\n{among}")
     figures["last"] = {k: figures[judges[0]][k]["all"][list(found)[-1]]["overall"] for k in KINDS}  # of the last method: what a sweep reads
     text, figures["not scored"] = not_scored(found)
     parts.append(text)

@@ -242,8 +242,7 @@ def main(argv: list[str] | None = None) -> int:
     runs = campaign.run("experiments.hacking", dataclasses.replace(config, policy=start), plan(config))
     text, figures = page(asdict(config), runs)
     print(f"\n{text}")
-    console.write_whole(Path(config.out) / "report.md", text + "\n")
-    console.write_whole(Path(config.out) / "report.json", json.dumps(figures, indent=1, sort_keys=True))
+    console.keep_report(Path(config.out), "report", text, figures)
     console.finish(figures, config.json)
     return (
         0 if not figures["not compared"] and not figures["clean flagged"] and figures["biased flagged in time"] == figures["biased"] else 1

@@ -18,14 +18,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments import console, human_answers, human_sheets
+from experiments import console, evaluate_tables, human_answers, human_sheets
 from mascot_env import catalog, seeding
 from mascot_env.errors import ConfigError
 from mascot_env.metrics import NotMeasured
 from mascot_env.run_folder import RunFolder
 from mascot_env.types import Domain, Transcript
 
-SCORES = "scores.json"  # of a run of experiments.evaluate
 CRITERIA = ("consistency", "social_contribution")
 
 
@@ -108,7 +107,8 @@ def questions(domain: Domain, names: str) -> dict[str, str]:
 def export(config: Export) -> int:
     console.at_least(1, raters=config.raters)
     console.at_least(0, shared=config.shared, own=config.own)
-    console.at_least(1, shared_and_own=config.shared + config.own)
+    if not config.shared + config.own:
+        raise ConfigError("nothing would be compared", field="own", value=0, remedy="pass --own or --shared 1 or more")
     found, methods = played(Path(config.run), config.methods)
     domain = catalog.domain(next(iter(found.values())).scenario.domain)
     criteria = questions(domain, config.criteria)
@@ -124,7 +124,7 @@ def export(config: Export) -> int:
 
 def judged(run: Path, criterion: str) -> dict[str, dict[tuple[str, str, int], float]]:
     """judge -> (method, scenario, seed) -> 1..5, from what the comparison kept; empty where it kept nothing."""
-    file = run / SCORES
+    file = run / evaluate_tables.SCORES
     if not file.is_file():
         return {}
     kept = json.loads(file.read_text(encoding="utf-8"))
@@ -209,7 +209,7 @@ def main(argv: list[str] | None = None) -> int:
     if action not in ACTIONS and "--help" not in given and "-h" not in given:
         raise ConfigError("say what to do", field="ACTION", value=action, remedy="use export or report as the first argument")
     config_class, work = ACTIONS.get(action, ACTIONS["export"])
-    return work(console.parse(config_class, __doc__ or "", given))  # type: ignore[operator]
+    return work(console.parse(config_class, __doc__ or "", given))
 
 
 if __name__ == "__main__":

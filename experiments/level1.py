@@ -17,7 +17,6 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -282,8 +281,7 @@ def main(argv: list[str] | None = None) -> int:
                 text, figures[stage] = shown(evaluate(config, run), config.seed)
                 text = "\n\n".join([*setting.told_apart(config.judge, config.held_out), text])
                 print(text)
-                console.write_whole(Path(config.out) / "evaluation.md", text + "\n")
-                console.write_whole(Path(config.out) / "evaluation.json", json.dumps(figures[stage], indent=1, sort_keys=True))
+                console.keep_report(Path(config.out), "evaluation", text, figures[stage])
             else:
                 figures[stage] = run.sft(sft_contexts(config, run.setting.domain)) if stage == "sft" else getattr(run, stage)()
                 print(figures[stage])

@@ -23,7 +23,7 @@ from mascot_env.judge.protocol import Judge
 from mascot_env.judge.world import WorldJudge
 from mascot_env.metrics import Interval, Measure, NotMeasured, Reference
 from mascot_env.players.policy import Policy, Team
-from mascot_env.scoring import ConversationScore, score_turns
+from mascot_env.scoring import ConversationScore, score_blocks, score_turns
 from mascot_env.types import DIRECTOR, USER, Domain, Scenario, Transcript
 from mascot_env.worlds import scene, truth
 
@@ -151,6 +151,21 @@ def judged_once(folder: Path, judge: Judge, played: Played, work: Callable[[], M
     told = [*(t.scenario.id for t in played.transcripts), *played.cut]
     mark = f"scored-{seeding.digest(MEASURES, name_of(judge), *about, *told):016x}"
     return staged(folder / mark, {"judge": name_of(judge), "scenarios": told}, lambda _: work())
+
+
+KINDS: Mapping[str, Callable[..., list[ConversationScore]]] = {"agent-specific": score_turns, "collective": score_blocks}
+
+
+def by_kind(played: Played, judge: Judge, domain: Domain) -> dict[str, tuple[dict[str, dict[str, float]], dict[str, Any]]]:
+    """kind -> (criterion -> scenario -> 0..100, what of it could not be scored), of turns and of blocks. Raises `MascotError` where a judge scored
+    nothing at all."""
+    out = {}
+    for kind, score in KINDS.items():
+        found = score(played.transcripts, judge, domain)
+        unscored.refuse_nothing(unscored.count(found), f"{kind} cases", judge)
+        lost = {"unscored": unscored.shares(found) | dict.fromkeys(played.cut, 1.0), "count": unscored.count(found)}
+        out[kind] = by_criterion(found), lost
+    return out
 
 
 def by_criterion(scores: Sequence[ConversationScore]) -> dict[str, dict[str, float]]:
