@@ -12,7 +12,7 @@ WORKERS ?= 2
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-rllib lint bench bench-director bench-grpo level1 level2 reproduce-quick reproduce ablations reproduce-broken reproduce-meeting hacking evaluate check-sweeps marl example-rllib nano nano-budget nano-world nano-report nano-sizes nano-verify nano-throughput pages golden lock clean
+.PHONY: help setup demo test test-all test-rllib lint bench bench-director bench-grpo level1 level2 reproduce-quick reproduce ablations reproduce-broken reproduce-meeting hacking evaluate check-sweeps check-rliable marl example-rllib nano nano-budget nano-world nano-report nano-sizes nano-verify nano-throughput pages golden lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -102,6 +102,10 @@ evaluate: setup  ## every prompted baseline on the same scenarios, seeds and mod
 check-sweeps:  ## W&B's own schema accepts the shipped sweep files (a minute)
 	@place="$$(mktemp -d)"; trap 'rm -rf "$$place"' EXIT; $(PYTHON) -m venv "$$place" \
 	  && "$$place/bin/python" -m pip install -q --disable-pip-version-check sweeps==0.3.0 PyYAML && "$$place/bin/python" -W ignore experiments/sweeps/check_with_wandb.py
+
+check-rliable: setup  ## our point estimates beside rliable's own, to 1e-6 (a minute)
+	@place="$$(mktemp -d)"; trap 'rm -rf "$$place"' EXIT; $(VENV)/bin/pip install -q --disable-pip-version-check --no-deps --target "$$place" rliable==1.2.0 \
+	  && PYTHONPATH="$$place:." $(VENV)/bin/python tests/metrics/check_with_rliable.py
 
 marl: setup  ## teams by IPPO and MAPPO on the act form, 5 seeds, against random acts and the best fixed act per persona (about 35 minutes on one core; resumable)
 	@$(PY) -m experiments.marl

@@ -14,7 +14,7 @@ import numpy as np
 from experiments import console, level2, unscored
 from mascot_env import metrics, seeding
 from mascot_env.metrics import Interval
-from mascot_env.metrics.statistics import t_quantile, two_level_t
+from mascot_env.metrics.statistics import t_quantile
 
 Runs = Sequence[Mapping[str, Any]]
 Values = Callable[[Mapping[str, Any]], Mapping[str, float]]  # a run -> scenario -> value
@@ -29,14 +29,7 @@ WHOLE = ("identifiability", "separation", "self_bleu_across")
 
 def difference(runs: Runs, ours: Values, theirs: Values) -> Interval | None:
     """ours - theirs over seeds and scenarios that have both; None where that cannot be known."""
-    a, b = [ours(r) for r in runs], [theirs(r) for r in runs]
-    names = sorted(set.intersection(*(set(x) & set(y) for x, y in zip(a, b, strict=True))))
-    if not names:
-        return None
-    if len(runs) == 1:
-        found = metrics.paired_bootstrap({n: a[0][n] for n in names}, {n: b[0][n] for n in names}, seeding.generator("bilevel-report"))
-    else:
-        found = two_level_t(np.array([[x[n] - y[n] for n in names] for x, y in zip(a, b, strict=True)]))
+    found = metrics.over_runs([ours(r) for r in runs], [theirs(r) for r in runs], seeding.generator("bilevel-report"))
     return found if isinstance(found, Interval) else None
 
 

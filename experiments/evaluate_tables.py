@@ -6,12 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from experiments import console
 from mascot_env import catalog
-from mascot_env.metrics import Interval, NotMeasured, holm, paired_bootstrap
-from mascot_env.metrics.statistics import two_level_t
+from mascot_env.metrics import Interval, NotMeasured, holm, over_runs
 from mascot_env.seeding import generator
 from mascot_env.types import Scenario
 
@@ -94,14 +91,6 @@ def mean_of(numbers: Sequence[float]) -> float | None:
     return math.fsum(numbers) / len(numbers) if numbers else None  # the same in any order
 
 
-def gap(ours: Sequence[Mapping[str, float]], theirs: Sequence[Mapping[str, float]], seed: int) -> Interval | NotMeasured:
-    """ours - theirs, paired by seed and scenario, over the scenarios that all have."""
-    both = sorted(set.intersection(*(set(a) & set(b) for a, b in zip(ours, theirs, strict=True))))
-    if len(ours) == 1:
-        return paired_bootstrap([ours[0][k] for k in both], [theirs[0][k] for k in both], generator("evaluate", seed))
-    return two_level_t(np.array([[a[k] - b[k] for k in both] for a, b in zip(ours, theirs, strict=True)]))
-
-
 def differences(found: Found, judge: str, kind: str, against: str, seed: int) -> tuple[str, dict[str, Any]]:
     """Of each method to one, with 95 % intervals, and p adjusted over the criteria (Holm); `overall` is their mean and no criterion."""
     criteria, rows, figures = criteria_of(found, judge, kind), [], {}
@@ -109,7 +98,7 @@ def differences(found: Found, judge: str, kind: str, against: str, seed: int) ->
         if method == against:
             continue
         pairs = {c: ([values(r, judge, kind, c) for r in runs], [values(r, judge, kind, c) for r in found[against]]) for c in criteria}
-        gaps = {c: gap(*pair, seed) for c, pair in pairs.items()}
+        gaps = {c: over_runs(*pair, generator("evaluate", seed)) for c, pair in pairs.items()}
         p = holm({c: g.p for c, g in gaps.items() if isinstance(g, Interval) and g.p is not None and c != "overall"})
         figures[method] = {c: [g.estimate, g.low, g.high] if isinstance(g, Interval) else None for c, g in gaps.items()} | {"p, Holm": p}
         rows.append([method, *(cell(g, p.get(c)) for c, g in gaps.items())])

@@ -39,8 +39,7 @@ from experiments.tracking import Tracker
 from mascot_env import catalog, seeding
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.judge import Judge
-from mascot_env.metrics import Interval, NotMeasured, paired_bootstrap
-from mascot_env.metrics.statistics import two_level_bootstrap
+from mascot_env.metrics import Interval, over_runs
 from mascot_env.players.directors import RandomDirector, RoundRobinDirector
 from mascot_env.players.policy import Policy, Team
 from mascot_env.players.resolve import resolve_director, resolve_speakers
@@ -286,15 +285,6 @@ def measured(config: Config, place: Place, folder: Path, teams: Mapping[str, Tea
 # ---------------------------------------------------------------------- what came of it
 
 
-def gap(ours: Sequence[Mapping[str, float]], theirs: Sequence[Mapping[str, float]], seed: int) -> Interval | NotMeasured:
-    """ours - theirs, paired by training seed and scenario: a bootstrap over both; over scenarios alone where there is one seed."""
-    both = sorted(set.intersection(*(set(a) & set(b) for a, b in zip(ours, theirs, strict=True))))
-    rng = seeding.generator("marl-gap", seed)
-    if len(ours) == 1:
-        return paired_bootstrap([ours[0][k] for k in both], [theirs[0][k] for k in both], rng)
-    return two_level_bootstrap(np.array([[a[k] - b[k] for k in both] for a, b in zip(ours, theirs, strict=True)]), rng)
-
-
 def shown(found: Mapping[str, Sequence[Mapping[str, Any]]], seed: int) -> tuple[str, dict[str, Any]]:
     """A table of one algorithm, a row for each team, and its figures. `found`: team -> one measurement for each training seed."""
     judges = list(found["trained"][0])
@@ -305,8 +295,9 @@ def shown(found: Mapping[str, Sequence[Mapping[str, Any]]], seed: int) -> tuple[
         for judge in judges:
             means = {s: float(np.mean([np.mean(list(r[judge][s].values())) for r in runs])) for s in ("team", "blocks", "turns")}
             figures[name][judge] = means
+            ours = [r[judge]["team"] for r in found["trained"]]
             cells += [f"{means['team']:.1f} ({means['blocks']:.1f} / {means['turns']:.1f})"]
-            ahead = gap([r[judge]["team"] for r in found["trained"]], [r[judge]["team"] for r in runs], seed) if name != "trained" else None
+            ahead = over_runs(ours, [r[judge]["team"] for r in runs], seeding.generator("marl-gap", seed)) if name != "trained" else None
             cells.append(f"{ahead.estimate:+.1f} [{ahead.low:+.1f}, {ahead.high:+.1f}]" if isinstance(ahead, Interval) else "")
             if isinstance(ahead, Interval):
                 figures[name][f"trained is ahead, {judge}"] = [ahead.estimate, ahead.low, ahead.high]
@@ -330,13 +321,13 @@ def report(config: Config, found: Mapping[str, Mapping[str, Sequence[Any]]]) -> 
     for algorithm, teams in found.items():
         text, figures[algorithm] = shown(teams, config.seed)
         parts.append(f"**{algorithm.upper()}, {config.domain}**\n\n{text}")
-    over = "training seeds and scenarios" if config.seeds > 1 else "scenarios"
+    intervals = "t, over training seeds and scenarios" if config.seeds > 1 else "bootstrap over scenarios"
     trained_nothing = "" if config.judge == config.held_out else ", which trained nothing"
     parts += setting.told_apart(config.judge, config.held_out)
     parts.append(
         f"0 to 100: the mean of what blocks and what turns are worth. {config.seeds} training seeds, {config.updates} updates of {config.conversations} "
         f"conversations each, paid by the judge `{config.judge}`; words by `{config.realiser}`. Held-out scenarios and conversation seeds are the "
-        f"same for all teams; held-out judge: `{config.held_out}`{trained_nothing}. Intervals: paired bootstrap over {over}. Best fixed acts: "
+        f"same for all teams; held-out judge: `{config.held_out}`{trained_nothing}. Intervals: paired, {intervals}. Best fixed acts: "
         f"coordinate ascent over every act of each persona, on {SEARCHED} train scenarios with the training judge, beside the Director of that row. "
         "The rule in brackets reads with the world's own recogniser and is no baseline. The default hyperparameters were chosen on IPPO's seed 0, "
         "some of them by what the training judge said of these test scenarios, none by the held-out judge."

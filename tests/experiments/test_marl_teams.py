@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ pytest.importorskip("torch", reason="torch is not installed: pip install -e .[hf
 
 from experiments import marl  # noqa: E402
 from mascot_env.errors import MascotError  # noqa: E402
-from mascot_env.metrics import Interval  # noqa: E402
 
 SMALL = ["--held-out", "world", "--updates", "1", "--conversations", "4", "--seeds", "2", "--scenarios", "3", "--no-wandb", "--json"]
 
@@ -77,11 +75,3 @@ def test_the_best_fixed_acts_are_found(tmp_path: Path, monkeypatch: pytest.Monke
     assert marl.best_fixed(place, place.realiser, keep, lambda *_: None) == right
     done = len(asked)
     assert marl.best_fixed(place, place.realiser, keep, lambda *_: None) == right and len(asked) == done
-
-
-def test_gaps_are_paired_over_what_both_have() -> None:
-    ours, theirs = [{"a": 3.0, "b": 5.0, "c": 9.0}] * 2, [{"a": 1.0, "b": 4.0}, {"a": 1.0, "b": 3.0, "c": 0.0}]
-    one = marl.gap(ours[:1], theirs[:1], 0)
-    assert isinstance(one, Interval) and one.estimate == pytest.approx(1.5)  # (2 + 1) / 2; c has no score
-    two = marl.gap(ours, theirs, 0)
-    assert not isinstance(two, Interval) or math.isclose(two.estimate, 1.75)

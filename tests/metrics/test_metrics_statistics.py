@@ -54,12 +54,37 @@ def test_paired_bootstrap_by_hand() -> None:
 
 
 def test_crossed_variance_by_hand() -> None:
-    """[[0, 2], [4, 10]]: mean 4, seed means 1 and 7, scenario means 2 and 6, so A = 36, B = 16, R = 4; (36 + 16 - 4) / 4 = 12.
+    """[[0, 2], [4, 10]]: mean 4, seed means 1 and 7, scenario means 2 and 6, so A = 36, B = 16, R = 4; (36 + 16 - 4) / 4 = 12, of it 36 / 48 by seeds.
+    [[0, 2], [6, 4]]: seed means 1 and 5, scenario means 3 and 3: A = 16, B = 0, R = 4, and 16 / 4 all by seeds."""
+    assert crossed_variance(np.array([[0.0, 2.0], [4.0, 10.0]])) == (pytest.approx(12.0), pytest.approx(0.75))
+    assert crossed_variance(np.array([[0.0, 2.0], [6.0, 4.0]])) == (pytest.approx(4.0), 1.0)
 
-    Satterthwaite: 48^2 / (36^2 + 16^2 + 4^2), 1.469.
-    """
-    variance, dof = crossed_variance(np.array([[0.0, 2.0], [4.0, 10.0]]))
-    assert variance == pytest.approx(12.0) and dof == pytest.approx(48**2 / (36**2 + 16**2 + 4**2))
+
+def test_two_level_t_by_hand() -> None:
+    """3 seeds, 2 scenarios, [[1, 1], [2, 2], [3, 6]]: mean 2.5, seed means 1, 2 and 4.5, scenario means 2 and 3: A = 2 (1.5^2 + 0.5^2 + 2^2) / 2 = 6.5,
+    B = 3 (0.5^2 + 0.5^2) = 1.5, residuals 0.5, 0.5, 1 with both signs: R = 2 (0.25 + 0.25 + 1) / 2 = 1.5. So B - R = 0: t of 2 degrees, error (6.5 / 6)^.5."""
+    stats = pytest.importorskip("scipy.stats")
+    found = m.two_level_t(np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 6.0]]))
+    assert isinstance(found, m.Interval) and found.estimate == pytest.approx(2.5)
+    error = math.sqrt(6.5 / 6)
+    assert found.high - 2.5 == pytest.approx(stats.t.ppf(0.975, 2) * error) and found.p == pytest.approx(2 * stats.t.sf(2.5 / error, 2))
+    mixed = m.two_level_t(np.array([[0.0, 2.0, 1.0], [4.0, 10.0, 6.0]]))
+    assert isinstance(mixed, m.Interval)
+    variance, share = crossed_variance(np.array([[0.0, 2.0, 1.0], [4.0, 10.0, 6.0]]))
+    assert 0 < share < 1 and mixed.high - mixed.estimate == pytest.approx(
+        (share * stats.t.ppf(0.975, 1) + (1 - share) * stats.t.ppf(0.975, 2)) * math.sqrt(variance)
+    )
+
+
+def test_p_agrees_with_the_interval() -> None:
+    """Shifted so that the interval just leaves out 0, or just holds it."""
+    diff = _draw(rng())
+    found = m.two_level_t(diff)
+    assert isinstance(found, m.Interval)
+    for beyond, significant in ((1e-6, True), (-1e-6, False)):
+        moved = m.two_level_t(diff - found.low + beyond)
+        assert isinstance(moved, m.Interval) and moved.p is not None and (moved.p < 0.05) == significant
+    assert moved.p == pytest.approx(0.05, abs=1e-4)
 
 
 def test_without_seed_variation_the_scenarios_decide() -> None:
@@ -132,3 +157,24 @@ def test_the_worst_case_gives_what_was_not_scored_the_ends_of_the_scale() -> Non
     assert isinstance(m.worst_case({}, {}, {}, {}), m.NotMeasured)
     with pytest.raises(ConfigError, match="no value"):
         m.worst_case({}, {"a": 1.0}, {"a": 0.5}, {"a": 0.0})
+
+
+def test_spreads_by_hand_and_of_drawn_ones() -> None:
+    """[[0, 2], [4, 10]]: seed means 1 and 7, scenario means 2 and 6, residual mean square 4: variances 18 - 4/2, 8 - 4/2 and 4."""
+    assert m.spreads(np.array([[0.0, 2.0], [4.0, 10.0]])) == (pytest.approx(4.0), pytest.approx(math.sqrt(6)), pytest.approx(2.0))
+    found = np.mean([m.spreads(_draw(rng(), seeds=40, scenarios=200)) for _ in range(1)], axis=0)
+    assert found == pytest.approx((0.5, 1.0, 1.0), abs=0.12)
+    assert m.spreads(np.array([[1.0, 2.0], [2.0, 1.0]]))[:2] == (0.0, 0.0)  # less than what is left would make
+
+
+def test_methods_are_paired_over_what_all_runs_have() -> None:
+    ours, theirs = [{"a": 3.0, "b": 5.0, "c": 9.0}] * 2, [{"a": 1.0, "b": 4.0}, {"a": 1.0, "b": 3.0, "c": 0.0}]
+    one = m.over_runs(ours[:1], theirs[:1], rng())
+    assert isinstance(one, m.Interval) and one.estimate == pytest.approx(1.5) and "bootstrap" in one.method  # (2 + 1) / 2; c has no score
+    two = m.over_runs(ours, theirs, rng())
+    assert isinstance(two, m.Interval) and two.estimate == pytest.approx(1.75) and "two-level t" in two.method
+    assert isinstance(m.over_runs([], [], rng()), m.NotMeasured)
+    assert isinstance(m.over_runs([{"a": 1.0}], [{"b": 1.0}], rng()), m.NotMeasured)
+    assert isinstance(m.over_runs([{"a": 1.0}] * 2, [{"b": 1.0}] * 2, rng()), m.NotMeasured)
+    with pytest.raises(ConfigError, match="same seeds"):
+        m.over_runs(ours, theirs[:1], rng())
