@@ -79,6 +79,31 @@ def train(
     return run.networks, run.curve
 
 
+def read(game: Game, folder: Path) -> Networks:
+    """The networks of the last checkpoint in `folder`. Raises `RunFolderError` where there is none, or it is of another game (domain, algorithm)."""
+    from safetensors import SafetensorError, safe_open
+
+    path = folder / "checkpoint.safetensors"
+    if not path.is_file():
+        remedy = "name a run of experiments.marl (`make marl` makes some)"
+        raise RunFolderError("no checkpoint of a trained team is there", field="marl", value=str(folder), remedy=remedy)
+    with safe_open(str(path), "pt") as kept:
+        about = json.loads(kept.metadata()["run"])
+        networks = Networks.make(game, about["settings"]["width"], about["seed"])
+        try:
+            for name, network in networks.of.items():
+                network.load_state_dict({k: kept.get_tensor(f"weights/{name}/{k}") for k in network.state_dict()})
+        except (RuntimeError, SafetensorError) as error:
+            said = " ".join(str(error).split())[:200]
+            raise RunFolderError(
+                f"the checkpoint does not fit this game ({said})",
+                field="marl",
+                value=str(path),
+                remedy="name a run of this domain and algorithm",
+            ) from error
+    return networks
+
+
 class Run:
     """A training between two updates."""
 

@@ -5,7 +5,7 @@ Source: MASCOT (arXiv 2601.14230), `agents.bilevel`. Cost: one model call per re
 
 from __future__ import annotations
 
-from baselines.method import Ingredients, Method, Players
+from baselines.method import BILEVEL, Ingredients, Method, Players
 from baselines.trained import Run
 
 
@@ -14,4 +14,4 @@ def players(made_from: Ingredients) -> Players:
     return Players(run.director(), run.speakers())
 
 
-METHOD = Method("mascot", players, trained=True)
+METHOD = Method("mascot", players, needs=BILEVEL)

@@ -6,7 +6,7 @@ do, how, and when to stop is kept; who does it is drawn (`RandomOrderDirector`).
 
 from __future__ import annotations
 
-from baselines.method import Ingredients, Method, Players
+from baselines.method import BILEVEL, Ingredients, Method, Players
 from baselines.trained import Run
 from mascot_env.players.directors import RandomOrderDirector
 
@@ -16,4 +16,4 @@ def players(made_from: Ingredients) -> Players:
     return Players(RandomOrderDirector(run.director()), run.speakers())
 
 
-METHOD = Method("mascot-c", players, trained=True)
+METHOD = Method("mascot-c", players, needs=BILEVEL)

@@ -6,7 +6,7 @@ their cards (`prompts.speaker_messages(grounded=False)` leaves those out). Cost:
 
 from __future__ import annotations
 
-from baselines.method import Ingredients, Method, Players
+from baselines.method import BILEVEL, Ingredients, Method, Players
 from baselines.trained import Run
 
 
@@ -15,4 +15,4 @@ def players(made_from: Ingredients) -> Players:
     return Players(run.director(), run.speakers(0))
 
 
-METHOD = Method("mascot-p", players, trained=True)
+METHOD = Method("mascot-p", players, needs=BILEVEL)

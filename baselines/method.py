@@ -8,7 +8,7 @@ itself), so that a comparison compares methods.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,17 @@ from mascot_env.players.policy import Policy
 from mascot_env.players.resolve import BRIEF
 from mascot_env.types import Domain
 
+TEXT: Mapping[str, Any] = {"director": "text"}
+BILEVEL, MARL = "bilevel", "marl"
+
 
 @dataclass(frozen=True)
 class Players:
-    """Who directs, and who plays all personas."""
+    """Who directs, and who plays all personas. `form`: the arguments of `DialogueEnv` that make the game one that they can play."""
 
     director: Policy
     speakers: Policy
+    form: Mapping[str, Any] = field(default_factory=lambda: TEXT)
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Ingredients:
     domain: whose personas speak
     model: the base model's spec: nano, nano:FOLDER, hf:PATH_OR_ID, openai:MODEL@BASE_URL or scripted:TAG
     run: a finished run of `experiments.bilevel` on that model; None where there is none
+    marl: the folder of a domain of `experiments.marl`, such as runs/marl/support; None where there is none
     seed: of what a method draws when it is made
     """
 
@@ -45,6 +50,7 @@ class Ingredients:
     model: str = "nano"
     run: Path | None = None
     seed: int = 0
+    marl: Path | None = None
 
     @cached_property
     def llm(self) -> LLM:
@@ -66,14 +72,19 @@ class Ingredients:
 
     def trained(self) -> Path:
         """The run's folder. Raises `ConfigError` where there is none."""
-        if self.run is None:
-            raise ConfigError(
-                "this method is trained",
-                field="run",
-                value="",
-                remedy="name a finished run folder of experiments.bilevel (make reproduce-quick makes some)",
-            )
-        return self.run
+        return _there(self.run, "run", "a finished run folder of experiments.bilevel (make reproduce-quick makes some)")
+
+    def act_networks(self, algorithm: str) -> Path:
+        """The folder of the networks that `experiments.marl` trained with this seed. Raises `ConfigError` where no folder was named."""
+        return (
+            _there(self.marl, "marl", "the folder of a domain of experiments.marl (make marl makes some)") / algorithm / f"seed-{self.seed}"
+        )
+
+
+def _there(folder: Path | None, field: str, what: str) -> Path:
+    if folder is None:
+        raise ConfigError("this method is trained", field=field, value="", remedy=f"name {what}")
+    return folder
 
 
 @dataclass(frozen=True)
@@ -82,9 +93,13 @@ class Method:
 
     name: as in tables and on command lines
     players: makes them
-    trained: whether it needs a run (`Ingredients.run`)
+    needs: `bilevel` or `marl`, for one that is trained: which runs (`Ingredients.run`, `Ingredients.marl`)
     """
 
     name: str
     players: Callable[[Ingredients], Players]
-    trained: bool = False
+    needs: str = ""
+
+    @property
+    def trained(self) -> bool:
+        return bool(self.needs)

@@ -6,7 +6,7 @@ which the run says. Cost: one model call per reply, one per directive; and a tra
 
 from __future__ import annotations
 
-from baselines.method import Ingredients, Method, Players
+from baselines.method import BILEVEL, Ingredients, Method, Players
 from baselines.trained import Run
 
 
@@ -14,4 +14,4 @@ def players(made_from: Ingredients) -> Players:
     return Players(made_from.director(), Run.of(made_from).speakers(0))
 
 
-METHOD = Method("sft", players, trained=True)
+METHOD = Method("sft", players, needs=BILEVEL)

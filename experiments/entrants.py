@@ -31,11 +31,11 @@ FORM = re.compile(r"(?:(?P<name>[\w.-]+)=)?(?P<module>[\w.]+):(?P<object>\w+)(?:
 
 @dataclass(frozen=True)
 class Entrant:
-    """A name for tables and folders, and what makes its players. `trained`: needs a run of `experiments.bilevel` for each seed."""
+    """A name for tables and folders, and what makes its players. `needs`: the runs that it is made from, as `baselines.method.Method` has it."""
 
     name: str
     players: Callable[[Ingredients], Players]
-    trained: bool = False
+    needs: str = ""
 
 
 def entrant(spec: str, background: str = "zero-shot") -> Entrant:
@@ -43,7 +43,7 @@ def entrant(spec: str, background: str = "zero-shot") -> Entrant:
     and `ConfigError` where a module or object cannot be had."""
     if spec in METHODS:
         method = METHODS[spec]
-        return Entrant(method.name, method.players, method.trained)
+        return Entrant(method.name, method.players, method.needs)
     found = FORM.fullmatch(spec)
     if found is None:
         remedy = f"use {', '.join(METHODS)}, or NAME=MODULE:OBJECT with @director or @team where it plays these"
@@ -54,7 +54,9 @@ def entrant(spec: str, background: str = "zero-shot") -> Entrant:
     made = _object(spec, found["module"], found["object"])
     around = METHODS[background]
     return Entrant(
-        found["name"] or found["object"], lambda given: _players(spec, made, role, around.players, given), around.trained and role != "team"
+        found["name"] or found["object"],
+        lambda given: _players(spec, made, role, around.players, given),
+        around.needs if role != "team" else "",
     )
 
 

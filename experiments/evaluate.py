@@ -3,6 +3,7 @@
     python -m experiments.evaluate                                             # all prompted baselines on the nano grade
     python -m experiments.evaluate --methods zero-shot,few-shot,ours=my_module:MySpeaker
     python -m experiments.evaluate --methods sft,mascot,mascot-p,mascot-c --runs runs/bilevel      # seed S is trained in runs/bilevel/run-S
+    python -m experiments.evaluate --methods zero-shot,ippo,mappo --marl runs/marl                 # and in runs/marl/support/ippo/seed-S
     python -m experiments.evaluate --model openai:MODEL@http://127.0.0.1:8000/v1 --judges openai:OTHER@http://127.0.0.1:8001/v1 \\
         --user openai:MODEL@http://127.0.0.1:8000/v1 --scenarios-from catalog
 
@@ -18,6 +19,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import functools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +29,7 @@ from typing import Any
 
 from agents.stages import mark_of, staged
 from baselines import METHODS
-from baselines.method import Ingredients, Players
+from baselines.method import BILEVEL, MARL, Ingredients, Players
 from experiments import console, evaluate_tables, persona_eval, setting
 from experiments.entrants import Entrant, entrant
 from experiments.tracking import Tracker
@@ -52,6 +54,7 @@ class Config:
     background: the baseline that plays the roles which a policy of your own does not
     model: the base model of all methods: nano, nano:FOLDER, hf:PATH_OR_ID or openai:MODEL@BASE_URL
     runs: a campaign of experiments.bilevel, of whose run-S the trained methods of seed S are made
+    marl: a run folder of experiments.marl, of whose networks of seed S ippo and mappo are made
     domain: support or meeting
     judges: comma-separated; none of them may have trained anything here. The first is reported, the others beside it
     user: who plays the user
@@ -71,6 +74,7 @@ class Config:
     background: str = "zero-shot"
     model: str = "nano"
     runs: str = ""
+    marl: str = ""
     domain: str = "support"
     judges: str = "nano-heldout"
     user: str = "world"
@@ -95,8 +99,8 @@ class Place:
     judges: Mapping[str, Judge]
     rounds: int
 
-    def make_env(self) -> DialogueEnv:
-        return DialogueEnv(domain=self.domain, judge=None, user=None, director="text", max_rounds=self.rounds)
+    def make_env(self, form: Mapping[str, Any]) -> DialogueEnv:
+        return DialogueEnv(domain=self.domain, judge=None, user=None, max_rounds=self.rounds, **form)
 
 
 def place_of(config: Config) -> Place:
@@ -123,15 +127,17 @@ def entrants_of(config: Config) -> list[Entrant]:
         raise ConfigError("two methods of one name", field="methods", value=twice, remedy="give yours another: NAME=MODULE:OBJECT")
     if config.against not in names:
         raise ConfigError("is not among the methods", field="against", value=config.against, remedy=f"use one of {', '.join(names)}")
-    if not config.runs and (lacking := [e.name for e in found if e.trained]):
-        raise ConfigError(
-            f"{', '.join(lacking)} are made from runs", field="runs", value="", remedy="name a campaign of experiments.bilevel"
-        )
+    for needs, named, field in ((BILEVEL, config.runs, "runs"), (MARL, config.marl, "marl")):
+        if not named and (lacking := [e.name for e in found if e.needs == needs]):
+            raise ConfigError(
+                f"{', '.join(lacking)} are made from runs", field=field, value="", remedy=f"name those of experiments.{needs}"
+            )
     return found
 
 
 def ingredients(config: Config, domain: Domain, seed: int) -> Ingredients:
-    return Ingredients(domain, config.model, Path(config.runs) / f"run-{seed}" if config.runs else None, seed)
+    run, networks = Path(config.runs) / f"run-{seed}", Path(config.marl) / domain.id
+    return Ingredients(domain, config.model, run if config.runs else None, seed, networks if config.marl else None)
 
 
 # ---------------------------------------------------------------------- one method, one seed
@@ -140,8 +146,8 @@ def ingredients(config: Config, domain: Domain, seed: int) -> Ingredients:
 def measured(place: Place, who: Entrant, players: Players, seed: int, folder: Path) -> dict[str, Any]:
     """What one method is worth with the conversations of one seed; played and judged once."""
     team = Team.of(place.domain, director=players.director, speakers=players.speakers, user=place.user, name=who.name)
-    first, before = persona_eval.first_seed(seed), kept_before(folder / "play")
-    played, costs = metered(players, lambda: persona_eval.kept(folder / "play", team, place.scenarios, first, place.make_env))
+    first, before, make_env = persona_eval.first_seed(seed), kept_before(folder / "play"), functools.partial(place.make_env, players.form)
+    played, costs = metered(players, lambda: persona_eval.kept(folder / "play", team, place.scenarios, first, make_env))
     new = [t for t in played.transcripts if t.scenario.id not in before]  # those that were paid for here
     cost = staged(folder / "cost", {"scenarios": mark_of(place.scenarios)}, lambda _: per_reply(costs, new))
     out: dict[str, Any] = {"cost": cost, "cut": played.cut, "judges": {}, "measured": measures(played.transcripts, place.domain)}
@@ -183,7 +189,7 @@ def metered(players: Players, work: Callable[[], persona_eval.Played]) -> tuple[
 
 def model_of(player: Any) -> Any:
     """The language model that a policy, or the one inside it, asks; None for others."""
-    for inside in (player, getattr(player, "speaker", None), getattr(player, "director", None)):
+    for inside in (player, *(getattr(player, name, None) for name in ("speaker", "director", "realiser"))):
         if getattr(inside, "llm", None) is not None:
             return inside.llm
     return None

@@ -171,7 +171,10 @@ def test_what_is_said_aloud_follows_the_plan(talking: Ingredients) -> None:
 def test_trained_methods_need_a_finished_run(tmp_path: Path) -> None:
     for method in METHODS.values():
         if method.trained:
-            with pytest.raises(ConfigError, match="run: this method is trained"):
+            field, none = {"bilevel": ("run", "no finished run of both levels"), "marl": ("marl", "no checkpoint of a trained team")}[
+                method.needs
+            ]
+            with pytest.raises(ConfigError, match=f"{field}: this method is trained"):
                 method.players(Ingredients(SUPPORT))
-            with pytest.raises(RunFolderError, match="no finished run of both levels"):
-                method.players(Ingredients(SUPPORT, run=tmp_path))
+            with pytest.raises(RunFolderError, match=none):
+                method.players(Ingredients(SUPPORT, **{field: tmp_path}))

@@ -18,7 +18,7 @@ from agents import maskable_ppo  # noqa: E402
 from agents.bilevel import Bilevel, BilevelSettings, gap_of  # noqa: E402
 from agents.hacking import WatchSettings  # noqa: E402
 from agents.maskable_ppo import DirectorPPOConfig  # noqa: E402
-from experiments import bilevel, campaign, console, level1, level2  # noqa: E402
+from experiments import bilevel, campaign, console, evaluate, level1, level2  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError  # noqa: E402
 from mascot_env.players.language import LLMDirector  # noqa: E402
 from mascot_env.types import Completion  # noqa: E402
@@ -120,6 +120,35 @@ def test_what_is_measured_of_a_run(small: Path, monkeypatch: pytest.MonkeyPatch,
     assert "| consistency is 15 points above the SFT team's " in page and "### After each round" in page
 
 
+def test_what_was_trained_is_compared_as_baselines(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "run-0").symlink_to(small)
+    methods = "zero-shot,sft,mascot,mascot-p,mascot-c,ppo-director"
+    asked = [
+        "--methods",
+        methods,
+        "--runs",
+        str(tmp_path / "runs"),
+        "--seeds",
+        "1",
+        "--scenarios",
+        "2",
+        "--rounds",
+        "1",
+        "--judges",
+        "world",
+    ]
+    assert evaluate.main([*asked, "--out", str(tmp_path / "compared"), "--no-wandb", "--json"]) == 0
+    found = last_json(capsys.readouterr().out)
+    assert (
+        set(found["cost"]) == set(methods.split(","))
+        and found["cost"]["ppo-director"]["requests"] == 1 < found["cost"]["mascot"]["requests"]
+    )
+    shutil.rmtree(tmp_path / "compared")
+    with pytest.raises(MascotError, match="this run is of the domain support"):
+        evaluate.main([*asked, "--domain", "meeting", "--out", str(tmp_path / "compared"), "--no-wandb"])
+
+
 def test_both_judges_the_same_leave_no_gap(small: Path) -> None:
     found = json.loads((small / "figures.json").read_text(encoding="utf-8"))
     for number in (1, 2):
@@ -179,7 +208,18 @@ def test_steps_of_all_rounds_are_shared_out() -> None:
 def test_a_tiny_qwen_goes_through_the_schedule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     smaller(monkeypatch)
     common, data = tiny_qwen(tmp_path)
-    steps = [*STEPS.replace("4", "2").split(), "--rounds", "1", "--contexts", "6", "--scenarios", "1", "--director", "round-robin", "--no-controls"]
+    steps = [
+        *STEPS.replace("4", "2").split(),
+        "--rounds",
+        "1",
+        "--contexts",
+        "6",
+        "--scenarios",
+        "1",
+        "--director",
+        "round-robin",
+        "--no-controls",
+    ]
     with pytest.raises(MascotError, match="Nobody was called on"):  # what random weights write is no directive
         bilevel.main([*steps, *common, *data, "--out", str(tmp_path / "run")])
     plain = LLMDirector.actions

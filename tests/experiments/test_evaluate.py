@@ -103,7 +103,7 @@ def test_roles_of_a_policy_of_ones_own(own: str) -> None:
     assert type(speaks.speakers).__name__ == "Parrot" and isinstance(directs.director, RoundRobinDirector)
     assert isinstance(both, Players) and isinstance(both.speakers, ScriptedSpeaker)
     assert entrant(f"{own}:Parrot").name == "Parrot"
-    assert entrant(f"{own}:Parrot", "mascot").trained and not entrant(f"{own}:team@team", "mascot").trained
+    assert entrant(f"{own}:Parrot", "mascot").needs == "bilevel" and not entrant(f"{own}:team@team", "mascot").needs
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,10 @@ import pytest
 
 pytest.importorskip("torch", reason="torch is not installed: pip install -e .[hf]")
 
-from experiments import marl  # noqa: E402
+from baselines import METHODS  # noqa: E402
+from baselines.method import Ingredients  # noqa: E402
+from experiments import evaluate, marl  # noqa: E402
+from mascot_env import catalog  # noqa: E402
 from mascot_env.errors import MascotError  # noqa: E402
 
 SMALL = ["--held-out", "world", "--updates", "1", "--conversations", "4", "--seeds", "2", "--scenarios", "3", "--no-wandb", "--json"]
@@ -47,6 +50,31 @@ def test_both_algorithms_are_compared_and_nothing_is_done_twice(
     monkeypatch.setattr(marl, "play", None)  # neither searched, nor trained, nor played again
     assert marl.main(asked) == 0
     assert last_json(capsys.readouterr().out) == first
+
+
+COMPARED = ["--scenarios", "2", "--rounds", "1", "--judges", "world", "--no-wandb", "--json"]
+
+
+def test_what_was_trained_is_compared_with_what_is_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trained = tmp_path / "marl"
+    assert marl.main([*SMALL, "--seeds", "1", "--out", str(trained)]) == 0
+    asked = ["--methods", "zero-shot,ippo,mappo", "--marl", str(trained), "--seeds", "1", "--out", str(tmp_path / "compared"), *COMPARED]
+    assert evaluate.main(asked) == 0
+    found = last_json(capsys.readouterr().out)
+    assert set(found["cost"]) == {"zero-shot", "ippo", "mappo"}
+    cost = {name: by["requests"] for name, by in found["cost"].items()}
+    assert cost["ippo"] == cost["mappo"] == 1 < cost["zero-shot"]  # one call a reply, and none for a directive
+    with pytest.raises(MascotError, match="marl: ippo are made from runs"):
+        evaluate.main(["--methods", "zero-shot,ippo", *COMPARED])
+    with pytest.raises(MascotError, match="no checkpoint of a trained team is there"):
+        evaluate.main([*asked, "--seed", "7"])
+
+
+def test_networks_of_another_game_are_refused(tmp_path: Path) -> None:
+    assert marl.main([*SMALL, "--seeds", "1", "--algorithms", "ippo", "--out", str(tmp_path)]) == 0
+    (tmp_path / "support" / "mappo").symlink_to(tmp_path / "support" / "ippo")
+    with pytest.raises(MascotError, match="does not fit this game"):
+        METHODS["mappo"].players(Ingredients(catalog.domain("support"), marl=tmp_path / "support"))
 
 
 def test_other_settings_are_not_mixed_into_a_run(tmp_path: Path) -> None:

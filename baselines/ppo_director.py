@@ -1,0 +1,28 @@
+"""The PPO Director: MASCOT's personas under a discrete Director of MaskablePPO.
+
+Source: Schulman et al. 2017; Huang & Ontanon 2022 (invalid action masking); `agents.maskable_ppo`. It learns with the personas of the round that
+stands in a run of `experiments.bilevel`. Departures from MASCOT: its directives are actions, not words. Cost: one model call per reply, none
+per directive; and the whole training of the personas.
+"""
+
+from __future__ import annotations
+
+from agents.stages import is_done
+from baselines.method import BILEVEL, Ingredients, Method, Players
+from baselines.trained import Run
+from mascot_env.errors import RunFolderError
+
+
+def players(made_from: Ingredients) -> Players:
+    from agents.maskable_ppo import DirectorPPOConfig, TrainedDirector
+
+    run = Run.of(made_from)
+    if not is_done(run.folder / "ppo"):
+        remedy = "name a run that trained one: experiments.bilevel without --ppo-steps 0"
+        raise RunFolderError("no PPO Director is there", field="run", value=str(run.folder), remedy=remedy)
+    policy, env_id = run.folder / "ppo" / "policy.safetensors", f"mascot/{made_from.domain.id.title()}Director-v0"
+    director = TrainedDirector.load(policy, env_id, DirectorPPOConfig(num_envs=1), made_from.seed)
+    return Players(director, run.speakers(), {"director": "discrete"})
+
+
+METHOD = Method("ppo-director", players, needs=BILEVEL)
