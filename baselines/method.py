@@ -43,6 +43,7 @@ class Ingredients:
     model: the base model's spec: nano, nano:FOLDER, hf:PATH_OR_ID, openai:MODEL@BASE_URL or scripted:TAG
     run: a finished run of `experiments.bilevel` on that model; None where there is none
     marl: the folder of a domain of `experiments.marl`, such as runs/marl/support; None where there is none
+    trained_on: the domain of the run, where it is another than the one that is played: what was learnt there, out of its domain
     seed: of what a method draws when it is made
     """
 
@@ -51,6 +52,7 @@ class Ingredients:
     run: Path | None = None
     seed: int = 0
     marl: Path | None = None
+    trained_on: Domain | None = None
 
     @cached_property
     def llm(self) -> LLM:

@@ -10,13 +10,16 @@ from __future__ import annotations
 from agents.stages import is_done
 from baselines.method import BILEVEL, Ingredients, Method, Players
 from baselines.trained import Run
-from mascot_env.errors import RunFolderError
+from mascot_env.errors import ConfigError, RunFolderError
 
 
 def players(made_from: Ingredients) -> Players:
     from agents.maskable_ppo import DirectorPPOConfig, TrainedDirector
 
     run = Run.of(made_from)
+    if run.away:
+        remedy = "leave it out: its actions are the speakers and acts of its own domain"
+        raise ConfigError("does not play another domain than it learnt in", field="trained_on", value=run.domain.id, remedy=remedy)
     if not is_done(run.folder / "ppo"):
         remedy = "name a run that trained one: experiments.bilevel without --ppo-steps 0"
         raise RunFolderError("no PPO Director is there", field="run", value=str(run.folder), remedy=remedy)

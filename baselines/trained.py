@@ -1,4 +1,9 @@
-"""The policies of a finished run of `experiments.bilevel`, by the round that stands in it."""
+"""The policies of a finished run of `experiments.bilevel`, by the round that stands in it; in its own domain, or out of it.
+
+Out of its domain nobody has an adapter of its own: all personas speak under the mean of those that the run trained (an average of LoRA
+changes, as of weights in model soups: Wortsman et al. 2022), and read their cards in the prompt. The Director goes on as it is: whom and what it can
+name stands in its prompt.
+"""
 
 from __future__ import annotations
 
@@ -12,32 +17,47 @@ from agents.level2 import directing_by
 from agents.stages import is_done
 from baselines.method import Ingredients
 from mascot_env.errors import ConfigError, RunFolderError
+from mascot_env.players.language import LLMSpeaker
 from mascot_env.players.policy import Policy
 from mascot_env.types import Domain
+from mascot_env.view import View
 
-STAND = "stand.json"
+STAND, MEAN = "stand.json", "mean"
+
+
+class AwaySpeaker(LLMSpeaker):
+    """Every persona speaks under the mean of the run's adapters."""
+
+    def adapter(self, view: View) -> str:
+        return MEAN
 
 
 @dataclass(frozen=True)
 class Run:
-    """`base`: the model that it was trained from. `stands`: the round whose players are measured."""
+    """`base`: the model that it was trained from. `stands`: the round whose players are measured. `away`: whether another domain is played."""
 
     folder: Path
     domain: Domain
     base: Backbone
     stands: int
+    away: bool = False
 
     @classmethod
     def of(cls, made_from: Ingredients) -> Run:
         """Raises `RunFolderError` where the folder holds no finished run, `ConfigError` where it is one of another domain."""
-        folder, domain = made_from.trained(), made_from.domain
+        folder, domain = made_from.trained(), made_from.trained_on or made_from.domain
         if not (folder / STAND).is_file() or not is_done(folder / "level1" / "sft"):
             remedy = "name one that experiments.bilevel has finished, such as runs/bilevel/run-0"
             raise RunFolderError("no finished run of both levels is there", field="run", value=str(folder), remedy=remedy)
         if (found := domain_of(folder / "level1")) not in (None, domain.id):
-            raise ConfigError(f"this run is of the domain {found}", field="run", value=str(folder), remedy=f"pass --domain {found}")
+            raise ConfigError(
+                f"this run is of the domain {found}",
+                field="run",
+                value=str(folder),
+                remedy=f"pass --domain {found}, or --trained-on {found}",
+            )
         stands = int(json.loads((folder / STAND).read_text(encoding="utf-8"))["round"])
-        return cls(folder, domain, Backbone(made_from.model), stands)
+        return cls(folder, domain, Backbone(made_from.model), stands, domain.id != made_from.domain.id)
 
     def speakers(self, number: int | None = None) -> Policy:
         """The personas after round `number`, by default the one that stands; 0 is the SFT policy."""
@@ -45,7 +65,12 @@ class Run:
         policy = self.base.at(self.folder / "level1" / "sft")
         if not number:
             return policy.speaker(policy.llm())
-        return served(policy, adapters_of(self.folder / f"round-{number}", self.domain))
+        adapters = adapters_of(self.folder / f"round-{number}", self.domain)
+        if not self.away:
+            return served(policy, adapters)
+        llm = policy.llm(adapters)
+        llm.add_mean(MEAN, list(adapters))
+        return AwaySpeaker(llm, **policy.manner)
 
     def director(self, number: int | None = None) -> Policy:
         """The Director that writes, after round `number`; 0 is the base model as it is."""

@@ -3,6 +3,7 @@
     python -m experiments.evaluate                                             # all prompted baselines on the nano grade
     python -m experiments.evaluate --methods zero-shot,few-shot,ours=my_module:MySpeaker
     python -m experiments.evaluate --methods sft,mascot,mascot-p,mascot-c --runs runs/bilevel      # seed S is trained in runs/bilevel/run-S
+    python -m experiments.evaluate --methods zero-shot,sft,mascot --runs runs/bilevel --domain meeting --trained-on support    # out of domain
     python -m experiments.evaluate --methods zero-shot,ippo,mappo --marl runs/marl                 # and in runs/marl/support/ippo/seed-S
     python -m experiments.evaluate --model openai:MODEL@http://127.0.0.1:8000/v1 --judges openai:OTHER@http://127.0.0.1:8001/v1 \\
         --user openai:MODEL@http://127.0.0.1:8000/v1 --scenarios-from catalog
@@ -54,6 +55,7 @@ class Config:
     background: the baseline that plays the roles which a policy of your own does not
     model: the base model of all methods: nano, nano:FOLDER, hf:PATH_OR_ID or openai:MODEL@BASE_URL
     runs: a campaign of experiments.bilevel, of whose run-S the trained methods of seed S are made
+    trained_on: the domain of these runs, where it is another than the one that is played (out of domain); empty: the same
     marl: a run folder of experiments.marl, of whose networks of seed S ippo and mappo are made
     domain: support or meeting
     judges: comma-separated; none of them may have trained anything here. The first is reported, the others beside it
@@ -74,6 +76,7 @@ class Config:
     background: str = "zero-shot"
     model: str = "nano"
     runs: str = ""
+    trained_on: str = ""
     marl: str = ""
     domain: str = "support"
     judges: str = "nano-heldout"
@@ -137,7 +140,8 @@ def entrants_of(config: Config) -> list[Entrant]:
 
 def ingredients(config: Config, domain: Domain, seed: int) -> Ingredients:
     run, networks = Path(config.runs) / f"run-{seed}", Path(config.marl) / domain.id
-    return Ingredients(domain, config.model, run if config.runs else None, seed, networks if config.marl else None)
+    learnt = catalog.domain(config.trained_on) if config.trained_on else None
+    return Ingredients(domain, config.model, run if config.runs else None, seed, networks if config.marl else None, learnt)
 
 
 # ---------------------------------------------------------------------- one method, one seed

@@ -19,6 +19,7 @@ from mascot_env.errors import ConfigError, DependencyError, LLMError
 from mascot_env.llm import loading
 from mascot_env.llm.chat import ChatFormat
 from mascot_env.llm.requests import ChoiceScores, Request, Usage, check_choices, cut_at_stop, failure
+from mascot_env.seeding import digest
 from mascot_env.types import Completion
 
 if TYPE_CHECKING:
@@ -125,6 +126,19 @@ class LocalLLM:
                 message = f"the adapter cannot be loaded ({type(error).__name__}: {error})"
                 raise LLMError(message, field="LocalLLM.adapters", value=str(folder), remedy="train it on this base model") from error
             self._adapters[name] = f"#{loading.fingerprint(Path(folder))}"
+
+    def add_mean(self, name: str, of: Sequence[str]) -> None:
+        """One more LoRA adapter, which changes the weights by the mean of what others of this model change them by (exactly: its rank is the sum of
+        theirs). Raises `ConfigError` for a name that is taken, and for adapters that are not there."""
+        if unknown := [a for a in of if a not in self._adapters]:
+            raise ConfigError(
+                "no such adapters", field="LocalLLM.adapters", value=unknown, remedy=f"use {', '.join(self._adapters) or 'none'}"
+            )
+        if name in self._adapters or not of:
+            raise ConfigError("an adapter needs a new name, and others to be the mean of", field="LocalLLM.adapters", value=name)
+        with self._lock:
+            self.model.add_weighted_adapter(list(of), [1 / len(of)] * len(of), name, combination_type="cat")
+            self._adapters[name] = f"#{digest(*(f'{a}{self._adapters[a]}' for a in of)):016x}"[:13]
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         with self._lock:

@@ -147,6 +147,11 @@ def test_what_was_trained_is_compared_as_baselines(small: Path, tmp_path: Path, 
     shutil.rmtree(tmp_path / "compared")
     with pytest.raises(MascotError, match="this run is of the domain support"):
         evaluate.main([*asked, "--domain", "meeting", "--out", str(tmp_path / "compared"), "--no-wandb"])
+    away = [*asked, "--domain", "meeting", "--trained-on", "support", "--out", str(tmp_path / "away"), "--no-wandb"]
+    with pytest.raises(MascotError, match="does not play another domain"):
+        evaluate.main(away)
+    assert evaluate.main([*away, "--methods", "zero-shot,sft,mascot,mascot-p,mascot-c"]) == 0
+    assert "trained on support: out of its domain" in (tmp_path / "away" / "report.md").read_text(encoding="utf-8")
 
 
 def test_both_judges_the_same_leave_no_gap(small: Path) -> None:

@@ -201,6 +201,27 @@ def test_two_adapters_in_one_batch_equal_separate_runs(adapted: LocalLLM) -> Non
         assert score.logprobs == pytest.approx(adapted.score_choices([request], ["1", "yes"])[0].logprobs, abs=1e-4)
 
 
+def test_the_mean_of_adapters(folder: Path, tmp_path: Path) -> None:
+    """Of one adapter and itself it is that adapter; of two it is neither, whatever their order, and its weights' change is the mean of theirs."""
+    places = {name: tiny.adapter(folder, tmp_path / name, seed) for seed, name in enumerate(("a", "b"))}
+    llm = LocalLLM(folder, adapters=places)
+    llm.add_mean("alone", ["a", "a"])
+    llm.add_mean("both", ["a", "b"])
+
+    def change(adapter: str) -> Any:
+        (layer, *_) = [m for m in llm.model.modules() if hasattr(m, "get_delta_weight")]
+        return layer.get_delta_weight(adapter)
+
+    torch.testing.assert_close(change("alone"), change("a"))
+    torch.testing.assert_close(change("both"), (change("a") + change("b")) / 2)
+    said = {n: llm.generate(ask("Hi", adapter=n))[0] for n in ("a", "alone", "both")}
+    assert said["a"].token_ids == said["alone"].token_ids and all(c.ok for c in said.values())
+    assert llm.adapters == ("a", "b", "alone", "both") and "+both#" in llm.name
+    for name, of in (("both", ["a"]), ("c", ["d"]), ("c", [])):
+        with pytest.raises(ConfigError):
+            llm.add_mean(name, of)
+
+
 def test_base_rows_are_untouched_by_adapters(adapted: LocalLLM, llm: LocalLLM) -> None:
     requests = ask(*TEXTS[:3], temperature=0.0)
     assert [c.token_ids for c in adapted.generate(requests)] == [c.token_ids for c in llm.generate(requests)]
@@ -371,7 +392,10 @@ def test_shared_beginnings_change_no_answer(folder: Path, batch_size: int, monke
 
     llm = LocalLLM(folder, batch_size=batch_size)
     story = "Somebody tells a long story about a boat, a lamp and a red bicycle. " * 3
-    asked = [Request((Message("user", f"{story if i % 3 else ''}Question {i}"),), max_tokens=6, temperature=float(i % 2), key=(i,)) for i in range(11)]
+    asked = [
+        Request((Message("user", f"{story if i % 3 else ''}Question {i}"),), max_tokens=6, temperature=float(i % 2), key=(i,))
+        for i in range(11)
+    ]
     together = llm.generate(asked), llm.score_choices(asked, ["1", "2"])
     monkeypatch.setattr(decoding, "SPARED", 2.0)  # never
     apart = llm.generate(asked), llm.score_choices(asked, ["1", "2"])
@@ -405,11 +429,14 @@ def test_prompts_of_unlike_length_get_the_same_answers(kind: str, tmp_path: Path
     from mascot_env.llm import decoding
 
     ahead = []
-    monkeypatch.setattr(decoding, "level_width", lambda left, plain=decoding.level_width: ahead.append(max(left) - plain(left)) or plain(left))
+    monkeypatch.setattr(
+        decoding, "level_width", lambda left, plain=decoding.level_width: ahead.append(max(left) - plain(left)) or plain(left)
+    )
     folder = tiny.save(tmp_path / kind, kind=kind, seed=0)
     fresh, levelling = LocalLLM(folder, prefix_cache=0), LocalLLM(folder)
     asked = [
-        Request((Message("user", f"{i} boats " * (1 + 9 * (i % 3 == 0))),), max_tokens=6, temperature=float(i % 2), key=(i,)) for i in range(9)
+        Request((Message("user", f"{i} boats " * (1 + 9 * (i % 3 == 0))),), max_tokens=6, temperature=float(i % 2), key=(i,))
+        for i in range(9)
     ]
     assert [c.token_ids for c in levelling.generate(asked)] == [c.token_ids for c in fresh.generate(asked)]
     for a, b in zip(levelling.score_choices(asked[::-1], ["1", "23"]), fresh.score_choices(asked[::-1], ["1", "23"]), strict=True):
@@ -425,7 +452,10 @@ def test_changed_weights_are_not_answered_from_memory(folder: Path) -> None:
     with torch.no_grad():
         for weight in llm.model.parameters():
             weight.mul_(1.3)
-    after, anew = llm.score_choices(_story(3), ["1", "2"]), LocalLLM(llm.model, llm._chat.tokenizer, prefix_cache=0).score_choices(_story(3), ["1", "2"])
+    after, anew = (
+        llm.score_choices(_story(3), ["1", "2"]),
+        LocalLLM(llm.model, llm._chat.tokenizer, prefix_cache=0).score_choices(_story(3), ["1", "2"]),
+    )
     assert [a.logprobs for a in after] != [b.logprobs for b in before]
     for a, b in zip(after, anew, strict=True):
         assert a.logprobs == pytest.approx(b.logprobs, abs=1e-4)
@@ -441,7 +471,10 @@ def test_a_step_of_an_optimiser_is_not_answered_from_memory(folder: Path, fused:
     for weight in llm.model.parameters():
         weight.grad = torch.ones_like(weight)
     optimiser.step()
-    after, anew = llm.score_choices(_story(3), ["1", "2"]), LocalLLM(llm.model, llm._chat.tokenizer, prefix_cache=0).score_choices(_story(3), ["1", "2"])
+    after, anew = (
+        llm.score_choices(_story(3), ["1", "2"]),
+        LocalLLM(llm.model, llm._chat.tokenizer, prefix_cache=0).score_choices(_story(3), ["1", "2"]),
+    )
     assert [a.logprobs for a in after] != [b.logprobs for b in before]
     for a, b in zip(after, anew, strict=True):
         assert a.logprobs == pytest.approx(b.logprobs, abs=1e-4)
@@ -501,7 +534,9 @@ def test_a_reply_has_the_tokens_that_the_template_gives_it(template: str) -> Non
     assert chat.text(ids).strip() == "Rest <|im_end|> now."
 
 
-def test_all_stores_together_keep_to_a_limit_and_the_one_asked_longest_ago_goes_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_stores_together_keep_to_a_limit_and_the_one_asked_longest_ago_goes_first(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from mascot_env.llm import prefixes
 
     monkeypatch.setattr(prefixes, "SHELF", shelf := prefixes.Shelf(10**9))
