@@ -268,7 +268,7 @@ def measured_systems(config: Config, run: Any) -> dict[str, Any]:
 def judged_by(held_out: Judge, played: persona_eval.Played, domain: Domain) -> dict[str, Any]:
     """Scores by criterion and scenario, of turns and of blocks, and what of them could not be scored."""
     found = persona_eval.by_kind(played, held_out, domain)
-    return {kind: {**values, **lost, "cut": len(played.cut)} for kind, (values, lost) in found.items()}
+    return {kind: {**of.values, **of.lost, "cut": len(played.cut)} for kind, of in found.items()}
 
 
 def of_split(config: Config, name: str) -> str:

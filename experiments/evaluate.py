@@ -157,15 +157,16 @@ def measured(place: Place, who: Entrant, players: Players, seed: int, folder: Pa
     out: dict[str, Any] = {"cost": cost, "cut": played.cut, "judges": {}, "measured": measures(played.transcripts, place.domain)}
     truth = {"truth": WorldJudge()} if all(t.scenario.source == "world" for t in played.transcripts) else {}
     for name, judge in {**place.judges, **truth}.items():
-        found = persona_eval.judged_once(folder, judge, played, lambda judge=judge: judged(played, judge, place.domain))  # type: ignore[misc]
+        found = persona_eval.judged_once(folder, judge, played, lambda judge=judge: judged(played, judge, place.domain), "by agent")  # type: ignore[misc]
         out["judges"][name] = found
     return out
 
 
 def judged(played: persona_eval.Played, judge: Judge, domain: Domain) -> dict[str, Any]:
-    """kind -> criterion -> scenario -> 0..100, and what could not be scored."""
+    """kind -> criterion -> scenario -> 0..100, what could not be scored, and agent -> scenario -> 0..100."""
     found = persona_eval.by_kind(played, judge, domain)
-    return {kind: values for kind, (values, _) in found.items()} | {f"{kind}, lost": lost for kind, (_, lost) in found.items()}
+    by_agent = {"by agent": found["agent-specific"].by_agent}
+    return {kind: of.values for kind, of in found.items()} | {f"{kind}, lost": of.lost for kind, of in found.items()} | by_agent
 
 
 def measures(transcripts: Sequence[Transcript], domain: Domain) -> dict[str, float]:

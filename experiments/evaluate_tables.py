@@ -29,6 +29,7 @@ def page(asked: Mapping[str, Any], scenarios: Sequence[Scenario], found: Found) 
             parts.append(f"### {kind.capitalize()}, by {named(judge)}\n\n{text}")
             text, figures[judge][f"{kind}, differences"] = differences(found, judge, kind, asked["against"], asked["seed"])
             parts.append(text)
+    figures["by user type"] = {judge: by_user(found, scenarios, judge) for judge in judges}
     text, figures["measured"] = of_all(found, "measured")
     parts.append(f"### Without a model\n\n{text}")
     text, figures["cost"] = of_all(found, "cost")
@@ -87,6 +88,23 @@ def by_group(found: Found, scenarios: Sequence[Scenario], judge: str, kind: str)
         if group != "all" or len(groups) > 1:
             tables.append(console.table([f"{group} ({len(members)} scenarios)", *criteria], rows))
     return "\n\n".join(tables), figures
+
+
+def by_user(found: Found, scenarios: Sequence[Scenario], judge: str) -> dict[str, dict[str, dict[str, float | None]]]:
+    """method -> type of user -> agent -> the mean score of its turns with such users, 0 to 100; None where it has none. Scenarios without a type are left
+    out. What a heat map shows: it is in the report's figures, and too large for its page."""
+    types = {s.id: s.user for s in scenarios if s.user}
+    out: dict[str, dict[str, dict[str, float | None]]] = {}
+    for method, runs in found.items():
+        agents = sorted({a for r in runs for a in r["judges"][judge]["by agent"]})
+        out[method] = {
+            user: {
+                a: mean_of([v for r in runs for k, v in r["judges"][judge]["by agent"].get(a, {}).items() if types.get(k) == user])
+                for a in agents
+            }
+            for user in sorted(set(types.values()))
+        }
+    return out
 
 
 def mean_of(numbers: Sequence[float]) -> float | None:

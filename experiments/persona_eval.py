@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -156,15 +156,24 @@ def judged_once(folder: Path, judge: Judge, played: Played, work: Callable[[], M
 KINDS: Mapping[str, Callable[..., list[ConversationScore]]] = {"agent-specific": score_turns, "collective": score_blocks}
 
 
-def by_kind(played: Played, judge: Judge, domain: Domain) -> dict[str, tuple[dict[str, dict[str, float]], dict[str, Any]]]:
-    """kind -> (criterion -> scenario -> 0..100, what of it could not be scored), of turns and of blocks. Raises `MascotError` where a judge scored
-    nothing at all."""
+class Judged(NamedTuple):
+    """What a judge says of turns, or of blocks. values: criterion -> scenario -> 0..100. lost: what of it could not be scored. by_agent: agent ->
+    scenario -> 0..100, the mean over criteria; of blocks nothing."""
+
+    values: dict[str, dict[str, float]]
+    lost: dict[str, Any]
+    by_agent: dict[str, dict[str, float]]
+
+
+def by_kind(played: Played, judge: Judge, domain: Domain) -> dict[str, Judged]:
+    """Of turns and of blocks, by kind. Raises `MascotError` where a judge scored nothing at all."""
     out = {}
     for kind, score in KINDS.items():
         found = score(played.transcripts, judge, domain)
         unscored.refuse_nothing(unscored.count(found), f"{kind} cases", judge)
         lost = {"unscored": unscored.shares(found) | dict.fromkeys(played.cut, 1.0), "count": unscored.count(found)}
-        out[kind] = by_criterion(found), lost
+        agents = sorted({agent for s in found for agent in s.by_agent})
+        out[kind] = Judged(by_criterion(found), lost, {a: {s.scenario: s.by_agent[a] for s in found if a in s.by_agent} for a in agents})
     return out
 
 

@@ -8,7 +8,7 @@ score, never a zero.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mascot_env.judge.protocol import Case, Judge, Verdicts
 from mascot_env.players.scripted import progress
@@ -19,7 +19,8 @@ from mascot_env.worlds import scene as world_scene
 
 @dataclass(frozen=True, slots=True)
 class ConversationScore:
-    """`overall` and `criteria` are on 0..100; `overall` is None where no block could be scored."""
+    """`overall`, `criteria` and `by_agent` are on 0..100; `overall` is None where no block could be scored. `by_agent`: the mean of the turns of each
+    agent who has one that could be scored; empty where blocks were judged."""
 
     scenario: str
     overall: float | None
@@ -27,6 +28,7 @@ class ConversationScore:
     blocks: int  # or turns, where turns were judged
     failed: int
     needs_met: float | None  # share of the scripted user's needs that were met; None where the scenario has none
+    by_agent: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +88,24 @@ def score_turns(transcripts: Sequence[Transcript], judge: Judge, domain: Domain)
     return _scored(transcripts, cases, judge, domain, rubric)
 
 
+def _by_agent(agents: Sequence[str], answers: Sequence[Verdicts]) -> dict[str, float]:
+    worth: dict[str, list[float]] = {}
+    for agent, verdicts in zip(agents, answers, strict=True):
+        if not failed(verdicts):
+            worth.setdefault(agent, []).append(percent(mean_score(verdicts)))
+    return {agent: sum(values) / len(values) for agent, values in worth.items()}
+
+
 def _scored(
     transcripts: Sequence[Transcript], cases: Sequence[Sequence[Case]], judge: Judge, domain: Domain, rubric: Rubric
 ) -> list[ConversationScore]:
     answers = iter(judge.judge([case for row in cases for case in row]))
-    return [_conversation(t, [next(answers) for _ in row], domain, rubric) for t, row in zip(transcripts, cases, strict=True)]
+    return [_conversation(t, row, [next(answers) for _ in row], domain, rubric) for t, row in zip(transcripts, cases, strict=True)]
 
 
-def _conversation(transcript: Transcript, answers: Sequence[Verdicts], domain: Domain, rubric: Rubric) -> ConversationScore:
+def _conversation(
+    transcript: Transcript, cases: Sequence[Case], answers: Sequence[Verdicts], domain: Domain, rubric: Rubric
+) -> ConversationScore:
     good = [a for a in answers if not failed(a)]
     criteria = {}
     for c in rubric.criteria:
@@ -101,8 +113,15 @@ def _conversation(transcript: Transcript, answers: Sequence[Verdicts], domain: D
         if values:
             criteria[c.id] = percent(sum(values) / len(values))
     overall = sum(percent(mean_score(a)) for a in good) / len(good) if good else None
+    speakers = [transcript.turns[case.start].agent for case in cases] if rubric is domain.speaker_rubric else []
     return ConversationScore(
-        transcript.scenario.id, overall, criteria, len(answers), len(answers) - len(good), needs_met(transcript, domain)
+        transcript.scenario.id,
+        overall,
+        criteria,
+        len(answers),
+        len(answers) - len(good),
+        needs_met(transcript, domain),
+        _by_agent(speakers, answers) if speakers else {},
     )
 
 

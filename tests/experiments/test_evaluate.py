@@ -71,6 +71,9 @@ def test_a_policy_of_ones_own_is_compared_and_nothing_is_done_twice(
     assert low <= gap <= high and gap == pytest.approx(means["parrot"]["overall"] - means["zero-shot"]["overall"])
     assert first["world"]["agent-specific"]["all"] == first["truth"]["agent-specific"]["all"]  # here the truth is the judge
     assert first["cost"]["zero-shot"]["requests"] > 1 and first["not scored"]["parrot"]["cut"] == 0
+    users = first["by user type"]["world"]["zero-shot"]
+    cells = [v for by in users.values() for v in by.values() if v is not None]
+    assert len(users) > 1 and cells and min(cells) <= means["zero-shot"]["overall"] <= max(cells) <= 100
     assert first["world"]["agent-specific"]["all"]["zero-shot"]["overall"] > means["parrot"]["overall"]  # an echo is worth little
     monkeypatch.setattr("agents.kept.rollout", lambda team, tasks, make_env: pytest.fail("played again") if tasks else ())
     monkeypatch.setattr(evaluate, "judged", lambda *a: pytest.fail("judged again"))

@@ -87,6 +87,11 @@ def test_scores_of_turns_are_those_that_were_judged(episodes: list[Episode]) -> 
         judged = [percent(mean_score(j.verdicts)) for j in e.judgements if j.kind == "speaker"]
         assert score.blocks == len(judged) > 0 and score.failed == 0
         assert score.overall == pytest.approx(sum(judged) / len(judged))
+        said = [(e.transcript[j.start].agent, percent(mean_score(j.verdicts))) for j in e.judgements if j.kind == "speaker"]
+        assert score.by_agent.keys() == {agent for agent, _ in said}
+        for agent, mean in score.by_agent.items():
+            own = [value for who, value in said if who == agent]
+            assert mean == pytest.approx(sum(own) / len(own))
 
 
 def test_nobody_speaks_twice_in_a_row_and_the_user_is_always_answered(episodes: list[Episode]) -> None:
