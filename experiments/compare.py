@@ -13,6 +13,7 @@ one by one: a round that was stopped goes on, and comparisons that failed are as
 from __future__ import annotations
 
 import itertools
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -27,6 +28,7 @@ from mascot_env import catalog, prompts, seeding
 from mascot_env.errors import ConfigError
 from mascot_env.judge.asked import ModelComparer
 from mascot_env.judge.preference import MARGIN, Comparer, Match, Outcome, Preference, comparing
+from mascot_env.redaction import redacted
 from mascot_env.run_folder import RunFolder
 from mascot_env.types import Domain, Transcript, to_json, verdict_from_json
 
@@ -82,7 +84,10 @@ def methods_of(config: Config) -> tuple[list[str], str]:
 def judge_of(config: Config) -> Comparer:
     if config.question not in prompts.COMPARED:
         raise ConfigError(
-            "no such question; one at a time is asked", field="question", value=config.question, remedy=f"use one of {', '.join(prompts.COMPARED)}"
+            "no such question; one at a time is asked",
+            field="question",
+            value=config.question,
+            remedy=f"use one of {', '.join(prompts.COMPARED)}",
         )
     setting.share("margin", config.margin)
     judge = comparing(config.judge)
@@ -146,6 +151,13 @@ def key_of(scenario: str, seed: int, group: Sequence[str], mark: str) -> tuple[s
     return scenario, seed, tuple(group), mark
 
 
+def page_name(config: Config, judge: Comparer) -> str:
+    """Of the page's file: another judge, question or size is another page."""
+    question = config.question if judge.kind == "asked" else ""
+    parts = ["threes" if config.three else "pairs", question, re.sub(r"[^\w.]+", "-", str(redacted(config.judge))).strip("-.")[-80:]]
+    return "-".join(part for part in parts if part)
+
+
 def main(argv: list[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     if given and not given[0].startswith("-"):
@@ -159,11 +171,11 @@ def main(argv: list[str] | None = None) -> int:
     domain = catalog.domain(domains.pop())
     out = console.folder(config.out or Path(config.run) / "compared")
     answered = compared(found, methods, judge, domain, config, out)
-    about = {"judge": name_of(judge), "kind": judge.kind, "question": config.question, "against": against, "margin": config.margin}
+    about = {"judge": redacted(config.judge), "kind": judge.kind, "question": config.question, "against": against, "margin": config.margin}
     lacking = compare_tables.lacking(found, methods, config.size)
     text, figures = compare_tables.page(about, methods, answered, lacking, seeding.generator("compare", config.seed))
     print(f"\n{text}")
-    console.keep_report(out, "compared", text, {**figures, "config": asdict(config)})
+    console.keep_report(out, page_name(config, judge), text, {**figures, "config": redacted(asdict(config))})
     console.finish(figures, config.json)
     return int(any(not by["compared"] for by in figures["groups"].values()))
 

@@ -20,6 +20,7 @@ from mascot_env.metrics.preference import PRIOR
 from mascot_env.types import JudgeError, Transcript
 
 NAMES = " / "  # between the methods of a group
+FEW = 10  # seeds, with fewer of which percentiles are too narrow
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,9 @@ def strengths_told(figures: Mapping[str, Any], why: str) -> str:
     head = ["method", f"log-odds against {figures['against']}", f"preferred to {figures['against']}"]
     ties = "A tie is half a win for each of two (Davidson's model of ties, 1970, learns strengths from the same sums), a third for each of three."
     prior = f"Each is given {PRIOR:g} wins and losses more, so that who never lost has a finite strength."
-    return f"Bradley-Terry strengths, 95 % bootstrap intervals over {over}. {ties} {prior}\n\n{console.table(head, rows)}"
+    few = " Of so few seeds they are too narrow for a claim about a training method (`experiments.evaluate` has t-based ones)."
+    about = f"Bradley-Terry strengths, 95 % bootstrap intervals over {over}.{few if 1 < figures['seeds'] < FEW else ''} {ties} {prior}"
+    return f"{about}\n\n{console.table(head, rows)}"
 
 
 def order_told(figures: Mapping[str, Any]) -> str:

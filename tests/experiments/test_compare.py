@@ -89,7 +89,7 @@ def test_all_pairs_are_compared_once_and_kept(tmp_path: Path, liking: Any, capsy
     assert found["groups"]["kind / warm"]["tied"] == 1.0 and found["methods"]["kind"] == {"compared": 16, "won": 0.5, "tied": 0.5, "lost": 0.0}
     strengths = found["strengths"]
     assert strengths["curt"] == [0.0, 0.0, 0.0] and strengths["kind"][1] > 0 and strengths["kind"][0] == pytest.approx(strengths["warm"][0])
-    assert not found["not compared"] and "| kind" in (run / "compared" / "compared.md").read_text()
+    assert not found["not compared"] and "| kind" in (run / "compared" / "pairs-helped-scripted-liking.md").read_text()
     model.asked = 0
     assert figures(capsys, *asked) == found and model.asked == 0
     assert figures(capsys, *asked, "--question", "worth")["question"] == "worth" and model.asked > 0  # another question is asked
@@ -102,7 +102,7 @@ def test_what_failed_is_counted_asked_again_and_never_a_number(tmp_path: Path, l
     assert found["against"] == "curt" and found["groups"]["curt / warm"]["compared"] == 0 and found["groups"]["curt / warm"]["won"]["warm"] is None
     assert found["not compared"] == {"cut short by a failing model": 2, "judge: timeout": 8 + 7}
     assert found["groups"]["curt / kind"]["compared"] == 7 and set(found["strengths"]) == {"curt", "kind"}
-    assert "15 judge: timeout" in (run / "compared" / "compared.md").read_text()
+    assert "15 judge: timeout" in (run / "compared" / "pairs-helped-scripted-liking.md").read_text()
     model.fails, model.asked = "never said", 0
     again = figures(capsys, *asked)
     assert again["not compared"] == {"cut short by a failing model": 2} and again["compared"] == 3 * 8 - 2
@@ -116,6 +116,34 @@ def test_conversations_that_were_played_anew_are_compared_anew(tmp_path: Path, l
     assert figures(capsys, *asked)["methods"]["kind"]["won"] == 1.0
     other = played(tmp_path / "other", {"kind": SAYS["curt"], "curt": SAYS["kind"]}, seeds=1)
     assert figures(capsys, str(other), *asked[1:])["methods"]["kind"]["won"] == 0.0
+
+
+def test_a_round_that_was_stopped_goes_on(
+    tmp_path: Path, liking: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, model = played(tmp_path / "run"), liking("heavy")
+    asked = [str(run), "--judge", "scripted:liking"]
+    whole = figures(capsys, *asked, "--out", str(tmp_path / "whole"))
+    model.asked = 0
+    plain = Liking._score
+
+    def stopped(self: Liking, request: Any, choices: Any) -> ChoiceScores:
+        if self.asked == 30:
+            raise KeyboardInterrupt
+        return plain(self, request, choices)
+
+    monkeypatch.setattr(model, "_scores", lambda *a: stopped(model, *a))
+    with pytest.raises(KeyboardInterrupt):
+        compare.main([*asked, "--json"])
+    (answers,) = (run / "compared" / "answers").glob("*/episodes.jsonl")
+    assert len(answers.read_text().splitlines()) == 12  # the first chunk: four scenarios of one seed
+    with answers.open("a") as file:
+        file.write('{"scenario": "torn')
+    monkeypatch.setattr(model, "_scores", model._score)
+    model.asked = 0
+    with pytest.warns(RuntimeWarning, match="torn"):
+        assert figures(capsys, *asked) == whole
+    assert model.asked == 24 and len(answers.read_text().splitlines()) == 24
 
 
 def test_three_at_a_time(tmp_path: Path, liking: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,7 +160,7 @@ def test_by_scores_no_order_is_asked_about(tmp_path: Path, capsys: pytest.Captur
     found = figures(capsys, str(run), "--judge", "scores:scripted", "--against", "same")
     assert found["kind"] == "by scores" and found["flips"] is None and found["judge"] == "scores:scripted"
     assert found["groups"]["kind / same"]["tied"] == 1.0 and found["strengths"]["kind"][0] == pytest.approx(0.0)
-    assert found["methods"]["curt"]["won"] == 0.0 and "no order can move" in (run / "compared" / "compared.md").read_text()
+    assert found["methods"]["curt"]["won"] == 0.0 and "no order can move" in (run / "compared" / "pairs-scores-scripted.md").read_text()
 
 
 @pytest.mark.parametrize(
