@@ -407,7 +407,9 @@ def _asked_about(scenario: Scenario, untrusted: Fence) -> list[str]:
 
 def _group(place: str, transcript: Transcript, domain: Domain, untrusted: Fence, budget: int | None) -> list[str]:
     label, (turns, cut) = names(domain), remembered(transcript.turns, budget)
-    lines = [f"[{place}{i}] {label.get(t.agent, 'Speaker')}: {untrusted.clean(t.text) or '(silence)'}" for i, t in enumerate(turns, start=1)]
+    lines = [
+        f"[{place}{i}] {label.get(t.agent, 'Speaker')}: {untrusted.clean(t.text) or '(silence)'}" for i, t in enumerate(turns, start=1)
+    ]
     if cut:
         lines.insert(1, f"[{cut} turns left out]")
     return [f"Group {place}:", f"<said {untrusted.nonce}>", *lines, f"</said {untrusted.nonce}>"]
