@@ -7,7 +7,8 @@
 It reads what `experiments.evaluate` has played. A language model is asked in balanced orders, averaged before deciding; `scores:JUDGE` compares what any
 judge of scores gives each conversation alone. Shares of wins, ties and losses; Bradley-Terry strengths against one method with intervals over
 scenarios and seeds (`metrics.preference`: a tie is half a win for each of two); how often the order decides; what could not be compared. Answers are kept
-as they come, four scenarios at a time: a round that was stopped goes on, and comparisons that failed are asked again. Exit code 1 where methods could not be compared at all.
+as they come, four scenarios at a time: a round that was stopped goes on, and comparisons
+that failed are asked again. Exit code 1 where methods could not be compared at all.
 """
 
 from __future__ import annotations
