@@ -30,8 +30,9 @@ from typing import Any
 
 from agents.stages import mark_of, staged
 from baselines import METHODS
-from baselines.method import BILEVEL, MARL, Ingredients, Players
-from experiments import console, evaluate_tables, persona_eval, setting
+from baselines.method import BILEVEL, MARL, TEXT, Ingredients, Players
+from experiments import automatic, console, evaluate_tables, persona_eval, setting
+from experiments.automatic import References
 from experiments.entrants import Entrant, entrant
 from experiments.tracking import Tracker
 from mascot_env import catalog, metrics
@@ -66,6 +67,8 @@ class Config:
     split: of those: test, or valid while something is still being chosen
     seeds: of conversations, and of trainings where there are runs
     seed: the first of them
+    automatic: also chrF, ROUGE-L, distinct-n and perplexity, teacher-forced (`experiments.automatic`; extra `metrics`)
+    references: for these, a run folder of reference conversations on these scenarios; empty: the language world's own speakers
     out: the run folder
     wandb: log to W&B where it is installed (offline unless logged in)
     json: end with one JSON object
@@ -87,6 +90,8 @@ class Config:
     split: str = "test"
     seeds: int = 5
     seed: int = 0
+    automatic: bool = False
+    references: str = ""
     out: str = "runs/evaluate"
     wandb: bool = True
     json: bool = False
@@ -120,6 +125,10 @@ def place_of(config: Config) -> Place:
         {name: setting.judge(name, "judges") for name in names},
         config.rounds,
     )
+
+
+def references_of(config: Config, place: Place) -> References:
+    return References.checked(place.domain, place.scenarios, functools.partial(place.make_env, TEXT), config.references)
 
 
 def entrants_of(config: Config) -> list[Entrant]:
@@ -226,6 +235,7 @@ def compared(config: Config, place: Place, entrants: Sequence[Entrant]) -> dict[
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
     place, entrants = place_of(config), entrants_of(config)
+    references = references_of(config, place) if config.automatic else None
     out = console.folder(config.out)
     about = {
         "model": config.model,
@@ -240,6 +250,11 @@ def main(argv: list[str] | None = None) -> int:
     kept = {"seeds": list(range(config.seed, config.seed + config.seeds)), "found": found}
     console.write_whole(out / evaluate_tables.SCORES, json.dumps(kept, sort_keys=True))  # by scenario, for what else is made of them
     text, figures = evaluate_tables.page(asdict(config), place.scenarios, found)
+    if references is not None:
+        more, figures["automatic"] = automatic.section(
+            references, entrants, lambda seed: ingredients(config, place.domain, seed), kept["seeds"], out, config.against
+        )
+        text = f"{text}\n\n{more}"
     print(f"\n{text}")
     console.keep_report(out, "report", text, {**figures, "config": asdict(config)})
     tracker.summarise(figures)

@@ -18,11 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments import console, evaluate_tables, human_answers, human_sheets
+from experiments import console, evaluate_tables, evaluated, human_answers, human_sheets
 from mascot_env import catalog, seeding
 from mascot_env.errors import ConfigError
 from mascot_env.metrics import NotMeasured
-from mascot_env.run_folder import RunFolder
 from mascot_env.types import Domain, Transcript
 
 CRITERIA = ("consistency", "social_contribution")
@@ -76,20 +75,9 @@ class Report:
 
 def played(run: Path, methods: str) -> tuple[dict[tuple[str, str, int], Transcript], list[str]]:
     """((method, scenario, seed) -> conversation, the methods), of conversations that went to their end."""
-    names = sorted({p.parents[1].name for p in run.glob("*/seed-*/play")})
-    chosen = [m.strip() for m in methods.split(",") if m.strip()] or names
-    if not names or any(m not in names for m in chosen):
-        raise ConfigError(
-            "has no such conversations", field="run", value=f"{run}: {methods}", remedy=f"it has those of {', '.join(names) or 'nobody'}"
-        )
-    found = {}
-    for method in chosen:
-        for folder in sorted((run / method).glob("seed-*/play")):
-            seed = int(folder.parent.name.removeprefix("seed-"))
-            for row in RunFolder.open(folder).episodes():
-                if row["valid"]:
-                    found[method, row["scenario"], seed] = Transcript.from_json(row["transcript"])
-    return found, chosen
+    chosen = evaluated.methods_of(run, methods)
+    found = evaluated.conversations(run, chosen)
+    return {(m, *place): t for m, by_place in found.items() for place, t in by_place.items() if t is not None}, chosen
 
 
 def of_all(found: Mapping[tuple[str, str, int], Any], methods: list[str]) -> list[tuple[str, int]]:

@@ -58,6 +58,8 @@ HEAVY = {
     "peft",
     "sklearn",
     "scipy",
+    "sacrebleu",
+    "rouge_score",
     "wandb",
     "openai",
     "datasets",

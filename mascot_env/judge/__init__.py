@@ -1,4 +1,4 @@
-"""Judges: who scores what was said. See `protocol` for the interface and `resolve` for the names."""
+"""Judges: who scores what was said. See `protocol` for the interface, `resolve` for the names, and `preference` for judges that compare."""
 
 from __future__ import annotations
 

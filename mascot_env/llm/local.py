@@ -173,6 +173,23 @@ class LocalLLM:
         self.usage.count_scores(scores, prompt_tokens=sum(len(row.prompt) for row in rows))
         return scores
 
+    def reply_logprobs(self, requests: Sequence[Request], texts: Sequence[str]) -> list[Completion]:
+        """Each text as if it had been the reply: its tokens, without the one that ends it, and their log-probabilities. Nothing is drawn.
+
+        A text without tokens fails as `empty`, one that does not fit the context as `overflow`.
+        """
+        from mascot_env.llm.given import check_reply, read_replies, scored
+
+        with self._lock:
+            rows = [self._row(i, request, 1) for i, request in enumerate(requests)]
+            for row, text in zip(rows, texts, strict=True):
+                if not row.stop:
+                    check_reply(row, self._chat.reply_ids(row.request, text)[:-1], self.max_context)
+            self._run(rows, read_replies)
+        found = [scored(row, text, self.name) for row, text in zip(rows, texts, strict=True)]
+        self.usage.count_completions(found)
+        return found
+
     def __repr__(self) -> str:
         return f"LocalLLM({self.name!r})"
 

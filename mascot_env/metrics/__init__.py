@@ -5,6 +5,7 @@ its reason, never a number. The unit is the scenario. Texts are measured in piec
 longer turns or longer conversations do not look better or worse (`pieces`); agent names are masked throughout.
 """
 
+from mascot_env.metrics.automatic import chrf, chrf_each, perplexity, rouge_l, rouge_l_each, surprise
 from mascot_env.metrics.diversity import compression_ratio, distinct_n, self_bleu, vendi_score
 from mascot_env.metrics.drift import Drift, drift
 from mascot_env.metrics.identifiability import Identifiability, Predictions, identifiability, predictions, separation
@@ -52,6 +53,8 @@ __all__ = [
     "Value",
     "agreement",
     "agreement_of",
+    "chrf",
+    "chrf_each",
     "compression_ratio",
     "director_choice",
     "distinct_n",
@@ -70,9 +73,12 @@ __all__ = [
     "paired",
     "paired_bootstrap",
     "pairwise_accuracy",
+    "perplexity",
     "predictions",
     "redundancy",
     "redundancy_of",
+    "rouge_l",
+    "rouge_l_each",
     "self_bleu",
     "separation",
     "shares_of",
@@ -83,6 +89,7 @@ __all__ = [
     "strength_intervals",
     "strengths",
     "summary",
+    "surprise",
     "two_level_bootstrap",
     "two_level_t",
     "vendi_score",

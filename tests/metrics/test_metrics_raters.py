@@ -108,3 +108,19 @@ def test_who_never_lost_has_a_finite_strength_and_intervals_cover_scenarios() ->
     for won, among in ((("c",), ("a", "b")), ((), ("a", "b")), (("a",), ("a",))):
         with pytest.raises(ConfigError, match="Comparison"):
             Comparison("0", won, among)
+
+
+def test_strengths_against_one_are_log_odds_and_seeds_widen_the_interval() -> None:
+    """Seed 0 says a, seed 1 says b nearly always: the scenarios agree with each other, the seeds do not."""
+    won = [("a", "b") if (i % 10 < 9) == (seed == 0) else ("b", "a") for seed in (0, 1) for i in range(20)]
+    made = [Comparison(str(i % 20), (w,), (w, lost), i // 20) for i, (w, lost) in enumerate(won)]
+    made += [pair(i, "a", "b") for i in range(20)]
+    both = strength_intervals(made, np.random.default_rng(0), against="b", samples=300)
+    assert not isinstance(both, NotMeasured) and (both["b"].estimate, both["b"].low, both["b"].high) == (0.0, 0.0, 0.0)
+    plain = strengths(made)
+    assert both["a"].estimate == pytest.approx(plain["a"] - plain["b"]) and both["a"].method.endswith("over seeds and scenarios")
+    alone = strength_intervals([Comparison(c.scenario, c.won, c.among) for c in made], np.random.default_rng(0), against="b", samples=300)
+    assert not isinstance(alone, NotMeasured) and alone["a"].estimate == pytest.approx(both["a"].estimate)
+    assert both["a"].high - both["a"].low > 2 * (alone["a"].high - alone["a"].low)
+    with pytest.raises(ConfigError, match="against: was never compared"):
+        strength_intervals(made, np.random.default_rng(0), against="c")
