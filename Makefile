@@ -96,7 +96,7 @@ hacking: setup  ## is a judge with a planted bias caught, and is a clean run acc
 	@$(PY) -m experiments.hacking --seed 100
 
 evaluate: setup  ## every prompted baseline on the same scenarios, seeds and model, with paired intervals; resumable
-	@$(PY) -m experiments.evaluate
+	@$(PY) -m experiments.evaluate --workers $(WORKERS)
 
 compare: setup  ## what `make evaluate` played, pair by pair: wins, ties, Bradley-Terry strengths with intervals; resumable
 	@$(PY) -m experiments.compare

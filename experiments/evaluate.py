@@ -20,10 +20,14 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import concurrent.futures
+import contextlib
 import functools
 import json
+import multiprocessing
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +35,7 @@ from typing import Any
 from agents.stages import mark_of, staged
 from baselines import METHODS
 from baselines.method import BILEVEL, MARL, TEXT, Ingredients, Players
-from experiments import automatic, console, evaluate_tables, persona_eval, setting
+from experiments import automatic, children, console, evaluate_tables, persona_eval, setting
 from experiments.automatic import References
 from experiments.entrants import Entrant, entrant
 from experiments.tracking import Tracker
@@ -69,6 +73,7 @@ class Config:
     seed: the first of them
     automatic: also chrF, ROUGE-L, distinct-n and perplexity, teacher-forced (`experiments.automatic`; extra `metrics`)
     references: for these, a run folder of reference conversations on these scenarios; empty: the language world's own speakers
+    workers: methods that are measured side by side, each in a process; seconds per reply are then those of machines that do several things
     out: the run folder
     wandb: log to W&B where it is installed (offline unless logged in)
     json: end with one JSON object
@@ -92,6 +97,7 @@ class Config:
     seed: int = 0
     automatic: bool = False
     references: str = ""
+    workers: int = 1
     out: str = "runs/evaluate"
     wandb: bool = True
     json: bool = False
@@ -112,7 +118,7 @@ class Place:
 
 
 def place_of(config: Config) -> Place:
-    console.at_least(1, seeds=config.seeds, scenarios=config.scenarios, rounds=config.rounds)
+    console.at_least(1, seeds=config.seeds, scenarios=config.scenarios, rounds=config.rounds, workers=config.workers)
     setting.compared_on(config.split)
     domain = catalog.domain(config.domain)
     names = [n for n in config.judges.split(",") if n]
@@ -219,22 +225,47 @@ def per_reply(costs: Mapping[str, float], transcripts: Sequence[Transcript]) -> 
 # ---------------------------------------------------------------------- all of them
 
 
-def compared(config: Config, place: Place, entrants: Sequence[Entrant]) -> dict[str, list[dict[str, Any]]]:
-    """method -> one measurement for each seed."""
-    found: dict[str, list[dict[str, Any]]] = {e.name: [] for e in entrants}
-    seeds = range(config.seed, config.seed + config.seeds)
-    with console.Bar("comparing", len(entrants) * config.seeds) as bar:
-        for seed in seeds:
-            given = ingredients(config, place.domain, seed)
-            for who in entrants:
-                found[who.name].append(measured(place, who, who.players(given), seed, Path(config.out) / who.name / f"seed-{seed}"))
-                bar.update(sum(map(len, found.values())), f"{who.name}, seed {seed}")
-    return found
+def compared(config: Config, entrants: Sequence[Entrant]) -> dict[str, list[dict[str, Any]]]:
+    """method -> one measurement for each seed; `workers` of them are made at a time."""
+    units = [(seed, who.name) for seed in range(config.seed, config.seed + config.seeds) for who in entrants]
+    found: dict[tuple[int, str], dict[str, Any]] = {}
+    with console.Bar("comparing", len(units)) as bar, contextlib.ExitStack() as stack:
+        if config.workers > 1:
+            spawn = multiprocessing.get_context("spawn")
+            pool = stack.enter_context(concurrent.futures.ProcessPoolExecutor(config.workers, spawn, children.tie_worker))
+            stack.callback(pool.shutdown, wait=False, cancel_futures=True)  # where one failed, the others are not waited for
+            made = (
+                (waiting[f], f.result()) for waiting in [{pool.submit(one, config, *u): u for u in units}] for f in as_completed(waiting)
+            )
+        else:
+            made = ((unit, one(config, *unit)) for unit in units)
+        for unit, figures in made:
+            found[unit] = figures
+            bar.update(len(found), f"{unit[1]}, seed {unit[0]}")
+    return {who.name: [found[seed, who.name] for seed, name in units if name == who.name] for who in entrants}
+
+
+def one(config: Config, seed: int, name: str) -> dict[str, Any]:
+    """One method with one seed, in whatever process."""
+    place, entrants = prepared(config)
+    who = next(e for e in entrants if e.name == name)
+    return measured(place, who, who.players(given(config, seed)), seed, Path(config.out) / name / f"seed-{seed}")
+
+
+@functools.lru_cache(maxsize=1)
+def prepared(config: Config) -> tuple[Place, list[Entrant]]:
+    return place_of(config), entrants_of(config)
+
+
+@functools.lru_cache(maxsize=1)
+def given(config: Config, seed: int) -> Ingredients:
+    """Of a seed: its model is read once for all methods that a process makes one after the other."""
+    return ingredients(config, prepared(config)[0].domain, seed)
 
 
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
-    place, entrants = place_of(config), entrants_of(config)
+    place, entrants = prepared(config)
     references = references_of(config, place) if config.automatic else None
     out = console.folder(config.out)
     about = {
@@ -246,13 +277,13 @@ def main(argv: list[str] | None = None) -> int:
     }
     staged(out / "setting", about, lambda _: {})  # refuses another comparison's folder
     tracker = Tracker(out, out.name, asdict(config), config.wandb)
-    found = compared(config, place, entrants)
+    found = compared(config, entrants)
     kept = {"seeds": list(range(config.seed, config.seed + config.seeds)), "found": found}
     console.write_whole(out / evaluate_tables.SCORES, json.dumps(kept, sort_keys=True))  # by scenario, for what else is made of them
     text, figures = evaluate_tables.page(asdict(config), place.scenarios, found)
     if references is not None:
         more, figures["automatic"] = automatic.section(
-            references, entrants, lambda seed: ingredients(config, place.domain, seed), kept["seeds"], out, config.against
+            references, entrants, functools.partial(given, config), kept["seeds"], out, config.against
         )
         text = f"{text}\n\n{more}"
     print(f"\n{text}")

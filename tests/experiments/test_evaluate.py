@@ -100,6 +100,20 @@ def test_cost_is_of_the_conversations_that_were_paid_for(tmp_path: Path, monkeyp
     assert cost(tmp_path / "whole", "3")["requests"] is None  # nothing was played
 
 
+def test_workers_measure_the_same(own: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = []
+    for workers in ("1", "2"):
+        asked = ["--methods", f"zero-shot,parrot={own}:Parrot", "--seeds", "2", "--workers", workers, "--out", str(tmp_path / workers)]
+        assert evaluate.main([*SMALL, *asked]) == 0
+        figures = last_json(capsys.readouterr().out)
+        for cost in figures["cost"].values():
+            assert cost.pop("seconds") is None or cost["requests"] > 0
+        found.append({k: v for k, v in figures.items() if k != "config"})
+    assert found[0] == found[1]
+    with pytest.raises(MascotError, match="workers: must be at least 1"):
+        evaluate.main([*SMALL, "--workers", "0", "--out", str(tmp_path / "none")])
+
+
 def test_roles_of_a_policy_of_ones_own(own: str) -> None:
     made_from = Ingredients(catalog.domain("support"), "scripted:x")
     speaks, directs, both = (entrant(f"x={own}:{name}").players(made_from) for name in ("Parrot", "directed@director", "team@team"))
