@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.stages import mark_of, staged
+from agents.stages import mark_of, name_of, staged
 from baselines import METHODS
 from baselines.method import Ingredients, Players
 from experiments import console, evaluate_tables, persona_eval, setting
@@ -226,7 +226,12 @@ def main(argv: list[str] | None = None) -> int:
     staged(out / "setting", about, lambda _: {})  # refuses another comparison's folder
     tracker = Tracker(out, out.name, asdict(config), config.wandb)
     found = compared(config, place, entrants)
-    kept = {"seeds": list(range(config.seed, config.seed + config.seeds)), "found": found}
+    kept = {
+        "seeds": list(range(config.seed, config.seed + config.seeds)),
+        "scenarios": about["scenarios"],
+        "judges": {name: name_of(judge) for name, judge in place.judges.items()},
+        "found": found,
+    }
     console.write_whole(out / evaluate_tables.SCORES, json.dumps(kept, sort_keys=True))  # by scenario, for what else is made of them
     text, figures = evaluate_tables.page(asdict(config), place.scenarios, found)
     print(f"\n{text}")
