@@ -8,10 +8,10 @@ from mascot_env.commands import options, show
 from mascot_env.commands.options import option
 
 EXAMPLES = """examples:
-  mascot export runs/first --out data/first                         what mascot play --out runs/first has kept
-  mascot export runs/first runs/second --out data/both --brief      prompts in the short form that the embedded models are asked with
-  mascot export runs/kitchen --domain my/folder --out data/kitchen  conversations of a domain of your own
-  mascot export runs/first --out data/first --json                  figures for a program
+  mascot export runs/first --out data/first                          what mascot play --out runs/first has kept
+  mascot export runs/first runs/second --out data/both --brief       prompts in the short form that the embedded models are asked with
+  mascot export runs/kitchen --domain my/folder --out data/kitchen   conversations of a domain of your own
+  mascot export runs/first --out data/first --json                   figures for a program
 
 conversations.jsonl has a row for each episode, turns.jsonl one for each decision, README.md says what every column is. The folder is there whole or
 not at all. The exit code is 0 where it is written; a conversation that failed is in it, marked, and without a number.
