@@ -31,7 +31,8 @@ from baselines.method import Ingredients, Players
 from experiments import console, evaluate_tables, persona_eval, setting
 from experiments.entrants import Entrant, entrant
 from experiments.tracking import Tracker
-from mascot_env import catalog, metrics
+from mascot_env import metrics
+from mascot_env.commands.options import find_domain
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.errors import ConfigError
 from mascot_env.judge import Judge
@@ -52,8 +53,8 @@ class Config:
     background: the baseline that plays the roles which a policy of your own does not
     model: the base model of all methods: nano, nano:FOLDER, hf:PATH_OR_ID or openai:MODEL@BASE_URL
     runs: a campaign of experiments.bilevel, of whose run-S the trained methods of seed S are made
-    domain: support or meeting
-    judges: comma-separated; none of them may have trained anything here. The first is reported, the others beside it
+    domain: support, meeting, or the folder of a domain of your own (then with its own scenarios)
+    judges: comma-separated, own:MODULE:OBJECT for one of your own; none may have trained anything here. The first is reported, the others beside it
     user: who plays the user
     rounds: user messages that are answered
     scenarios_from: world (the language world's) or catalog (the domain's own)
@@ -102,7 +103,7 @@ class Place:
 def place_of(config: Config) -> Place:
     console.at_least(1, seeds=config.seeds, scenarios=config.scenarios, rounds=config.rounds)
     setting.compared_on(config.split)
-    domain = catalog.domain(config.domain)
+    domain = find_domain(config.domain)
     names = [n for n in config.judges.split(",") if n]
     if not names:
         raise ConfigError("a judge is needed", field="judges", value=config.judges, remedy="name at least one")
@@ -218,7 +219,7 @@ def main(argv: list[str] | None = None) -> int:
     out = console.folder(config.out)
     about = {
         "model": config.model,
-        "domain": config.domain,
+        "domain": place.domain.id,
         "user": config.user,
         "rounds": config.rounds,
         "scenarios": mark_of(place.scenarios),
@@ -228,7 +229,7 @@ def main(argv: list[str] | None = None) -> int:
     found = compared(config, place, entrants)
     kept = {
         "seeds": list(range(config.seed, config.seed + config.seeds)),
-        "scenarios": about["scenarios"],
+        **{k: about[k] for k in ("domain", "scenarios")},
         "judges": {name: name_of(judge) for name, judge in place.judges.items()},
         "found": found,
     }

@@ -33,7 +33,7 @@ def submissions(run: Path, authors: str, trained: str) -> list[Submission]:
     """One for each method that was compared. `trained`: NAME=JUDGE of policies of your own, comma-separated. Raises `RunFolderError` where the
     comparison is not finished, and `ConfigError` where a method's training is not known."""
     kept, asked = _read(run, evaluate_tables.SCORES), _read(run, "report.json").get("config", {})
-    if missing := [k for k in ("judges", "scenarios", "found") if k not in kept]:
+    if missing := [k for k in ("judges", "domain", "scenarios", "found") if k not in kept]:
         remedy = "run experiments.evaluate on it once more, with the same options: nothing is played or judged again"
         raise RunFolderError("was compared by an earlier release", field=evaluate_tables.SCORES, value=missing, remedy=remedy)
     told = _told(trained)
@@ -43,7 +43,7 @@ def submissions(run: Path, authors: str, trained: str) -> list[Submission]:
     name, version = next(iter(kept["judges"].items()))
     judge = JudgeName(*redacted([name, version]))
     place = Place(
-        asked["domain"], kept["scenarios"], asked["split"], len(_scenarios(run, kept)), asked["rounds"], redacted(asked["user"]), judge
+        kept["domain"], kept["scenarios"], asked["split"], len(_scenarios(run, kept)), asked["rounds"], redacted(asked["user"]), judge
     )
     out = []
     for method, runs in kept["found"].items():

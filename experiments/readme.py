@@ -51,6 +51,7 @@ TREE = {
     "tests/": "the tests; tests/envs/golden holds a playthrough of every id",
     "docs/levels.md": "the two levels as decision problems; words, checks, folders",
     "docs/real_models.md": "checkpoints of your own, several GPUs, vLLM",
+    "docs/tutorials/": "a persona, a scenario, a judge, a policy of your own",
     "docs/results/": "tables written by the programs",
     "docs/results/runs/": "the figures of single runs, from which pages are made",
 }

@@ -43,6 +43,17 @@ def team(made_from):
 
 
 nothing = object
+
+
+from mascot_env.judge import Judge
+from mascot_env.types import Score
+
+
+class Brief(Judge):
+    name = "brief-1"
+
+    def score(self, cases):
+        return [{c.id: Score(4.0 if len(case.reply) < 200 else 2.0) for c in case.rubric.criteria} for case in cases]
 '''
 
 
@@ -104,6 +115,26 @@ def test_roles_of_a_policy_of_ones_own(own: str) -> None:
     assert isinstance(both, Players) and isinstance(both.speakers, ScriptedSpeaker)
     assert entrant(f"{own}:Parrot").name == "Parrot"
     assert entrant(f"{own}:Parrot", "mascot").trained and not entrant(f"{own}:team@team", "mascot").trained
+
+
+def test_a_domain_and_a_judge_of_ones_own(own: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kitchen = str(Path(__file__).resolve().parent.parent / "envs" / "kitchen")
+    asked = ["--domain", kitchen, "--scenarios-from", "catalog", "--user", "scripted", "--judges", f"own:{own}:Brief", "--seeds", "1"]
+    assert (
+        evaluate.main(
+            [*asked, "--methods", f"team={own}:team@team", "--against", "team", "--no-wandb", "--json", "--out", str(tmp_path / "run")]
+        )
+        == 0
+    )
+    found = last_json(capsys.readouterr().out)[f"own:{own}:Brief"]["agent-specific"]["all"]["team"]
+    assert found["overall"] == 75.0  # every line of the kitchen is short
+    kept = json.loads((tmp_path / "run" / "scores.json").read_text())
+    assert kept["judges"] == {f"own:{own}:Brief": "brief-1"} and kept["domain"] == "kitchen"
+    for name in (f"own:{own}:Nobody", "own:no_such_module:Brief"):
+        with pytest.raises(ConfigError, match="judges: cannot be imported"):
+            evaluate.main([*asked, "--judges", name, "--methods", f"team={own}:team@team", "--out", str(tmp_path / "other")])
+    with pytest.raises(UnknownIdError, match="not a judge"):
+        evaluate.main([*asked, "--judges", f"own:{own}:Parrot", "--methods", f"team={own}:team@team", "--out", str(tmp_path / "other")])
 
 
 @pytest.mark.parametrize(
