@@ -93,7 +93,11 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("act", "string", "of that directive; empty: none"),
         Column("tone", "string", "of that directive; empty: none"),
         Column("flags", "string", "what was odd about the reply, separated by spaces: cut, empty, unparseable, failed, ..."),
-        Column("reward", "float64", "paid for it: a speaker -0.9 to 1, a Director -1 to 1 + eta; null where nothing was paid, or it cannot be told"),
+        Column(
+            "reward",
+            "float64",
+            "paid for it: a speaker -0.9 to 1, a Director -1 to 1 + eta; null where nothing was paid, or it cannot be told",
+        ),
         Column(
             "paid_for",
             "string",
