@@ -34,12 +34,15 @@ def parse(config_class: type[C], documentation: str, argv: list[str] | None = No
         kind = hints[field.name]
         if typing.get_origin(kind) in (typing.Union, types.UnionType):
             kind = next(a for a in typing.get_args(kind) if a is not type(None))
-        name = "--" + field.name.replace("_", "-")
+        name = "--" + field.name.rstrip("_").replace("_", "-")  # a field that Python reserves the name of ends in an underscore
         text = helps.get(field.name, "")
         if kind is bool:
-            parser.add_argument(name, action=argparse.BooleanOptionalAction, default=field.default, help=text)
+            parser.add_argument(name, dest=field.name, action=argparse.BooleanOptionalAction, default=field.default, help=text)
         else:
-            parser.add_argument(name, type=kind, default=field.default, help=f"{text} (default: {field.default})")
+            shown = field.name.rstrip("_").upper()
+            parser.add_argument(
+                name, dest=field.name, metavar=shown, type=kind, default=field.default, help=f"{text} (default: {field.default})"
+            )
     config = config_class(**vars(parser.parse_args(argv)))
     if hasattr(config, "seed"):
         at_least(0, seed=config.seed)

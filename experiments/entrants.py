@@ -51,7 +51,7 @@ def entrant(spec: str, background: str = "zero-shot") -> Entrant:
     role = found["role"] or "speakers"
     if role not in ROLES:
         raise ConfigError("no such role", field="methods", value=spec, remedy=f"use one of {', '.join(ROLES)}")
-    made = _object(spec, found["module"], found["object"])
+    made = imported(spec, found["module"], found["object"], "methods")
     around = METHODS[background]
     return Entrant(
         found["name"] or found["object"],
@@ -60,14 +60,15 @@ def entrant(spec: str, background: str = "zero-shot") -> Entrant:
     )
 
 
-def _object(spec: str, module: str, name: str) -> Callable[..., Any]:
+def imported(spec: str, module: str, name: str, field: str) -> Any:
+    """An object of a module of the user's own, which may lie beside them. Raises `ConfigError`, with the option's name, where it cannot be had."""
     if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # a module of the user's own lies beside them
+        sys.path.insert(0, os.getcwd())
     try:
-        return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+        return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(
-            f"cannot be imported ({error})", field="methods", value=spec, remedy="check the module's place and the name"
+            f"cannot be imported ({error})", field=field, value=spec, remedy="check the module's place and the name"
         ) from error
 
 

@@ -32,14 +32,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.stages import mark_of, staged
+from agents.stages import mark_of, name_of, staged
 from baselines import METHODS
 from baselines.method import BILEVEL, MARL, TEXT, Ingredients, Players
 from experiments import automatic, children, console, evaluate_tables, persona_eval, setting
 from experiments.automatic import References
 from experiments.entrants import Entrant, entrant
 from experiments.tracking import Tracker
-from mascot_env import catalog, metrics
+from mascot_env import metrics
+from mascot_env.commands.options import find_domain
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.errors import ConfigError
 from mascot_env.judge import Judge
@@ -62,8 +63,8 @@ class Config:
     runs: a campaign of experiments.bilevel, of whose run-S the trained methods of seed S are made
     trained_on: the domain of these runs, where it is another than the one that is played (out of domain); empty: the same
     marl: a run folder of experiments.marl, of whose networks of seed S ippo and mappo are made
-    domain: support or meeting
-    judges: comma-separated; none of them may have trained anything here. The first is reported, the others beside it
+    domain: support, meeting, or the folder of a domain of your own (then with its own scenarios)
+    judges: comma-separated, own:MODULE:OBJECT for one of your own; none may have trained anything here. The first is reported, the others beside it
     user: who plays the user
     rounds: user messages that are answered
     scenarios_from: world (the language world's) or catalog (the domain's own)
@@ -120,7 +121,7 @@ class Place:
 def place_of(config: Config) -> Place:
     console.at_least(1, seeds=config.seeds, scenarios=config.scenarios, rounds=config.rounds, workers=config.workers)
     setting.compared_on(config.split)
-    domain = catalog.domain(config.domain)
+    domain = find_domain(config.domain)
     names = [n for n in config.judges.split(",") if n]
     if not names:
         raise ConfigError("a judge is needed", field="judges", value=config.judges, remedy="name at least one")
@@ -155,7 +156,7 @@ def entrants_of(config: Config) -> list[Entrant]:
 
 def ingredients(config: Config, domain: Domain, seed: int) -> Ingredients:
     run, networks = Path(config.runs) / f"run-{seed}", Path(config.marl) / domain.id
-    learnt = catalog.domain(config.trained_on) if config.trained_on else None
+    learnt = find_domain(config.trained_on) if config.trained_on else None
     return Ingredients(domain, config.model, run if config.runs else None, seed, networks if config.marl else None, learnt)
 
 
@@ -270,7 +271,7 @@ def main(argv: list[str] | None = None) -> int:
     out = console.folder(config.out)
     about = {
         "model": config.model,
-        "domain": config.domain,
+        "domain": place.domain.id,
         "user": config.user,
         "rounds": config.rounds,
         "scenarios": mark_of(place.scenarios),
@@ -278,7 +279,12 @@ def main(argv: list[str] | None = None) -> int:
     staged(out / "setting", about, lambda _: {})  # refuses another comparison's folder
     tracker = Tracker(out, out.name, asdict(config), config.wandb)
     found = compared(config, entrants)
-    kept = {"seeds": list(range(config.seed, config.seed + config.seeds)), "found": found}
+    kept = {
+        "seeds": list(range(config.seed, config.seed + config.seeds)),
+        **{k: about[k] for k in ("domain", "scenarios")},
+        "judges": {name: name_of(judge) for name, judge in place.judges.items()},
+        "found": found,
+    }
     console.write_whole(out / evaluate_tables.SCORES, json.dumps(kept, sort_keys=True))  # by scenario, for what else is made of them
     text, figures = evaluate_tables.page(asdict(config), place.scenarios, found)
     if references is not None:

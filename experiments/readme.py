@@ -7,6 +7,8 @@
     python -m experiments.readme --keep-bilevel runs/bilevel --keep-hacking runs/hacking
                                                      # first copy the figures of these runs, from which the pages are made
 
+The leaderboard's page is made from the submissions in docs/results/submissions, which `experiments.leaderboard --into docs/results` keeps there.
+
 No figure in the README is typed by hand: results come from the files that the programs wrote. Of the campaigns of both levels and of the study of
 reward hacking the figures of every run are kept (`kept_runs`), so that their pages are made anew, and checked, like the README.
 """
@@ -19,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mascot_env  # noqa: F401 - registers the environments
-from experiments import console, kept_runs
+from experiments import console, kept_runs, leaderboard_page
+from experiments.leaderboard_format import read
 from mascot_env import registry
 from mascot_env.errors import ConfigError
 
@@ -48,6 +51,7 @@ TREE = {
     "tests/": "the tests; tests/envs/golden holds a playthrough of every id",
     "docs/levels.md": "the two levels as decision problems; words, checks, folders",
     "docs/real_models.md": "checkpoints of your own, several GPUs, vLLM",
+    "docs/tutorials/": "a persona, a scenario, a judge, a policy of your own",
     "docs/results/": "tables written by the programs",
     "docs/results/runs/": "the figures of single runs, from which pages are made",
 }
@@ -105,8 +109,18 @@ def result(name: str) -> str:
 
 
 def sections() -> dict[str, str]:
-    parts = {"environments": environments(), "tree": tree(), "demo": result("demo"), "claim": result("claim")}
+    parts = {"environments": environments(), "tree": tree(), "demo": result("demo"), "claim": result("claim"), "leaderboard": leaderboard()}
     return parts | ({"levels": lead(result("bilevel"))} if (RESULTS / "bilevel.md").exists() else {})
+
+
+def leaderboard() -> str:
+    """What the README says of it: where it is, or that nothing is kept."""
+    count = len(submissions())
+    return f"{count} submission(s) are kept: [docs/results/leaderboard.md](docs/results/leaderboard.md)." if count else leaderboard_page.NONE
+
+
+def submissions() -> list[Path]:
+    return sorted((RESULTS / "submissions").glob("*.json"))
 
 
 def render(text: str) -> str:
@@ -209,7 +223,10 @@ def hacking_page() -> str:
 def pages() -> dict[Path, str]:
     """The pages that are made from kept runs, of what is kept."""
     made = {"bilevel": bilevel_page, "hacking": hacking_page}
-    return {RESULTS / f"{name}.md": page() for name, page in made.items() if kept_runs.places(RUNS / name)}
+    found = {RESULTS / f"{name}.md": page() for name, page in made.items() if kept_runs.places(RUNS / name)}
+    if submissions():
+        found[RESULTS / "leaderboard.md"] = leaderboard_page.page([read(path) for path in submissions()])
+    return found
 
 
 def lead(page: str) -> str:

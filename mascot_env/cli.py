@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from mascot_env.commands import chat, doctor, envs, judge, options, play, show
+from mascot_env.commands import chat, doctor, envs, export, judge, options, play, show
 from mascot_env.errors import MascotError
 from mascot_env.version import VERSION
 
@@ -20,6 +20,7 @@ COMMANDS = {
     "envs": (envs, "list the environments"),
     "play": (play, "play conversations between named players"),
     "chat": (chat, "sit in as the user"),
+    "export": (export, "conversations that were kept as a data set"),
     "judge": (judge, "hold a judge against people's ratings"),
     "doctor": (doctor, "check this installation"),
 }

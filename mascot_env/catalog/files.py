@@ -23,6 +23,7 @@ _REMEDIES = {
     "string_type": "write a text; put it in quotes if YAML reads it as a number or a list",
     "tuple_type": "write a list",
     "literal_error": "use one of the listed values",
+    "json_invalid": "write JSON, in UTF-8",
 }
 
 
@@ -69,12 +70,26 @@ def parse(kind: type[T], data: Any, file: str | Path, where: str) -> T:
         validated: T = _adapter(kind).validate_python(data)  # type: ignore[arg-type]
         return validated
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        place = where + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
-        value = None if first["type"] == "missing" else first.get("input")
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        remedy = _REMEDIES.get(first["type"], "write a value of this kind")
-        raise CatalogError(first["msg"].lower() + more, file=str(file), field=place, value=value, remedy=remedy) from error
+        raise _refused(error, file, where) from error
+
+
+def parse_json(kind: type[T], text: str | bytes, file: str | Path, where: str) -> T:
+    """JSON text as a value of `kind`, likewise; kinds that are strict take no text for a number, nor a number for a text."""
+    try:
+        validated: T = _adapter(kind).validate_json(text)  # type: ignore[arg-type]
+        return validated
+    except ValidationError as error:
+        raise _refused(error, file, where) from error
+
+
+def _refused(error: ValidationError, file: str | Path, where: str) -> CatalogError:
+    """The first problem, with how many others there are."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    place = where + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
+    value = None if first["type"] == "missing" else first.get("input")
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    remedy = _REMEDIES.get(first["type"], "write a value of this kind")
+    return CatalogError(first["msg"].lower() + more, file=str(file), field=place, value=value, remedy=remedy)
 
 
 def parse_list(kind: type[T], data: Mapping[str, Any], key: str, file: str | Path) -> tuple[T, ...]:

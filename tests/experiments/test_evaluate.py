@@ -43,6 +43,17 @@ def team(made_from):
 
 
 nothing = object
+
+
+from mascot_env.judge import Judge
+from mascot_env.types import Score
+
+
+class Brief(Judge):
+    name = "brief-1"
+
+    def score(self, cases):
+        return [{c.id: Score(4.0 if len(case.reply) < 200 else 2.0) for c in case.rubric.criteria} for case in cases]
 '''
 
 
@@ -103,7 +114,7 @@ def test_cost_is_of_the_conversations_that_were_paid_for(tmp_path: Path, monkeyp
 def test_workers_measure_the_same(own: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = []
     for workers in ("1", "2"):
-        asked = ["--methods", f"zero-shot,parrot={own}:Parrot", "--seeds", "2", "--workers", workers, "--out", str(tmp_path / workers)]
+        asked = ["--methods", f"zero-shot,parrot={own}:Parrot", "--seeds", "1", "--workers", workers, "--out", str(tmp_path / workers)]
         assert evaluate.main([*SMALL, *asked]) == 0
         figures = last_json(capsys.readouterr().out)
         for cost in figures["cost"].values():
@@ -121,6 +132,26 @@ def test_roles_of_a_policy_of_ones_own(own: str) -> None:
     assert isinstance(both, Players) and isinstance(both.speakers, ScriptedSpeaker)
     assert entrant(f"{own}:Parrot").name == "Parrot"
     assert entrant(f"{own}:Parrot", "mascot").needs == "bilevel" and not entrant(f"{own}:team@team", "mascot").needs
+
+
+def test_a_domain_and_a_judge_of_ones_own(own: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kitchen = str(Path(__file__).resolve().parent.parent / "envs" / "kitchen")
+    asked = ["--domain", kitchen, "--scenarios-from", "catalog", "--user", "scripted", "--judges", f"own:{own}:Brief", "--seeds", "1"]
+    assert (
+        evaluate.main(
+            [*asked, "--methods", f"team={own}:team@team", "--against", "team", "--no-wandb", "--json", "--out", str(tmp_path / "run")]
+        )
+        == 0
+    )
+    found = last_json(capsys.readouterr().out)[f"own:{own}:Brief"]["agent-specific"]["all"]["team"]
+    assert found["overall"] == 75.0  # every line of the kitchen is short
+    kept = json.loads((tmp_path / "run" / "scores.json").read_text())
+    assert kept["judges"] == {f"own:{own}:Brief": "brief-1"} and kept["domain"] == "kitchen"
+    for name in (f"own:{own}:Nobody", "own:no_such_module:Brief"):
+        with pytest.raises(ConfigError, match="judges: cannot be imported"):
+            evaluate.main([*asked, "--judges", name, "--methods", f"team={own}:team@team", "--out", str(tmp_path / "other")])
+    with pytest.raises(UnknownIdError, match="not a judge"):
+        evaluate.main([*asked, "--judges", f"own:{own}:Parrot", "--methods", f"team={own}:team@team", "--out", str(tmp_path / "other")])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,144 @@
+"""Checks submissions to a leaderboard and merges them into tables; makes submissions from a comparison.
+
+    python -m experiments.leaderboard SUBMISSION.json ...                                  # are they sound? their table
+    python -m experiments.leaderboard --from runs/evaluate --authors "Somebody"            # of a finished experiments.evaluate: RUN/submissions
+    python -m experiments.leaderboard --from runs/evaluate --trained ours=nano             # whose own policy `ours` the judge nano paid for
+    python -m experiments.leaderboard SUBMISSION.json ... --into docs/results              # joins those that are kept; docs/results/leaderboard.md
+
+Files come first, then options. A submission is JSON by `experiments/leaderboard.schema.json` (see `leaderboard_format`). Refused is one whose reporting
+judge trained the method; methods that were measured on other scenarios, by another judge or with another user stand in tables of their own. There is
+one row for a method and base model in a table: a second one is refused, unless --replace says that the later takes the earlier one's place. Exit code 1
+where a submission is refused; nothing is then written.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments import console, leaderboard_page
+from experiments.leaderboard_format import Submission, parsed, read, written
+from mascot_env import seeding
+from mascot_env.errors import CatalogError, ConfigError
+
+KEPT, PAGE = "submissions", "leaderboard.md"
+Known = dict[tuple[object, ...], tuple[Path, Submission]]  # row -> where it is from
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is checked, and where it is kept.
+
+    from_: a finished run folder of experiments.evaluate of which submissions are made
+    authors: of these submissions, as they want to be named
+    trained: of policies of your own in that run: NAME=JUDGE, comma-separated, with the judge that paid for it or chose its data; NAME=nothing
+    into: a folder whose submissions these join, and whose leaderboard.md is made anew; empty: the table is only shown
+    replace: a later submission of the same row takes the earlier one's place
+    json: end with one JSON object
+    """
+
+    from_: str = ""
+    authors: str = ""
+    trained: str = ""
+    into: str = ""
+    replace: bool = False
+    json: bool = False
+
+
+def checked(paths: Sequence[Path]) -> tuple[list[tuple[Path, Submission]], list[str]]:
+    """Those that are sound, and what is wrong with the others."""
+    sound, refused = [], []
+    for path in paths:
+        try:
+            sound.append((path, read(path)))
+        except CatalogError as error:
+            refused.append(str(error))
+    return sound, refused
+
+
+def row_of(s: Submission) -> tuple[object, ...]:
+    """What there is one row for."""
+    return (s.place, s.method, s.model)
+
+
+def merged(found: Sequence[tuple[Path, Submission]], replace: bool) -> Known:
+    """One submission for each row. Raises `ConfigError`, naming both files, for a second one that is not the same, unless it replaces the first."""
+    rows: Known = {}
+    for path, submission in found:
+        row = row_of(submission)
+        if row in rows and rows[row][1] != submission and not replace:
+            remedy = "leave one out, give the method another name, or pass --replace"
+            both = f"{rows[row][0]} and {path}"
+            raise ConfigError(
+                f"two submissions of one method and base model: {both}", field="method", value=submission.method, remedy=remedy
+            )
+        rows[row] = (path, submission)
+    return rows
+
+
+def kept(folder: Path) -> list[Path]:
+    """The files of the submissions in a folder that others were merged into."""
+    return sorted((folder / KEPT).glob("*.json"))
+
+
+def file_of(s: Submission) -> str:
+    """The name of a row's file: readable, and another for every row."""
+    slug = re.sub(r"[^a-z0-9]+", "-", s.method.casefold()).strip("-")[:40] or "method"
+    return f"{slug}-{seeding.digest(*map(repr, row_of(s))):016x}.json"
+
+
+def keep(folder: Path, rows: Known) -> None:
+    """Writes each row's file, and the page of all."""
+    console.folder(folder / KEPT)
+    for _, submission in rows.values():
+        console.write_whole(folder / KEPT / file_of(submission), written(submission))
+    console.write_whole(folder / PAGE, leaderboard_page.page([s for _, s in rows.values()]))
+
+
+def made_from(config: Config) -> list[Path]:
+    """The files of the submissions that are made from a comparison."""
+    if not config.from_:
+        return []
+    from experiments import leaderboard_from  # its methods come with the learners; who only checks needs none
+
+    run = Path(config.from_)
+    found = leaderboard_from.submissions(run, config.authors, config.trained)
+    out = console.folder(run / KEPT)
+    paths = [out / file_of(s) for s in found]
+    for path, submission in zip(paths, found, strict=True):
+        parsed(written(submission), path)  # before the first is written
+    for path, submission in zip(paths, found, strict=True):
+        console.write_whole(path, written(submission))
+    print(f"{len(paths)} submission(s) in {out}")
+    return paths
+
+
+def main(argv: list[str] | None = None) -> int:
+    given = list(sys.argv[1:] if argv is None else argv)
+    files = []
+    while given and not given[0].startswith("-"):
+        files.append(Path(given.pop(0)))
+    config = console.parse(Config, __doc__ or "", given)
+    if not files and not config.from_:
+        raise ConfigError("nothing to check", field="SUBMISSION", value="", remedy="name files of submissions, or a comparison with --from")
+    there = kept(Path(config.into)) if config.into else []
+    sound, refused = checked([*there, *files, *made_from(config)])
+    for line in refused:
+        print(f"refused: {line}")
+    if refused:
+        console.finish({"refused": refused}, config.json)
+        return 1
+    rows = merged(sound, config.replace)
+    submissions = [s for _, s in rows.values()]
+    print(leaderboard_page.body(submissions))
+    if config.into:
+        keep(Path(config.into), rows)
+    console.finish({"tables": leaderboard_page.figures(submissions), "refused": []}, config.json)
+    return 0
+
+
+if __name__ == "__main__":
+    console.run(main)
