@@ -35,7 +35,8 @@ from mascot_env.view import View
 class Stage:
     """Where a Director learns: domain, train scenarios, the frozen team, the user, the judge that pays, and the model it starts from.
 
-    vllm: the address of a server that samples while it learns (`agents.serving`); the frozen team is asked where it is.
+    vllm: the address of a server that samples while it learns (`agents.serving`); the frozen team is asked where it is. block_turns: N, the most speaker
+    turns in answer to one user message.
     """
 
     domain: Domain
@@ -46,16 +47,27 @@ class Stage:
     base: Backbone
     seed: int = 0
     vllm: str = ""
+    block_turns: int = Arguments.block_turns
 
     def __post_init__(self) -> None:
         refuse_to_train(self.judge)
+
+    @property
+    def mark(self) -> dict[str, int]:
+        """What stages say of the game; nothing where it is the usual one, so that older runs are taken up as they were."""
+        return {} if self.block_turns == Arguments.block_turns else {"block turns": self.block_turns}
+
+    def unjudged(self, director: str = "discrete") -> DialogueEnv:
+        """The game as it is compared in: judged afterwards."""
+        return DialogueEnv(domain=self.domain, judge=None, user=None, director=director, block_turns=self.block_turns)
 
     def team(self, director: Policy) -> Team:
         return Team.of(self.domain, director=director, speakers=self.speakers, user=self.user)
 
     def make_env(self, eta: float = ETA, judged: bool = True) -> DialogueEnv:
         judge = self.judge if judged else None
-        return DialogueEnv(domain=self.domain, judge=judge, user=None, director="text", judge_speakers=False, features=False, eta=eta)
+        game = {"director": "text", "judge_speakers": False, "features": False, "eta": eta, "block_turns": self.block_turns}
+        return DialogueEnv(domain=self.domain, judge=judge, user=None, **game)
 
     def timed(self, spent: Spent) -> Stage:
         """The same stage, with the seconds of its models and its judge counted."""
@@ -170,7 +182,7 @@ class Conversing(grpo.Rollouts):
             raise LLMError("the Director's model sampled nothing", field="director", value=episode.end, remedy="shorten the prompts")
         i, completion = seeding.pick(written, "chosen-decision", self.seed, step, episode.seed)
         before = Transcript(t.scenario, t.agents, t.turns[:i])
-        view = View(self.stage.domain, before, DIRECTOR, None, episode.seed, 0, Arguments.max_rounds, Arguments.block_turns)
+        view = View(self.stage.domain, before, DIRECTOR, None, episode.seed, 0, Arguments.max_rounds, self.stage.block_turns)
         return view, completion
 
 

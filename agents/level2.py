@@ -110,7 +110,7 @@ class Level2:
         s = self.stage
         who = {"speakers": named(s.speakers), "user": named(s.user), "judge": name_of(s.judge), "model": s.base.spec}
         first = {"from": named(self.first())} if self.start else {}
-        return {"domain": s.domain.id, **who, **first, "scenarios": mark_of(s.scenarios), "seed": s.seed}
+        return {"domain": s.domain.id, **who, **first, "scenarios": mark_of(s.scenarios), "seed": s.seed, **s.mark}
 
     @property
     def adapter(self) -> Path:

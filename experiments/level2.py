@@ -32,7 +32,7 @@ from experiments import console, manners, persona_eval, setting, unscored
 from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env import catalog
-from mascot_env.envs.dialogue import DialogueEnv
+from mascot_env.envs.arguments import Arguments
 from mascot_env.errors import ConfigError, UnknownIdError
 from mascot_env.judge import Judge
 from mascot_env.judge.world import WorldJudge
@@ -65,6 +65,7 @@ class Config:
     unit: decision (agent-and-turn groups) or episode
     steps: updates of the writing Director
     beta: weight of the KL divergence from the model it starts from
+    block_turns: N, the most speaker turns in answer to one user message: of a block, which the group reward is paid for
     eta: weight of the diversity term in the group reward that it is paid; results have their own, the same for all
     reward_states: decisions whose blocks the group reward model learns from
     reward_steps: updates of the group reward model
@@ -90,6 +91,7 @@ class Config:
     unit: str = "decision"
     steps: int = 40
     beta: float = 0.05
+    block_turns: int = Arguments.block_turns
     eta: float = ETA
     reward_states: int = 96
     reward_steps: int = 100
@@ -144,7 +146,12 @@ def settings_of(config: Config) -> Any:
 def checked(config: Config) -> None:
     """Raises `ConfigError` for an option that no run can have, before anything is made."""
     console.at_least(
-        1, steps=config.steps, reward_states=config.reward_states, reward_steps=config.reward_steps, scenarios=config.scenarios
+        1,
+        steps=config.steps,
+        reward_states=config.reward_states,
+        reward_steps=config.reward_steps,
+        scenarios=config.scenarios,
+        block_turns=config.block_turns,
     )
     console.at_least(0, ppo_steps=config.ppo_steps, beta=config.beta, eta=config.eta)
     setting.compared_on(config.split)
@@ -169,6 +176,7 @@ def prepared(config: Config) -> Any:
         Backbone(config.model),
         config.seed,
         serving.checked(config.vllm),
+        config.block_turns,
     )
     return level2.Level2(stage, settings_of(config), Path(config.out))
 
@@ -180,10 +188,11 @@ def ppo(config: Config, stage: Any, folder: Path, report: Any) -> Any:
     from agents import maskable_ppo
 
     env = {"speakers": stage.speakers, "user": stage.user, "judge": stage.judge, "scenarios": stage.scenarios, "observation": "features"}
+    env["block_turns"] = stage.block_turns
     settings = maskable_ppo.DirectorPPOConfig(total_steps=config.ppo_steps, num_envs=PPO_ENVS, env=env)
     env_id = f"mascot/{config.domain.title()}Director-v0"
     who = {"speakers": named(stage.speakers), "user": named(stage.user), "judge": name_of(stage.judge), "domain": stage.domain.id}
-    who["scenarios"] = mark_of(stage.scenarios)
+    who |= {"scenarios": mark_of(stage.scenarios), **stage.mark}
 
     def work(out: Path) -> Mapping[str, Any]:
         made = maskable_ppo.train(env_id, settings, config.seed, lambda done, mean: report(done, {"reward": mean}), out / "checkpoints")
@@ -229,7 +238,7 @@ def evaluate(config: Config, stage: Any, players: Mapping[str, Policy], folder: 
             team,
             chosen,
             persona_eval.first_seed(config.seed),
-            lambda form=form: DialogueEnv(domain=s.domain, judge=None, user=None, director=form),
+            functools.partial(s.unjudged, form),
         )
         judged = persona_eval.judged_once(place, held_out, played, functools.partial(judged_by, held_out, played, s.domain))
         found[name] = {**judged, "transcripts": played.transcripts}

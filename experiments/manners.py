@@ -19,7 +19,6 @@ from agents.backbone import named
 from agents.directing import Stage
 from agents.kept import conversations
 from agents.stages import mark_of, name_of, staged
-from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.players.directors import RandomDirector, RoundRobinDirector, default_manner
 from mascot_env.players.policy import Policy, Team
 from mascot_env.rewards import ETA
@@ -33,7 +32,7 @@ RIDGE = 1.0  # turns' worth of pull to nothing
 def of_team(stage: Stage, folder: Path) -> dict[str, tuple[str, str]]:
     """agent -> (act, tone) beside the stage's frozen speakers; found once, and kept in `folder`."""
     who = {"speakers": named(stage.speakers), "user": named(stage.user), "judge": name_of(stage.judge), "scenarios": mark_of(stage.scenarios)}
-    found = staged(folder, {**who, "seed": stage.seed, "played": PLAYED, "compared": COMPARED}, lambda out: _found(stage, out))
+    found = staged(folder, {**who, **stage.mark, "seed": stage.seed, "played": PLAYED, "compared": COMPARED}, lambda out: _found(stage, out))
     return {agent: (act, tone) for agent, (act, tone) in found["manner"].items()}
 
 
@@ -58,7 +57,7 @@ def _played(stage: Stage, director: Policy, count: int, salt: str, keep: Path) -
     tasks = stage.drawn(count, "manner", salt.split("-")[0])
     team = Team.of(stage.domain, director=director, speakers=stage.speakers, user=stage.user)
     scenarios = [t.scenario for t in tasks if t.scenario is not None]
-    rows = conversations(keep, team, scenarios, tasks[0].seed, lambda: DialogueEnv(domain=stage.domain, judge=None, user=None))
+    rows = conversations(keep, team, scenarios, tasks[0].seed, stage.unjudged)
     return [Transcript.from_json(row["transcript"]) for row in rows if row["valid"]]
 
 

@@ -145,6 +145,29 @@ def test_a_discrete_director_learns_on_the_same_team(tmp_path: Path, capsys: pyt
         level2.main([*asked, "--stages", "evaluate", "--no-wandb", "--team", "scripted"])
 
 
+def test_a_block_of_another_length_is_another_game(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    common = [
+        "--team",
+        "scripted",
+        "--user",
+        "scripted",
+        "--judge",
+        "scripted",
+        "--held-out",
+        "scripted-heldout",
+        "--scenarios-from",
+        "catalog",
+    ]
+    asked = [*common, "--scenarios", "2", "--ppo-steps", "48", "--stages", "ppo,evaluate", "--no-wandb", "--json", "--out", str(tmp_path)]
+    assert level2.main([*asked, "--block-turns", "1"]) == 0
+    found = last_json(capsys.readouterr().out)
+    assert all(by["turns per block"] <= 1 for by in found["evaluate"].values()) and found["evaluate"]["round-robin"]["turns per block"] == 1
+    with pytest.raises(MascotError, match="settings"):
+        level2.main(asked)
+    with pytest.raises(MascotError, match="block_turns: must be at least 1"):
+        level2.main([*asked, "--block-turns", "0"])
+
+
 def tiny_qwen(folder: Path) -> tuple[list[str], list[str]]:
     """Options of both levels for a tiny Qwen3 without any of the language world's parts, and of the conversations that it learns from."""
     base, data = tiny.save(folder / "base", "qwen3", positions=8192), folder / "data"
