@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from experiments import console
-from experiments.bilevel_tables import CRITERIA, shown
+from experiments.bilevel_tables import CRITERIA, OF_RECOGNISED, shown
 
 CONSISTENCY, CONTRIBUTION = 15.0, 11.0  # points
 IN_PERSONA, FEWER, IDENTIFIABILITY, REDUNDANCY, LENGTH, WORSE, SETTLED = 0.9, 0.75, 0.15, 0.5, 0.15, -2.0, 0.01
@@ -76,6 +76,23 @@ def read_lines(table: Table, whole: Table, settled: Sequence[float] | None, team
         f"settled points are not repeated more, place by place: within {SETTLED:g}": Line(
             settled[0] if settled else None, settled is not None and settled[2] <= SETTLED
         ),
+    }
+
+
+def beyond(sound: Lines) -> list[str]:
+    """Those of the two lines which `better_lines` would replace that the world's sound speakers do not reach."""
+    return [name for name, line in sound.items() if name.startswith(("in persona,", "redundancy falls")) and not line.holds]
+
+
+def better_lines(table: Table, team: str, sound: str = "sound") -> Lines:
+    """Lines that were found too late to be the claim: two of it ask for what the world's own speakers, who break nothing, do not do either. Beside
+    them, and decided by nothing but these figures: what was known when they were written is what is measured here."""
+    known = table.get(OF_RECOGNISED, {}).get(team)
+    repeats, theirs = (table.get("redundancy", {}).get(who) for who in (team, sound))
+    ratio = None if repeats is None or not theirs else repeats / theirs - 1
+    return {
+        f"in persona, of the replies that the recogniser knows: {IN_PERSONA:.0%}": Line(known, known is not None and known >= IN_PERSONA),
+        "redundancy is not above that of the world's sound speakers: its distance": Line(ratio, ratio is not None and ratio <= 0),
     }
 
 

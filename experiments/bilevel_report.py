@@ -72,6 +72,18 @@ def about(runs: Runs, learnt: str, teams: list[str], split: str) -> str:
     )
 
 
+def better(table: Any, lines: Mapping[str, claim.Lines]) -> str:
+    """What the lines should have been that the world's own sound speakers, who break nothing, do not reach; empty where there are none."""
+    beyond = claim.beyond(lines.get("sound", {}))
+    if not beyond:
+        return ""
+    found = {name: claim.better_lines(table, name) for name in ("trained", BOTH) if name == "trained" or name in lines}
+    return (
+        f"The world's own sound speakers, who break nothing, do not reach {len(beyond)} of these lines either ({'; '.join(beyond)}): they ask for more than"
+        f" there is. Lines that ask for what there is, found after the runs and therefore no claim:\n\n{claim.lines_table(found)}"
+    )
+
+
 def stood(runs: Runs) -> str:
     """The round that is measured, and why it is that one: what stopped a schedule must not be overlooked."""
     found = Counter((r["schedule"].get("stands", "-"), r["schedule"].get("why", "")) for r in runs)
@@ -110,6 +122,7 @@ def of(
         stood(runs),
         *([setting.ONE_JUDGE] if one_judge else []),
         claim.lines_table({HEADS[k]: v for k, v in lines.items()}),
+        *([told] if (told := better(figures, lines)) else []),
         *([told] if (told := claim.disagreement(lines["held out"], lines.get("truth", {}))) else []),
         f"### The runs\n\n{tables.runs_table(runs)}",
         f"### Teams\n\n{table}\n\n{persona_eval.adjusted_told(holm, 'trained', 'SFT')}\n\n{whole}\n\n{middles}",
