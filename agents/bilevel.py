@@ -41,9 +41,10 @@ from mascot_env import seeding
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.errors import ConfigError, MascotError
 from mascot_env.judge.protocol import Judge
+from mascot_env.judge.world import WorldJudge
 from mascot_env.players.policy import Policy, Team
 from mascot_env.scoring import ConversationScore, score_blocks, score_turns
-from mascot_env.types import Transcript
+from mascot_env.types import Domain, Transcript
 
 KINDS: Mapping[str, Callable[[Sequence[Transcript], Judge, Any], list[ConversationScore]]] = {"turns": score_turns, "blocks": score_blocks}
 
@@ -192,7 +193,8 @@ class Bilevel:
         if unknown := [k for k, gap in found.items() if gap.low is None]:
             _not_checked(number, unknown, found, out)
         gaps = {k: dataclasses.asdict(gap) | {"flagged": self._flagged(gap)} for k, gap in found.items()}
-        return {"scores": scores, "means": {k: {w: mean(v) for w, v in by.items()} for k, by in scores.items()}, "gaps": gaps}
+        means = {k: {w: mean(v) for w, v in by.items()} for k, by in scores.items()}
+        return {"scores": scores, "means": means, "gaps": gaps, **({"truth": true} if (true := truth_of(transcripts, s.domain)) else {})}
 
     def _flagged(self, found: Gap) -> bool:
         return found.flagged(self._watch.tolerance)
@@ -228,6 +230,13 @@ def _why(turns: Gap) -> str:
 def overall(scores: Sequence[ConversationScore]) -> dict[str, float]:
     """scenario -> mean over criteria on 0..100; conversations that could not be scored are left out."""
     return {s.scenario: s.overall for s in scores if s.overall is not None}
+
+
+def truth_of(transcripts: Sequence[Transcript], domain: Domain) -> dict[str, float | None]:
+    """In the language world, what turns and blocks are worth there: told beside the judges, and decides nothing. Empty elsewhere."""
+    if not all(t.scenario.source == "world" for t in transcripts):
+        return {}
+    return {kind: mean(overall(score(transcripts, WorldJudge(), domain))) for kind, score in KINDS.items()}
 
 
 def mean(values: Mapping[str, float]) -> float | None:

@@ -276,9 +276,10 @@ def runs_table(runs: Runs) -> str:
 
 
 def checks_table(runs: Runs) -> str:
-    """Both judges' changes since round 0, by run and round."""
+    """Both judges' changes since round 0, by run and round; and the truth's, which decides nothing, where it is known."""
     rows = []
     for i, r in enumerate(runs):
+        before = r["schedule"].get("round 0 check", {}).get("truth", {})
         for what, figures in r["schedule"].items():
             if isinstance(figures, Mapping) and "gaps" in figures and what != "round 0 check":
                 for kind, g in figures["gaps"].items():
@@ -289,6 +290,9 @@ def checks_table(runs: Runs) -> str:
                             kind,
                             *(shown(g[k]) for k in ("training", "held_out", "gap", "low")),
                             "yes" if g["flagged"] else "no",
+                            shown(
+                                now - then if None not in (now := figures.get("truth", {}).get(kind), then := before.get(kind)) else None
+                            ),
                         ]
                     )
-    return console.table(["run", "round", "of", "training judge", "held-out judge", "gap", "its lower bound", "flag"], rows)
+    return console.table(["run", "round", "of", "training judge", "held-out judge", "gap", "its lower bound", "flag", "truth"], rows)

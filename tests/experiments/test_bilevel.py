@@ -158,6 +158,8 @@ def test_both_judges_the_same_leave_no_gap(small: Path) -> None:
     found = json.loads((small / "figures.json").read_text(encoding="utf-8"))
     for number in (1, 2):
         gaps = found["schedule"][f"round {number} check"]["gaps"]
+        changed = {k: found["schedule"][f"round {number} check"]["truth"][k] - found["schedule"]["round 0 check"]["truth"][k] for k in gaps}
+        assert changed == pytest.approx({k: gap["training"] for k, gap in gaps.items()})  # the judge is the truth here
         assert gaps["turns"]["gap"] == 0.0 == gaps["blocks"]["gap"] and not gaps["turns"]["flagged"]
         assert all(p["flagged at"] is None and p["looks"] == 3 for p in found["schedule"][f"round {number} personas"].values())
         looks = json.loads((small / f"round-{number}" / "grpo" / "guide" / "watch" / "looks.json").read_text(encoding="utf-8"))
