@@ -7,12 +7,14 @@
 | `heuristic`, `random`, `no-repeat`, `round-robin`, `hand-back` | | | the Director of that name |
 | `world` | `WorldUser` | `WorldSpeaker` | `WorldDirector` |
 | `nano` | `LLMUser` | `LLMSpeaker` | `LLMDirector`, all on the embedded model, with brief prompts |
+| `team:FOLDER` | | the trained speakers of a team folder | its Director (`players.team_folder`) |
 | `hf:PATH_OR_ID`, `openai:MODEL@BASE_URL`, `scripted:TAG`, or an `LLM` | `LLMUser` | `LLMSpeaker` | `LLMDirector` |
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from mascot_env import llm as llm_module
@@ -26,6 +28,7 @@ from mascot_env.players.scripted import ScriptedSpeaker, ScriptedUser, SilentPla
 from mascot_env.players.world import WorldDirector, WorldSpeaker, WorldUser
 from mascot_env.types import Domain
 
+TEAM = "team:"
 MODEL_FORMS = ("hf:", "openai:", "scripted:")
 BRIEF = {
     "max_tokens": nano.MAX_TOKENS,
@@ -56,6 +59,10 @@ def resolve_user(spec: Any) -> Policy | None:
 
 def resolve_speakers(spec: Any, domain: Domain, field: str = "speakers") -> Policy:
     """Who plays a speaker; one policy plays any persona of any domain. `field`: where the name came from, for errors."""
+    if isinstance(spec, str) and spec.startswith(TEAM):
+        from mascot_env.players import team_folder
+
+        return _once(("team", spec, domain.id), lambda: team_folder.speakers(Path(spec.removeprefix(TEAM)), domain))
     return _resolve(field, spec, _SPEAKERS, LLMSpeaker)
 
 
@@ -66,12 +73,23 @@ def resolve_realiser(spec: Any) -> Policy | None:
 
 def resolve_director(spec: Any, domain: Domain) -> Policy:
     """Who directs. One instance for each name and domain."""
+    if isinstance(spec, str) and spec.startswith(TEAM):
+        from mascot_env.players import team_folder
+
+        return _once(("team Director", spec), lambda: team_folder.director(Path(spec.removeprefix(TEAM))))
     made = {name: (lambda make=make: make(domain)) for name, make in _DIRECTORS.items()}
     return _resolve("director", spec, made, LLMDirector, domain)
 
 
+def _once(slot: tuple[Any, ...], make: Callable[[], Policy]) -> Policy:
+    if slot not in _instances:
+        _instances[slot] = make()
+    return _instances[slot]
+
+
 def _resolve(field: str, spec: Any, named: Mapping[str, Callable[[], Policy]], language: Callable[..., LLMPolicy], *key: Any) -> Policy:
     forms = ", ".join([*map(repr, named), "'nano'", "'hf:PATH_OR_ID'", "'openai:MODEL@BASE_URL'", "'scripted:TAG'"])
+    forms += "" if field == "user" else ", 'team:FOLDER'"
     if not isinstance(spec, str):
         if isinstance(spec, Policy) and not isinstance(spec, type):
             return spec

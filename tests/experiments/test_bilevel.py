@@ -18,9 +18,17 @@ from agents import maskable_ppo  # noqa: E402
 from agents.bilevel import Bilevel, BilevelSettings, gap_of  # noqa: E402
 from agents.hacking import WatchSettings  # noqa: E402
 from agents.maskable_ppo import DirectorPPOConfig  # noqa: E402
-from experiments import bilevel, campaign, console, evaluate, level1, level2  # noqa: E402
+from baselines.method import Ingredients  # noqa: E402
+from baselines.trained import Run  # noqa: E402
+from experiments import bilevel, campaign, console, evaluate, level1, level2, team  # noqa: E402
+from mascot_env import catalog  # noqa: E402
+from mascot_env.envs.dialogue import DialogueEnv  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError  # noqa: E402
+from mascot_env.players import team_folder  # noqa: E402
 from mascot_env.players.language import LLMDirector  # noqa: E402
+from mascot_env.players.policy import Team  # noqa: E402
+from mascot_env.players.resolve import resolve_director, resolve_speakers  # noqa: E402
+from mascot_env.rollout import play  # noqa: E402
 from mascot_env.types import Completion  # noqa: E402
 from tests.agents.test_unpaid import Failing  # noqa: E402
 from tests.experiments.test_levels import last_json, shrink, tiny_qwen  # noqa: E402
@@ -152,6 +160,28 @@ def test_what_was_trained_is_compared_as_baselines(small: Path, tmp_path: Path, 
         evaluate.main(away)
     assert evaluate.main([*away, "--methods", "zero-shot,sft,mascot,mascot-p,mascot-c"]) == 0
     assert "trained on support: out of its domain" in (tmp_path / "away" / "report.md").read_text(encoding="utf-8")
+
+
+def test_what_was_trained_is_packed_and_played_by_name(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same words as the run's own players say."""
+    assert team.main([str(small), "--out", str(tmp_path / "mascot"), "--json"]) == 0
+    found = last_json(capsys.readouterr().out)
+    assert found["directing"] and len(found["personas"]) == 4 and found["about"]["round"] == 2
+    domain = catalog.domain("support")
+    run = Run.of(Ingredients(domain, run=small))
+    env = DialogueEnv(domain=domain, judge=None, user="scripted", director="text", max_rounds=1)
+    said = []
+    for speakers, director in ((run.speakers(), run.director()), (f"team:{tmp_path / 'mascot'}",) * 2):
+        players = Team.of(domain, director=resolve_director(director, domain), speakers=resolve_speakers(speakers, domain), user=None)
+        (episode,) = play(players, catalog.scenarios("support", "valid")[:1], lambda: env)
+        said.append([turn.text for turn in episode.transcript])
+    assert said[0] == said[1]
+    assert team.main([str(small), "--method", "sft", "--out", str(tmp_path / "sft")]) == 0
+    assert not team_folder.read(tmp_path / "sft").directing
+    with pytest.raises(ConfigError, match="is there already"):
+        team.main([str(small), "--out", str(tmp_path / "sft")])
+    with pytest.raises(MascotError, match="no finished run"):
+        team.main([str(tmp_path), "--out", str(tmp_path / "none")])
 
 
 def test_both_judges_the_same_leave_no_gap(small: Path) -> None:

@@ -1,0 +1,111 @@
+"""A trained team in a folder of its own, to be played by name: `team:FOLDER`, as speakers, as Director, or both.
+
+    folder/team.json           what follows, as JSON (`TeamCard`)
+    folder/speakers/           the model that speaks: a checkpoint with its tokenizer
+    folder/adapters/PERSONA/   a LoRA adapter for each persona that has one
+    folder/director/           the Director's adapter
+
+`python -m experiments.team RUN --out FOLDER` makes one of a finished run of both levels. The Director's model is named by a spec (`nano`, `hf:...`), or
+is a folder of the team's. Weights are safetensors, paths stay inside the folder, and nothing that it brings along is run.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict
+
+from mascot_env import llm as models
+from mascot_env.catalog import files
+from mascot_env.errors import CatalogError, ConfigError
+from mascot_env.llm.local import LocalLLM
+from mascot_env.players.language import LLMDirector, LLMSpeaker
+from mascot_env.types import Domain
+
+CARD = "team.json"
+FORMAT = 1
+_STRICT = ConfigDict(extra="forbid", strict=True)
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How players ask the model: tokens of a reply, sampling, characters of conversation in a prompt (None: all), and its form."""
+
+    __pydantic_config__ = _STRICT
+
+    max_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    budget: int | None = None
+    brief: bool = False
+
+
+@dataclass(frozen=True)
+class TeamCard:
+    """What a team folder says of itself.
+
+    domain: whose personas the adapters are. personas: those that have an adapter. speaks, directs: the manner of speakers and Director.
+    director: the spec of the model that directs, or `speakers` for the team's own; `directing`: whether it has an adapter. about: where the team
+    is from, in words.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    format: int
+    name: str
+    domain: str
+    personas: tuple[str, ...]
+    speaks: Manner
+    directs: Manner
+    director: str = "nano"
+    directing: bool = False
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read(folder: Path) -> TeamCard:
+    """The card of a folder. Raises `ConfigError` where there is no team, `CatalogError` for a card that is none."""
+    file = folder / CARD
+    if not file.is_file():
+        remedy = "make one of a run: python -m experiments.team runs/bilevel/run-0 --out FOLDER"
+        raise ConfigError("no team is there", field="team", value=str(folder), remedy=remedy)
+    card = files.parse_json(TeamCard, file.read_bytes(), file, CARD)
+    if card.format != FORMAT:
+        raise CatalogError("of another release", file=str(file), field="format", value=card.format, remedy=f"this one reads {FORMAT}")
+    if bad := [p for p in card.personas if not p.replace("-", "").replace("_", "").isalnum()]:
+        raise CatalogError("no persona is called that", file=str(file), field="personas", value=bad, remedy="use ids of the domain")
+    return card
+
+
+@functools.lru_cache(maxsize=8)
+def _model(folder: Path) -> LocalLLM:
+    """The team's own model with all of its adapters; shared by its players."""
+    adapters = {persona: folder / "adapters" / persona for persona in read(folder).personas}
+    return LocalLLM(folder / "speakers", adapters=adapters, batch_size=64)
+
+
+def speakers(folder: Path, domain: Domain) -> LLMSpeaker:
+    """Plays the personas of the team's domain. Raises `ConfigError` for another domain."""
+    card = read(folder)
+    if card.domain != domain.id:
+        raise ConfigError(f"this team is of the domain {card.domain}", field="speakers", value=str(folder), remedy="play it there")
+    return LLMSpeaker(_model(folder.resolve()), adapters={p: p for p in card.personas}, **vars(card.speaks))
+
+
+def director(folder: Path) -> LLMDirector:
+    """Directs any team: whom it may call on stands in its prompt."""
+    card = read(folder)
+    adapters = {"director": folder / "director"} if card.directing else {}
+    if card.director == "speakers":
+        llm: Any = LocalLLM(folder / "speakers", adapters=adapters, batch_size=64)
+    elif card.directing:
+        from mascot_env.llm import nano
+
+        path = str(nano.folder()) if card.director == "nano" else card.director.removeprefix("hf:")
+        llm = LocalLLM(path, adapters=adapters, batch_size=64)
+    else:
+        llm = models.resolve(card.director)
+    return LLMDirector(llm, adapter="director" if card.directing else None, **vars(card.directs))

@@ -1,0 +1,75 @@
+"""Teams in folders: played by name, each persona under its adapter; what is wrong with a folder is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mascot_env import catalog
+from mascot_env.errors import CatalogError, ConfigError, LLMError, UnknownIdError
+from mascot_env.players import team_folder
+from mascot_env.players.resolve import resolve_director, resolve_speakers, resolve_user
+
+pytest.importorskip("peft", reason="peft is not installed: pip install -e .[hf]")
+
+from tests.llm import tiny  # noqa: E402
+
+SUPPORT, MEETING = catalog.domain("support"), catalog.domain("meeting")
+CARD = {
+    "format": 1,
+    "name": "tiny",
+    "domain": "support",
+    "personas": ["anchor", "guide"],
+    "speaks": {"max_tokens": 16},
+    "directs": {"max_tokens": 8, "temperature": 0.5},
+    "director": "speakers",
+    "directing": True,
+}
+
+
+def made(folder: Path, **changed: Any) -> Path:
+    tiny.save(folder / "speakers")
+    for seed, name in enumerate(("adapters/anchor", "adapters/guide", "director")):
+        tiny.adapter(folder / "speakers", folder / name, seed)
+    (folder / "team.json").write_text(json.dumps(CARD | changed))
+    return folder
+
+
+def test_a_team_is_played_by_its_name(tmp_path: Path) -> None:
+    team = f"team:{made(tmp_path)}"
+    speakers, director = resolve_speakers(team, SUPPORT), resolve_director(team, SUPPORT)
+    assert speakers is resolve_speakers(team, SUPPORT)  # once in a process, so that its batches are shared
+    assert isinstance(speakers, team_folder.LLMSpeaker) and speakers.adapters == {"anchor": "anchor", "guide": "guide"}
+    assert speakers.max_tokens == 16 and speakers.llm.adapters == ("anchor", "guide")
+    assert isinstance(director, team_folder.LLMDirector) and director.adapter_name == "director" and director.temperature == 0.5
+    with pytest.raises(ConfigError, match="of the domain support"):
+        resolve_speakers(team, MEETING)
+    with pytest.raises(UnknownIdError, match="unknown player"):
+        resolve_user(team)
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"format": 2}, "of another release"),
+        ({"personas": ["../../elsewhere"]}, "no persona is called that"),
+        ({"personas": "anchor"}, "personas"),
+        ({"speaks": {"max_tokens": "16"}}, "max_tokens"),
+        ({"run_this": "rm"}, "run_this"),
+    ],
+)
+def test_a_card_that_is_none_is_refused(tmp_path: Path, changed: dict[str, Any], named: str) -> None:
+    (tmp_path / "team.json").write_text(json.dumps(CARD | changed))
+    with pytest.raises(CatalogError, match=named):
+        team_folder.read(tmp_path)
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no team is there.*experiments\.team"):
+        resolve_speakers(f"team:{tmp_path}", SUPPORT)
+    (tmp_path / "team.json").write_text(json.dumps(CARD))
+    with pytest.raises(LLMError):
+        resolve_speakers(f"team:{tmp_path}", SUPPORT)
