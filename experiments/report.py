@@ -63,6 +63,8 @@ def main(argv: list[str] | None = None) -> int:
     folders, options = split(list(sys.argv[1:] if argv is None else argv))
     config = console.parse(Config, __doc__ or "", options)
     console.at_least(0, conversations=config.conversations)
+    if Path(config.out).is_dir():
+        raise ConfigError("is a folder", field="out", value=config.out, remedy="name the file that the page becomes, such as report.html")
     runs = gathered(folders)
     console.make_room(config.out)
     page = report_page.page(runs, config.conversations, config.seed)

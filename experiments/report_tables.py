@@ -64,8 +64,7 @@ def _beside(run: Gathered, found: evaluate_tables.Found, kind: str) -> str:
 
 def _both(run: Gathered, kind: str, group: str, ours: Means) -> str:
     theirs = paper.of_group(kind, group)
-    criteria = [c for c in next(iter(ours.values())) if c != "overall"] + ["overall"]
-    about = paper.figures()
+    about, criteria = paper.figures(), _criteria({**ours, **theirs})
     rows = [[f"ours, by {evaluate_tables.named(run.judges[0]).replace('`', '')}"], *_rows(ours, criteria)]
     rows += [[f"{about['source']}: {about['kinds'][kind]['data']} ({about['caution']})"], *_rows(theirs, criteria)]
     return table(f"{kind}, {group}: 0 to 100", ["", *map(plainly, criteria)], rows)
