@@ -56,7 +56,13 @@ def gathered(folders: list[str]) -> list[report_runs.Gathered]:
 
 def about(run: report_runs.Gathered, conversations: int) -> dict[str, Any]:
     played = sum(len(found) for by in run.played.values() for found in by.values())
-    return {"kind": run.kind, "played": played, "side by side": conversations, "without figures": list(run.going_on), "figures": run.figures}
+    return {
+        "kind": run.kind,
+        "played": played,
+        "side by side": conversations,
+        "without figures": list(run.going_on),
+        "figures": run.figures,
+    }
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -73,10 +73,16 @@ def _picture(title: str, y_axis: str, by_name: Mapping[str, Rows], key: str, x_a
 
 def after_rounds(figures: Mapping[str, Any]) -> str:
     """Both judges' means after each round, of turns and of blocks: where they part, the team learns what only one of them sees."""
-    checks = {int(k.split(" ")[1]): v["means"] for k, v in figures.get("schedule", {}).items() if re.fullmatch(r"round \d+ check", k) and "means" in v}
+    checks = {
+        int(k.split(" ")[1]): v["means"]
+        for k, v in figures.get("schedule", {}).items()
+        if re.fullmatch(r"round \d+ check", k) and "means" in v
+    }
     lines = [
         Curve(f"{what}, {judge} judge", [(float(n), checks[n].get(what, {}).get(judge)) for n in sorted(checks)])
         for what in ("turns", "blocks")
         for judge in ("training", "held out")
     ]
-    return curves("Both judges after each round", "round", "mean score, 0 to 100", [c for c in lines if any(y is not None for _, y in c.points)])
+    return curves(
+        "Both judges after each round", "round", "mean score, 0 to 100", [c for c in lines if any(y is not None for _, y in c.points)]
+    )

@@ -22,7 +22,15 @@ from mascot_env.run_folder import RunFolder
 from mascot_env.types import Scenario, Transcript
 
 READS = "a folder of experiments.evaluate (a comparison), or one of experiments.bilevel (a campaign with run-S folders, or a single run)"
-TEAMS = ("prompted", "SFT", "best of K", "SFT on the best", "trained", "trained, best of K", "sound")  # of experiments.bilevel, in this order
+TEAMS = (
+    "prompted",
+    "SFT",
+    "best of K",
+    "SFT on the best",
+    "trained",
+    "trained, best of K",
+    "sound",
+)  # of experiments.bilevel, in this order
 Place = tuple[str, int]  # scenario, and the seed of the comparison or of the run
 
 
@@ -66,7 +74,12 @@ class Gathered:
     @property
     def scenarios(self) -> list[Scenario]:
         """Of all conversations that were played, each once, by their ids."""
-        by_id = {c.transcript.scenario.id: c.transcript.scenario for by in self.played.values() for all_of in by.values() for c in all_of.values()}
+        by_id = {
+            c.transcript.scenario.id: c.transcript.scenario
+            for by in self.played.values()
+            for all_of in by.values()
+            for c in all_of.values()
+        }
         return [by_id[i] for i in sorted(by_id)]
 
     @property
@@ -137,7 +150,11 @@ def campaign(place: Path, folders: Mapping[str, Path]) -> Gathered:
     asked = next((a for p in [*folders.values(), place] if (a := read_json(p / "campaign.json"))), {})
     judge = str(asked.get("held_out", "held-out judge"))
     played: dict[str, dict[str, dict[Place, Conversation]]] = {}
-    for what, inside, named in (("teams", "evaluation", "teams"), ("directors", "directors", "directors"), ("systems", "systems", "systems")):
+    for what, inside, named in (
+        ("teams", "evaluation", "teams"),
+        ("directors", "directors", "directors"),
+        ("systems", "systems", "systems"),
+    ):
         known = {letters(n): n for r in runs.values() for n in r.get(named, {})}
         for path in folders.values():
             for folder in sorted((path / inside).glob("*/manifest.json")):
@@ -200,7 +217,9 @@ def conversations(folder: Path, seed: int) -> dict[Place, Conversation]:
     for row in RunFolder.open(folder).episodes():
         if row["valid"]:
             turns = [{k: v for k, v in turn.items() if k != "completion"} for turn in row["transcript"]["turns"]]
-            found[row["scenario"], seed] = Conversation(Transcript.from_json({**row["transcript"], "turns": turns}), row.get("judgements", ()))
+            found[row["scenario"], seed] = Conversation(
+                Transcript.from_json({**row["transcript"], "turns": turns}), row.get("judgements", ())
+            )
     return found
 
 

@@ -20,8 +20,12 @@ a { color: var(--accent); } nav ul { padding-left: 1.2rem; } code { font-family:
 .scroll { overflow-x: auto; max-width: 100%; } .scroll:focus-visible, summary:focus-visible, a:focus-visible { outline: 2px solid var(--accent); }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 caption { text-align: left; color: var(--faint); padding: .3rem 0; } th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right; }
-th { font-weight: 600; } td { white-space: nowrap; } thead th { vertical-align: bottom; background: var(--band); } tbody th { text-align: left; font-weight: 500; white-space: nowrap; }
-tbody th[colspan] { background: var(--band); color: var(--faint); white-space: normal; } table.plain td { text-align: left; white-space: normal; overflow-wrap: anywhere; min-width: 8rem; }
+th { font-weight: 600; } td { white-space: nowrap; } thead th { vertical-align: bottom; background: var(--band); }
+thead th:first-child { text-align: left; }
+tbody th { text-align: left; font-weight: 500; min-width: 7.5rem; max-width: 15rem; }
+tbody th[scope=row] { position: sticky; left: 0; background: var(--paper); }
+tbody th[colspan] { background: var(--band); color: var(--faint); max-width: none; }
+table.plain td { text-align: left; white-space: normal; overflow-wrap: anywhere; min-width: 8rem; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr)); gap: 1rem; align-items: start; }
 figure { margin: 1rem 0; min-width: 0; } svg { display: block; width: 100%; min-width: 20rem; max-width: 42rem; height: auto; }
 svg text { font: 11px system-ui, sans-serif; fill: var(--ink); } svg .faint { fill: var(--faint); } svg .strong { font-weight: 600; }

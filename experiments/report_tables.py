@@ -16,6 +16,8 @@ from experiments.svg import Group, dots, heat_map, interval, known
 
 Means = Mapping[str, Mapping[str, float | None]]  # method -> criterion -> 0..100
 Gaps = Mapping[str, Mapping[str, Any]]  # what is subtracted from what -> criterion -> [estimate, low, high] or None
+BY = {"truth": "by the truth of the language world", "sharper": "at the players' own sampling", "sound": "of the world's sound speakers"}
+VALENCES = ("positive", "negative", "neutral")  # in the paper's order; kinds of meeting follow by their names
 ASIDE = ("json", "out", "wandb", "workers", "seeds", "seed")  # not of what was asked, or told elsewhere
 
 
@@ -52,7 +54,7 @@ def _beside(run: Gathered, found: evaluate_tables.Found, kind: str) -> str:
     if not found:
         return missing(f"{kind.capitalize()}: this run has no such scores (yet), so that nothing stands beside the paper's.")
     _, figures = evaluate_tables.by_group(found, run.scenarios, run.judges[0], kind)
-    groups = [g for g in figures if g != "all" or len(figures) == 1]
+    groups = _groups(figures)
     both = [g for g in groups if paper.of_group(kind, g)]
     parts = [_both(run, kind, group, figures[group]) for group in both]
     if alone := [g for g in groups if g not in both]:
@@ -60,6 +62,11 @@ def _beside(run: Gathered, found: evaluate_tables.Found, kind: str) -> str:
     if absent := [g for g in paper.figures()["kinds"][kind]["groups"] if g not in groups]:
         parts.append(missing(f"{kind.capitalize()}: this run has no {', '.join(absent)} scenarios, of which the paper has a table."))
     return "".join(parts)
+
+
+def _groups(figures: Mapping[str, Any]) -> list[str]:
+    found = [g for g in figures if g != "all"]
+    return sorted(found, key=lambda g: (VALENCES.index(g) if g in VALENCES else len(VALENCES), g)) or list(figures)
 
 
 def _both(run: Gathered, kind: str, group: str, ours: Means) -> str:
@@ -144,7 +151,7 @@ def of_teams(run: Gathered) -> str:
         parts.append(missing(f"The report is of {f['runs']} run(s), and {len(run.runs)} have ended: the others are not in these tables."))
     parts.append(_claim(f))
     for prefix, judge in (("", "the held-out judge"), ("true ", "the truth of the language world")):
-        by = {c.removeprefix(prefix): v for c, v in f["teams"].items() if c.removeprefix(prefix) in paper.figures()["kinds"][KINDS[0]]["criteria"] and c.startswith(prefix)}
+        by = {c: f["teams"][prefix + c] for c in paper.figures()["kinds"][KINDS[0]]["criteria"] if prefix + c in f["teams"]}
         own = _teams(by, {} if prefix else f.get("p, Holm", {}))
         parts.append((heading(4, f"Teams, by {judge}") + own) if not prefix else opened(f"The same by {judge}", own) if by else "")
     parts += [_directors(f), _systems(f)]
@@ -152,16 +159,33 @@ def of_teams(run: Gathered) -> str:
 
 
 def _claim(figures: Mapping[str, Any]) -> str:
-    rows = [[line, "-" if v is None else f"{v:.3f}", "yes" if figures["shown"].get(line) else "no"] for line, v in figures.get("lines", {}).items()]
-    return opened("The lines of the claim", table("What is claimed, its figure, and whether it holds", ["line", "figure", "holds"], rows))
+    """Whether a line holds is decided by the first figure; the others, by the truth among them, say how far it is to be believed."""
+    others = figures.get("lines by", {})
+    rows = []
+    for line, value in figures.get("lines", {}).items():
+        more = [_figure(by.get(line)) for by in others.values()]
+        rows.append([line, _figure(value), "yes" if figures["shown"].get(line) else "no", *more])
+    heads = ["line", "held-out judge, or recogniser", "holds", *(BY.get(who, who) for who in others)]
+    return opened("The lines of the claim", table("What is claimed, its figure, and whether it holds", heads, rows))
+
+
+def _figure(value: float | None) -> str:
+    return f"{value:.3f}" if known(value) else "-"
 
 
 def _teams(by: Mapping[str, Mapping[str, Any]], p: Mapping[str, float]) -> str:
-    pairs = [k for k in next(iter(by.values()), {}) if k.endswith(" - SFT") or k in ("trained - prompted", "trained - best of K", "trained - SFT on the best")]
+    pairs = [
+        k
+        for k in next(iter(by.values()), {})
+        if k.endswith(" - SFT") or k in ("trained - prompted", "trained - best of K", "trained - SFT on the best")
+    ]
     teams = [t for t in TEAMS if any(t in v for v in by.values())]
     means = {t: {c: v.get(t) for c, v in by.items()} for t in teams}
     holm = {"trained - SFT": {"p, Holm": p}} if p else {}
-    gaps = {pair: {c: v.get(pair) for c, v in by.items()} | holm.get(pair, {}) for pair in sorted(pairs, key=lambda k: (not k.startswith("trained -"), k))}
+    gaps = {
+        pair: {c: v.get(pair) for c, v in by.items()} | holm.get(pair, {})
+        for pair in sorted(pairs, key=lambda k: (not k.startswith("trained -"), k))
+    }
     return of_means("teams, agent-specific", means) + of_gaps("teams, agent-specific", gaps, "difference, points")
 
 
@@ -173,8 +197,10 @@ def _directors(figures: Mapping[str, Any]) -> str:
             parts.append(missing(f"Directors by {judge}: not measured."))
             continue
         gaps = list(dict.fromkeys(k for by in found.values() for k in by if k.endswith(" - this")))
-        rows = [[name, f"{by['mean']:.3f}" if known(by.get("mean")) else "-", *(interval(by.get(g)) for g in gaps)] for name, by in found.items()]
-        parts.append(table(f"Group reward of a block, by {judge}; differences with 95 % intervals", ["Director", "group reward", *gaps], rows))
+        rows = [[name, _figure(by.get("mean")), *(interval(by.get(g)) for g in gaps)] for name, by in found.items()]
+        parts.append(
+            table(f"Group reward of a block, by {judge}; differences with 95 % intervals", ["Director", "group reward", *gaps], rows)
+        )
         groups = [Group(g.replace("this", "the other"), [(n, by[g]) for n, by in found.items() if by.get(g)]) for g in gaps]
         parts.append(pictures([dots(f"Directors by {judge}: what a learner gains over each", "difference of the group reward", groups)]))
     return "".join(parts)
@@ -202,7 +228,7 @@ def by_valence(run: Gathered) -> str:
     for kind, of in ((KINDS[0], run.found), (KINDS[1], run.found), (KINDS[0], run.systems), (KINDS[1], run.systems)):
         if of and kind in _kinds(of, run.judges):
             _, figures = evaluate_tables.by_group(of, run.scenarios, run.judges[0], kind)
-            groups = [g for g in figures if g != "all"]
+            groups = _groups(figures)
             rows = [[figures[g][m].get("overall") for g in groups] for m in of]
             found.append(heat_map(f"{kind}: overall, by the scenario's valence or kind", list(of), groups, rows))
     return pictures(found) or missing("There are no scores by scenario (yet), and so none by valence.")
@@ -211,11 +237,17 @@ def by_valence(run: Gathered) -> str:
 def failures(run: Gathered) -> str:
     """The shares that could not be scored, and what a failing model cut short."""
     if run.kind == "comparison":
-        return paragraph(evaluate_tables.not_scored(run.found)[0].replace("`", "")) if run.found else missing("Nothing has been scored yet.")
+        return (
+            paragraph(evaluate_tables.not_scored(run.found)[0].replace("`", "")) if run.found else missing("Nothing has been scored yet.")
+        )
     rows = [row for what in ("teams", "directors") for row in _lost(run, what)]
     if not rows:
         return missing("Nothing has been scored yet.")
-    return table("Not scored by the held-out judge, and left out; over all runs that have ended", ["who", "of", "not scored", "share", "cut short"], rows)
+    return table(
+        "Not scored by the held-out judge, and left out; over all runs that have ended",
+        ["who", "of", "not scored", "share", "cut short"],
+        rows,
+    )
 
 
 def _lost(run: Gathered, what: str) -> list[list[str]]:

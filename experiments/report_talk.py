@@ -65,7 +65,9 @@ def _acts(what: str, tallies: Mapping[str, Tally], domain: Domain) -> str:
     acts = [a for a in order if any(t.acts[a] for t in tallies.values())]
     acts += sorted({a for t in tallies.values() for a in t.acts} - set(order))
     values = [[100 * t.acts[a] / n if (n := t.acts.total()) else None for t in tallies.values()] for a in acts]
-    return heat_map(f"{WHAT[what]}: which actions are asked for", list(map(plainly, acts)), list(tallies), values, low=0.0, unit="% of directives")
+    return heat_map(
+        f"{WHAT[what]}: which actions are asked for", list(map(plainly, acts)), list(tallies), values, low=0.0, unit="% of directives"
+    )
 
 
 def _counts(what: str, tallies: Mapping[str, Tally], names: Sequence[str]) -> str:
@@ -89,8 +91,12 @@ def side_by_side(run: Gathered, count: int, seed: int) -> tuple[str, int]:
     places, domain = drawn(run, count, seed), _domain(run.shown)
     if domain is None or not places:
         return missing("There is no scenario and seed of which all have a conversation that went to its end."), 0
-    told = f"{len(places)} scenarios, drawn at random with seed {seed} and not chosen by anybody. Scores: 0 to 100, of this one conversation."
-    some = "" if _evidence_anywhere(run, places) else missing("The judge's evidence for its scores was not recorded in these conversations.")
+    told = (
+        f"{len(places)} scenarios, drawn at random with seed {seed} and not chosen by anybody. Scores: 0 to 100, of this one conversation."
+    )
+    some = (
+        "" if _evidence_anywhere(run, places) else missing("The judge's evidence for its scores was not recorded in these conversations.")
+    )
     return paragraph(told) + some + "".join(_place(run, place, domain) for place in places), len(places)
 
 
@@ -104,9 +110,8 @@ def _place(run: Gathered, place: Place, domain: Domain) -> str:
     about = "".join(paragraph(f"{line.speaker}: {line.text}", "note") for line in first.excerpt)
     columns = "".join(_column(run, name, place, found[place], domain) for name, found in run.shown.items())
     label = words(f"{first.id}, seed {place[1]}: the methods side by side")
-    return opened(
-        title, f'{paragraph(first.id, "note")}{about}<div class="scroll" tabindex="0" role="group" aria-label="{label}"><div class="side">{columns}</div></div>', 4
-    )
+    side = f'<div class="scroll" tabindex="0" role="group" aria-label="{label}"><div class="side">{columns}</div></div>'
+    return opened(title, f"{paragraph(first.id, 'note')}{about}{side}", 4)
 
 
 def _column(run: Gathered, name: str, place: Place, found: Conversation, domain: Domain) -> str:

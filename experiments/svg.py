@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mascot_env.envs.render import visible
@@ -65,12 +65,13 @@ def short(text: str, units: float) -> str:
     return text if len(text) <= most else text[: most - 1] + "\u2026"
 
 
-def dots(title: str, axis: str, groups: Sequence[Group], zero: bool = True, left: float = 132.0) -> str:
+def dots(title: str, axis: str, groups: Sequence[Group], zero: bool = True) -> str:
     """Estimates as dots on their intervals, a row each; `zero`: with a line at no difference, which is then always in the picture."""
     values = [v for g in groups for _, found in g.rows if found is not None for v in found if known(v)]
     if not values:
         return ""
     at = ticks(min([*values, 0.0] if zero else values), max([*values, 0.0] if zero else values))
+    left = _room(label for g in groups for label, _ in g.rows)
     scale = _scale(at[0], at[-1], left, WIDTH - 14.0)
     bottom = 14.0 + sum(18 * bool(g.title) + 16 * len(g.rows) + 6 for g in groups)
     parts = [*_x_axis(at, scale, 6.0, bottom, axis)]
@@ -122,7 +123,9 @@ def curves(title: str, x_axis: str, y_axis: str, lines: Sequence[Curve], height:
         parts += [_line(56, y_of(tick), WIDTH - 14, y_of(tick), "grid"), _text(50, y_of(tick) + 4, number(tick), "faint", "end")]
     parts += [_curve(line, i, x_of, y_of) for i, line in enumerate(lines)]
     keys, end = _legend([line.name for line in lines], height + 52, True)
-    ends = "; ".join(f"{c.name} from {number(p[0])} to {number(p[-1])}" for c in lines if (p := [y for _, y in c.points if y is not None and known(y)]))
+    ends = "; ".join(
+        f"{c.name} from {number(p[0])} to {number(p[-1])}" for c in lines if (p := [y for _, y in c.points if y is not None and known(y)])
+    )
     return _picture(title, f"{y_axis} against {x_axis}: {ends}", end, [*parts, *keys])
 
 
@@ -142,8 +145,9 @@ def _curve(line: Curve, index: int, x_of: _Scale, y_of: _Scale) -> str:
     return "".join(out)
 
 
-def shares(title: str, parts_of: Sequence[str], rows: Sequence[tuple[str, Mapping[str, int]]], left: float = 132.0) -> str:
+def shares(title: str, parts_of: Sequence[str], rows: Sequence[tuple[str, Mapping[str, int]]]) -> str:
     """A bar for each row, cut into the shares of its parts; a row of which nothing was counted says so."""
+    left = _room(label for label, _ in rows)
     parts, y, told = [], 6.0, []
     for label, counts in rows:
         whole = sum(counts.get(p, 0) for p in parts_of)
@@ -180,7 +184,7 @@ def heat_map(
     if not found:
         return ""
     low, high = min(found) if low is None else low, max(found) if high is None else high
-    left = min(max(map(len, rows)) * LETTER + 14, 150.0)
+    left = _room(rows)
     room = (WIDTH - left - 6) / len(columns)
     top = _head(columns, room)
     parts = [_column(name, left + room * j, room, top) for j, name in enumerate(columns)]
@@ -189,7 +193,8 @@ def heat_map(
         parts.append(_text(left - 6, y + 17, short(name, left - 8), "", "end"))
         parts += [_cell(value, left + room * j, y, room, low, high) for j, value in enumerate(row)]
     told = "; ".join(
-        f"{name}: " + ", ".join(f"{c} {_cell_text(v)}" for c, v in zip(columns, row, strict=True)) for name, row in zip(rows, values, strict=True)
+        f"{name}: " + ", ".join(f"{c} {_cell_text(v)}" for c, v in zip(columns, row, strict=True))
+        for name, row in zip(rows, values, strict=True)
     )
     y = top + 26 * len(rows)
     parts.append(_text(left, y + 16, f"palest {number(low)}, deepest {number(high)}{f' {unit}' if unit else ''}; - is not known", "faint"))
@@ -238,6 +243,11 @@ class _Scale:
 
 
 _scale = _Scale
+
+
+def _room(labels: Iterable[str]) -> float:
+    """Units that the labels of rows get."""
+    return min(max(map(len, labels)) * LETTER + 16, 0.4 * WIDTH)
 
 
 def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "") -> str:

@@ -35,7 +35,12 @@ VALENCES = ("positive", "negative")
 
 def transcript(scenario: Scenario, words: str) -> Transcript:
     directive = Directive("anchor_0", DOMAIN.acts[0].id, DOMAIN.tones[0].id, words)
-    said = [Turn(USER, scenario.opening), Turn(DIRECTOR, "", directive), Turn("anchor_0", words, directive), Turn(DIRECTOR, "", Directive(None))]
+    said = [
+        Turn(USER, scenario.opening),
+        Turn(DIRECTOR, "", directive),
+        Turn("anchor_0", words, directive),
+        Turn(DIRECTOR, "", Directive(None)),
+    ]
     return Transcript(scenario, DOMAIN.agents, said)
 
 
@@ -45,7 +50,14 @@ def write_play(folder: Path, scenarios: list[Scenario], words: str, judged: bool
     verdicts = {"consistency": to_json(Score(3.0, evidence=(2,)))}
     judgements = [{"kind": "speaker", "start": 2, "end": 3, "verdicts": verdicts, "reward": {"value": 0.5}}] if judged else []
     rows = [
-        {"scenario": s.id, "seed": 7, "end": "closed", "valid": True, "judgements": judgements, "transcript": transcript(s, words).to_json()}
+        {
+            "scenario": s.id,
+            "seed": 7,
+            "end": "closed",
+            "valid": True,
+            "judgements": judgements,
+            "transcript": transcript(s, words).to_json(),
+        }
         for s in scenarios
     ]
     (folder / "episodes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -62,7 +74,15 @@ def scores(scenarios: list[Scenario], gain: float, seed: int) -> dict[str, Any]:
 def comparison(folder: Path, names: tuple[str, ...] = ("zero-shot", "ours"), words: str = "I am here.", judged: bool = False) -> Path:
     """A comparison as experiments.evaluate leaves it: its report is made by the program's own tables."""
     scenarios = [Scenario(f"s{i}", "support", "test", f"It is late. {words}", summary=words, valence=VALENCES[i % 2]) for i in range(4)]
-    asked = {"against": names[0], "methods": ",".join(names), "judges": "world", "seed": 0, "seeds": 2, "model": "nano", "domain": "support"}
+    asked = {
+        "against": names[0],
+        "methods": ",".join(names),
+        "judges": "world",
+        "seed": 0,
+        "seeds": 2,
+        "model": "nano",
+        "domain": "support",
+    }
     asked |= {"split": "test", "rounds": 1, "user": "world", "runs": ""}
     found = {name: [scores(scenarios, 5.25 * i, seed) for seed in (0, 1)] for i, name in enumerate(names)}
     for name in names:
@@ -82,7 +102,12 @@ def campaign_run(folder: Path, done: bool = True) -> Path:
     rows = [{"step": 1, "sft/step": 1, "sft/loss": 1.5}]
     for r in (1, 2):
         rows += [
-            {"step": 10 * r + i, f"grpo anchor (round {r})/step": i, f"grpo anchor (round {r})/reward": 0.1 * i * r, f"grpo anchor (round {r})/kl": 0.01 * i}
+            {
+                "step": 10 * r + i,
+                f"grpo anchor (round {r})/step": i,
+                f"grpo anchor (round {r})/reward": 0.1 * i * r,
+                f"grpo anchor (round {r})/kl": 0.01 * i,
+            }
             for i in (1, 2)
         ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"step": 99, "grpo an')
@@ -92,7 +117,11 @@ def campaign_run(folder: Path, done: bool = True) -> Path:
     for name in ("SFT", "trained-best-of-K"):
         write_play(folder / "evaluation" / name, scenarios, "I am here.")
     if done:
-        figures = {"teams": {"SFT": team, "trained, best of K": team}, "directors": directors, "schedule": {"stands": 1, "why": "all were made"}}
+        figures = {
+            "teams": {"SFT": team, "trained, best of K": team},
+            "directors": directors,
+            "schedule": {"stands": 1, "why": "all were made"},
+        }
         (folder / "figures.json").write_text(json.dumps(figures))
         (folder / "campaign.json").write_text(json.dumps({"held_out": "nano-heldout", "seed": 0}))
     return folder
@@ -253,7 +282,9 @@ def test_what_is_no_run_is_refused(what: str, tmp_path: Path) -> None:
     folders, out = ([], "page.html") if what == "nothing named" else ([str(place)], "page.html")
     if what == "out is a folder":
         folders, out = [str(comparison(tmp_path / "run"))], "place"
-    with pytest.raises(ConfigError, match="out: is a folder" if what == "out is a folder" else r"RUN: .*experiments\.evaluate.*experiments\.bilevel"):
+    with pytest.raises(
+        ConfigError, match="out: is a folder" if what == "out is a folder" else r"RUN: .*experiments\.evaluate.*experiments\.bilevel"
+    ):
         report.main([*folders, "--out", str(tmp_path / out)])
     assert not (tmp_path / "page.html").exists()
 
@@ -318,7 +349,7 @@ def test_ticks_hold_the_numbers_and_are_round() -> None:
 
 def test_dots_lie_where_their_numbers_are() -> None:
     text = svg.dots("t", "points", [svg.Group("g", [("a", [0.0, -10.0, 10.0]), ("b", None)])])
-    middle = (132.0 + svg.WIDTH - 14.0) / 2
+    middle = (svg.LETTER + 16.0 + svg.WIDTH - 14.0) / 2  # labels of one letter
     assert f"cx='{middle:.1f}'" in text and text.count("<circle") == 1 and "not known" in text
     assert svg.dots("t", "points", [svg.Group("g", [("b", None)])]) == ""
 
@@ -366,13 +397,24 @@ def test_a_browser_shows_it_on_a_telephone(dark: bool, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     made(tmp_path, comparison(tmp_path / "run", words=words), campaign_run(tmp_path / "run-0"))
     probe = tmp_path / "probe.html"
-    probe.write_text(f'<!doctype html><title>not run</title><iframe src="{page.name}" style="width:390px;height:844px;border:0"></iframe>{PROBE}')
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--enable-logging=stderr", "--virtual-time-budget=5000"]
+    probe.write_text(
+        f'<!doctype html><title>not run</title><iframe src="{page.name}" style="width:390px;height:844px;border:0"></iframe>{PROBE}'
+    )
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--allow-file-access-from-files",
+        "--enable-logging=stderr",
+        "--virtual-time-budget=5000",
+    ]
     flags += [f"--user-data-dir={tmp_path / 'profile'}", f"--blink-settings=preferredColorScheme={0 if dark else 1}"]
     done = subprocess.run([str(BROWSER), *flags, "--dump-dom", probe.as_uri()], capture_output=True, text=True, timeout=240, check=False)
     title = re.search(r"<title>(.*?)</title>", done.stdout)
     assert title and title[1].startswith("{"), (done.stdout[-500:], done.stderr[-2000:])
     found = json.loads(title[1])
     assert found["inner"] == 390 and found["width"] <= 390 and found["over"] == 0, found
-    assert (found["paper"], found["ink"]) == (("rgb(20, 23, 28)", "rgb(230, 233, 237)") if dark else ("rgb(255, 255, 255)", "rgb(27, 31, 36)"))
+    assert (found["paper"], found["ink"]) == (
+        ("rgb(20, 23, 28)", "rgb(230, 233, 237)") if dark else ("rgb(255, 255, 255)", "rgb(27, 31, 36)")
+    )
     assert "CONSOLE" not in done.stderr, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
