@@ -31,7 +31,7 @@ class Config:
     json: end with one JSON object
     """
 
-    out: str = "report.html"
+    out: str = "runs/report.html"
     conversations: int = 20
     seed: int = 0
     json: bool = False

@@ -13,6 +13,7 @@ from experiments.evaluate_tables import KINDS
 from experiments.report_html import heading, missing, opened, paragraph, pictures, plain, plainly, table
 from experiments.report_runs import TEAMS, Gathered
 from experiments.svg import Group, dots, heat_map, interval, known
+from mascot_env.redaction import redacted
 
 Means = Mapping[str, Mapping[str, float | None]]  # method -> criterion -> 0..100
 Gaps = Mapping[str, Mapping[str, Any]]  # what is subtracted from what -> criterion -> [estimate, low, high] or None
@@ -29,7 +30,7 @@ def asked(run: Gathered) -> str:
     """What the program was asked, as it was asked."""
     if not run.asked:
         return missing("What this run was asked is not known: it has no report and no campaign.json yet.")
-    told = {k: v for k, v in run.asked.items() if k not in ASIDE and v != ""}
+    told = {k: v for k, v in redacted(dict(run.asked)).items() if k not in ASIDE and v != ""}
     return opened("What was asked", plain("Options of the program", ["option", "value"], dict(sorted(told.items()))))
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from mascot_env.envs.render import visible
 
 WIDTH = 440  # units of every picture: 11-unit letters are read on a telephone, and not huge on a desk
+SIDE = 22.0  # of them, to the right of an axis: half of its last number
 SERIES = 8  # classes s0 .. s7 of the style sheet
 LETTER = 5.9  # units of a letter, about
 
@@ -72,7 +73,7 @@ def dots(title: str, axis: str, groups: Sequence[Group], zero: bool = True) -> s
         return ""
     at = ticks(min([*values, 0.0] if zero else values), max([*values, 0.0] if zero else values))
     left = _room(label for g in groups for label, _ in g.rows)
-    scale = _scale(at[0], at[-1], left, WIDTH - 14.0)
+    scale = _scale(at[0], at[-1], left, WIDTH - SIDE)
     bottom = 14.0 + sum(18 * bool(g.title) + 16 * len(g.rows) + 6 for g in groups)
     parts = [*_x_axis(at, scale, 6.0, bottom, axis)]
     if zero:
@@ -117,10 +118,11 @@ def curves(title: str, x_axis: str, y_axis: str, lines: Sequence[Curve], height:
         return ""
     xs, ys = [x for x, _ in points], [y for _, y in points]
     x_at, y_at = ticks(min(xs), max(xs)), ticks(min(ys), max(ys))
-    x_of, y_of = _scale(x_at[0], x_at[-1], 56.0, WIDTH - 14.0), _scale(y_at[0], y_at[-1], height, 22.0)
+    x_at = [x for x in x_at if x == round(x)] if all(x == round(x) for x in xs) else x_at  # no half rounds
+    x_of, y_of = _scale(x_at[0], x_at[-1], 56.0, WIDTH - SIDE), _scale(y_at[0], y_at[-1], height, 22.0)
     parts = [_text(4, 12, y_axis, "faint"), *_x_axis(x_at, x_of, 22.0, height, x_axis)]
     for tick in y_at:
-        parts += [_line(56, y_of(tick), WIDTH - 14, y_of(tick), "grid"), _text(50, y_of(tick) + 4, number(tick), "faint", "end")]
+        parts += [_line(56, y_of(tick), WIDTH - SIDE, y_of(tick), "grid"), _text(50, y_of(tick) + 4, number(tick), "faint", "end")]
     parts += [_curve(line, i, x_of, y_of) for i, line in enumerate(lines)]
     keys, end = _legend([line.name for line in lines], height + 52, True)
     ends = "; ".join(
@@ -158,7 +160,7 @@ def shares(title: str, parts_of: Sequence[str], rows: Sequence[tuple[str, Mappin
         x = left
         for i, part in enumerate(parts_of if whole else ()):
             share = counts.get(part, 0) / whole
-            width = share * (WIDTH - 14 - left)
+            width = share * (WIDTH - SIDE - left)
             parts.append(f"<rect class='part s{i % SERIES}' x='{x:.1f}' y='{y:.1f}' width='{width:.1f}' height='20'/>" if share else "")
             parts.append(_text(x + width / 2, y + 14, f"{share:.0%}", "", "middle") if width >= 26 else "")
             x += width

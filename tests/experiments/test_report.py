@@ -289,6 +289,15 @@ def test_what_is_no_run_is_refused(what: str, tmp_path: Path) -> None:
     assert not (tmp_path / "page.html").exists()
 
 
+def test_no_key_stands_on_the_page(tmp_path: Path) -> None:
+    folder = comparison(tmp_path / "run")
+    kept = json.loads((folder / "report.json").read_text())
+    kept["config"]["model"] = "openai:m@http://somebody:hunter2@127.0.0.1:8000/v1"
+    (folder / "report.json").write_text(json.dumps(kept))
+    text = made(tmp_path, folder)
+    assert "hunter2" not in text and "127.0.0.1:8000" in text
+
+
 def test_a_damaged_report_is_named(tmp_path: Path) -> None:
     folder = comparison(tmp_path / "run")
     (folder / "report.json").write_text("{")
@@ -349,8 +358,9 @@ def test_ticks_hold_the_numbers_and_are_round() -> None:
 
 def test_dots_lie_where_their_numbers_are() -> None:
     text = svg.dots("t", "points", [svg.Group("g", [("a", [0.0, -10.0, 10.0]), ("b", None)])])
-    middle = (svg.LETTER + 16.0 + svg.WIDTH - 14.0) / 2  # labels of one letter
-    assert f"cx='{middle:.1f}'" in text and text.count("<circle") == 1 and "not known" in text
+    places = [float(x) for x in re.findall(r"<circle class='dot' cx='([\d.]+)'", text)]
+    assert places == [pytest.approx((svg.LETTER + 16 + svg.WIDTH - svg.SIDE) / 2, abs=0.06)]  # labels of one letter, an axis from -10 to 10
+    assert "not known" in text
     assert svg.dots("t", "points", [svg.Group("g", [("b", None)])]) == ""
 
 
@@ -360,6 +370,7 @@ def test_what_is_not_known_is_not_drawn() -> None:
     assert svg.curves("t", "x", "y", [svg.Curve("c", [(0, None)])]) == ""
     cells = svg.heat_map("t", ["r"], ["a", "b"], [[None, 3.0]])
     assert cells.count("cell empty") == 1 and ">-</text>" in cells and ">3.0</text>" in cells
+    assert ">0.5</text>" not in svg.curves("t", "round", "y", [svg.Curve("c", [(0, 10.0), (1, 20.0), (2, 30.0)])])
     assert "nobody was called on" in svg.shares("t", ["a"], [("x", {}), ("y", {"a": 2})])
 
 
