@@ -12,7 +12,7 @@ WORKERS ?= 2
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-rllib lint bench bench-director bench-grpo level1 level2 reproduce-quick reproduce ablations reproduce-broken reproduce-meeting hacking evaluate compare check-sweeps check-rliable marl example-rllib nano nano-budget nano-world nano-report nano-sizes nano-verify nano-throughput pages golden lock clean
+.PHONY: help setup demo test test-all test-rllib lint bench bench-director bench-grpo level1 level2 reproduce-quick reproduce ablations reproduce-broken reproduce-meeting hacking evaluate compare report check-sweeps check-rliable marl example-rllib nano nano-budget nano-world nano-report nano-sizes nano-verify nano-throughput pages golden lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -100,6 +100,9 @@ evaluate: setup  ## every prompted baseline on the same scenarios, seeds and mod
 
 compare: setup  ## what `make evaluate` played, pair by pair: wins, ties, Bradley-Terry strengths with intervals; resumable
 	@$(PY) -m experiments.compare
+
+report: setup  ## runs as one page that opens from disk: tables, plots, conversations side by side (RUNS="runs/evaluate runs/bilevel" OUT=runs/report.html)
+	@$(PY) -m experiments.report $(or $(RUNS),runs/evaluate) --out "$(or $(OUT),runs/report.html)"
 
 # An environment that is thrown away: W&B's sweeps package pins numpy<2.
 check-sweeps:  ## W&B's own schema accepts the shipped sweep files (a minute)
