@@ -15,7 +15,7 @@ from mascot_env.seeding import generator  # noqa: E402
 EXPERIMENTS, SEEDS = 2000, 5
 KEPT = readme.RUNS / "bilevel" / readme.FIRST
 CRITERIA = ("consistency", "social_contribution", "overall")
-PAIRS = (("trained", "SFT"), ("best of K", "SFT"))
+PAIRS = (("trained", "SFT"),)
 
 
 def measured(criterion: str, ours: str, theirs: str) -> np.ndarray:
