@@ -1,4 +1,4 @@
-"""Do the intervals of our pages hold what they say? In 2,000 simulated experiments of 5 seeds whose spreads are those of the runs that are kept:
+"""Do the intervals of our pages hold what they say? In 3,000 simulated experiments of 5 seeds whose spreads are those of the runs that are kept:
 between seeds none, as measured, and twice that; scenarios and what is left are drawn from what was measured there."""
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from experiments import bilevel_tables, kept_runs, readme  # noqa: E402
 from mascot_env import metrics  # noqa: E402
 from mascot_env.seeding import generator  # noqa: E402
 
-EXPERIMENTS, SEEDS = 2000, 5
+EXPERIMENTS, SEEDS = 3000, 5
 KEPT = readme.RUNS / "bilevel" / readme.FIRST
 CRITERIA = ("consistency", "social_contribution", "overall")
 PAIRS = (("trained", "SFT"),)
@@ -47,9 +47,13 @@ def missed(diff_SJ: np.ndarray, times: float, rng: np.random.Generator) -> float
 
 
 @pytest.mark.skipif(not KEPT.exists(), reason="no campaign is kept in docs/results/runs")
-@pytest.mark.parametrize("times", [0, 1, 2])
-def test_intervals_cover_at_the_spreads_of_our_own_runs(times: float) -> None:
-    found = {(c, *pair): missed(measured(c, *pair), times, generator("coverage", times, c, *pair)) for c in CRITERIA for pair in PAIRS}
+def test_intervals_cover_at_the_spreads_of_our_own_runs() -> None:
+    found = {
+        (times, c, *pair): missed(measured(c, *pair), times, generator("coverage", times, c, *pair))
+        for times in (0, 1, 2)
+        for c in CRITERIA
+        for pair in PAIRS
+    }
     print({k: f"{100 * (1 - v):.1f} %" for k, v in found.items()})
     assert all(0.03 <= v <= 0.07 for v in found.values()), found  # coverage of 93 to 97 %, each
     assert sum(found.values()) / len(found) <= 0.05, found  # of comparisons of equals together, those that are significant
