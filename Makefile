@@ -12,7 +12,7 @@ WORKERS ?= 2
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-rllib lint bench bench-director bench-grpo level1 level2 reproduce-quick reproduce ablations reproduce-broken reproduce-meeting hacking evaluate compare report check-sweeps check-rliable marl example-rllib nano nano-budget nano-world nano-report nano-sizes nano-verify nano-throughput pages golden lock clean
+.PHONY: help setup demo test test-all test-rllib lint bench bench-director bench-grpo level1 level2 reproduce-quick reproduce ablations reproduce-broken reproduce-meeting hacking evaluate methods compare report check-sweeps check-rliable marl example-rllib nano nano-budget nano-world nano-report nano-sizes nano-verify nano-throughput pages golden lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -97,6 +97,9 @@ hacking: setup  ## is a judge with a planted bias caught, and is a clean run acc
 
 evaluate: setup  ## every prompted baseline on the same scenarios, seeds and model, with paired intervals; resumable
 	@$(PY) -m experiments.evaluate --workers $(WORKERS)
+
+methods: setup  ## all baselines, the trained ones of `make reproduce` and `make marl` among them, 5 seeds: the paper's tables on the nano grade; resumable
+	@$(PY) -m experiments.evaluate --methods all --runs runs/bilevel --marl runs/marl --workers $(WORKERS) --out runs/methods
 
 compare: setup  ## what `make evaluate` played, pair by pair: wins, ties, Bradley-Terry strengths with intervals; resumable
 	@$(PY) -m experiments.compare

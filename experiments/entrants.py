@@ -25,6 +25,7 @@ from baselines.method import Ingredients, Players
 from mascot_env.errors import ConfigError, UnknownIdError
 from mascot_env.players.policy import Policy
 
+ALL = "all"
 ROLES = ("speakers", "director", "team")
 FORM = re.compile(r"(?:(?P<name>[\w.-]+)=)?(?P<module>[\w.]+):(?P<object>\w+)(?:@(?P<role>\w+))?")
 
@@ -36,6 +37,12 @@ class Entrant:
     name: str
     players: Callable[[Ingredients], Players]
     needs: str = ""
+
+
+def listed(methods: str) -> list[str]:
+    """The specs of a comma-separated list; `all` stands for all baselines."""
+    given = [spec.strip() for spec in methods.split(",") if spec.strip()]
+    return [name for spec in given for name in (METHODS if spec == ALL else [spec])]
 
 
 def entrant(spec: str, background: str = "zero-shot") -> Entrant:

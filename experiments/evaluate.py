@@ -37,7 +37,7 @@ from baselines import METHODS
 from baselines.method import BILEVEL, MARL, TEXT, Ingredients, Players
 from experiments import automatic, children, console, evaluate_tables, persona_eval, setting
 from experiments.automatic import References
-from experiments.entrants import Entrant, entrant
+from experiments.entrants import Entrant, entrant, listed
 from experiments.tracking import Tracker
 from mascot_env import metrics
 from mascot_env.commands.options import find_domain
@@ -56,7 +56,7 @@ PROMPTED = ",".join(name for name, m in METHODS.items() if not m.trained)
 class Config:
     """One comparison.
 
-    methods: comma-separated: baselines, and policies of your own as NAME=MODULE:OBJECT (see `experiments.entrants`)
+    methods: comma-separated: baselines, all for all of them, and policies of your own as NAME=MODULE:OBJECT (see `experiments.entrants`)
     against: the method that differences are to
     background: the baseline that plays the roles which a policy of your own does not
     model: the base model of all methods: nano, nano:FOLDER, hf:PATH_OR_ID or openai:MODEL@BASE_URL
@@ -140,7 +140,7 @@ def references_of(config: Config, place: Place) -> References:
 
 def entrants_of(config: Config) -> list[Entrant]:
     """All that are compared. Raises `ConfigError` where two have one name, the one that differences are to is not among them, or runs are missing."""
-    found = [entrant(spec.strip(), config.background) for spec in config.methods.split(",") if spec.strip()]
+    found = [entrant(spec, config.background) for spec in listed(config.methods)]
     names = [e.name for e in found]
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise ConfigError("two methods of one name", field="methods", value=twice, remedy="give yours another: NAME=MODULE:OBJECT")

@@ -38,7 +38,7 @@ def submissions(run: Path, authors: str, trained: str) -> list[Submission]:
     told = _told(trained)
     if unknown := sorted(told.keys() - kept["found"].keys()):
         raise ConfigError("was not compared", field="trained", value=unknown, remedy=f"there are {', '.join(kept['found'])}")
-    specs = {_name(spec): spec for spec in (part.strip() for part in asked["methods"].split(",")) if spec}
+    specs = {_name(spec): spec for spec in entrants.listed(asked["methods"])}
     name, version = next(iter(kept["judges"].items()))
     judge = JudgeName(*redacted([name, version]))
     place = Place(

@@ -11,9 +11,10 @@ import pytest
 
 pytest.importorskip("torch", reason="torch is not installed: pip install -e .[hf]")
 
+from baselines import METHODS  # noqa: E402
 from baselines.method import Ingredients, Players  # noqa: E402
 from experiments import evaluate, evaluate_tables  # noqa: E402
-from experiments.entrants import entrant  # noqa: E402
+from experiments.entrants import entrant, listed  # noqa: E402
 from mascot_env import catalog  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError, UnknownIdError  # noqa: E402
 from mascot_env.players.directors import RoundRobinDirector  # noqa: E402
@@ -109,6 +110,10 @@ def test_cost_is_of_the_conversations_that_were_paid_for(tmp_path: Path, monkeyp
     whole, rest = cost(tmp_path / "whole", "3"), cost(tmp_path / "part", "2", "3")
     assert whole["requests"] > 1 and rest["requests"] > 1  # a reply and its directive; 1/3 of that where found ones were counted
     assert cost(tmp_path / "whole", "3")["requests"] is None  # nothing was played
+
+
+def test_all_stands_for_all_baselines() -> None:
+    assert listed("all, x=m:o") == [*METHODS, "x=m:o"] and listed(" zero-shot ,,few-shot") == ["zero-shot", "few-shot"]
 
 
 def test_workers_measure_the_same(own: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
