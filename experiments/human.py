@@ -87,9 +87,10 @@ def of_all(found: Mapping[tuple[str, str, int], Any], methods: list[str]) -> lis
 
 
 def questions(domain: Domain, names: str) -> dict[str, str]:
+    """criterion -> what people are asked: the rubric's question, which is of one turn, of all turns of a conversation."""
     known = {c.id: c.question for c in domain.speaker_rubric.criteria}
     chosen = console.listed("criteria", names, tuple(known))
-    return {n: f"{known[n]} (1: not at all, 5: fully)" for n in chosen}
+    return {n: f"{known[n]} Of all turns of this conversation together (1: not at all, 5: fully)." for n in chosen}
 
 
 def export(config: Export) -> int:
