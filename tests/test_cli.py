@@ -368,3 +368,24 @@ def test_a_judge_is_audited_without_data(run: Run) -> None:
     assert value["noise"]["standard_error"] == 0.0 and value["length"]["pairs"] == 6 and value["speaks"]["chance"] == 0.25
     value = last_json(run("judge", "audit", "--judge", "biased:emoji:2@world", "--cases", "4", "--parts", "attacks", "--json")[1])
     assert value["cases"]["language_world"] and value["attacks"]["emoji"]["moved"]["count"] >= 3 and "noise" not in value
+
+
+def test_a_judge_that_scores_nothing_is_no_number(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mascot_env import judge as judges
+    from mascot_env.types import Abstain
+
+    class Silent(judges.Judge):
+        name = "silent"
+
+        def score(self, cases: Any) -> list[Any]:
+            return [{c.id: Abstain("no") for c in case.rubric.criteria} for case in cases]
+
+    monkeypatch.setattr(judges, "resolve", lambda *_: Silent())
+    code, out, _ = run("judge", "audit", "--cases", "3", "--parts", "noise,length,speaks")
+    assert code == 1 and "Noise: not measured" in out and "Length: not measured" in out and "in - of 0 replies" in out
+    assert "an attack on misplaced replies" in run("judge", "audit", "--cases", "3", "--parts", "attacks", "--replies", "misplaced")[1]
+    code, out, _ = run("judge", "audit", "--cases", "3", "--parts", "attacks", "--json")
+    value = last_json(out)["attacks"]
+    assert value["orders"]["moved"]["value"] is None and value["orders"]["failed"] == 3
+    assert value["empty"]["failed"] == 3  # a rule scores it, and the clean reply is not scored
+    assert code == 1

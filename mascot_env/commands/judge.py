@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   mascot judge audit                                                      the scripted judge, on all that needs no data
   mascot judge audit --judge nano --parts attacks --cases 20              the attack classes alone, on few cases
+  mascot judge audit --parts attacks --replies misplaced                  the same on replies to other conversations, which score low
   mascot judge audit --judge openai:MODEL@http://127.0.0.1:8000/v1 --data path/to/sets
   mascot judge audit --judge hf:./my-judge --data path/to/llmbar.jsonl --parts agreement --json | tail -1
 
@@ -41,6 +42,9 @@ class Config:
     data: str = option("", "a folder of rated sets, or a file of one", metavar="PATH")
     parts: str = option("", f"comma-separated, of {', '.join(PARTS)}; empty: all, agreement only with --data", metavar="PARTS")
     cases: int = option(100, "cases of each attack class and of each other part", type=positive, metavar="N")
+    replies: str = option(
+        "sound", "what is attacked: sound replies, or misplaced ones, which leave room to rise", choices=("sound", "misplaced")
+    )
     samples: int = option(1000, "bootstrap samples of an interval", type=positive, metavar="N")
     seed: int = option(0, "of the cases and the bootstrap", type=natural, metavar="N")
     json: bool = option(False, "print one JSON object and nothing else")
@@ -136,10 +140,12 @@ def _on_turns(config: Config, judge: Judge, parts: Sequence[str], out: dict[str,
 
 def _attacks(config: Config, judge: Judge, cases: Sequence[Case], words: Wordings, out: dict[str, Any]) -> int:
     """Each class is shown as soon as it is measured."""
-    from mascot_env.judge import audit_attacks
+    from mascot_env.judge import altered, audit_attacks
 
+    if config.replies == "misplaced":
+        cases = altered.misplaced(cases)
     if not config.json:
-        tables.attacks_begin()
+        tables.attacks_begin(config.replies)
     out["attacks"], scored = {}, 0
     for moved in audit_attacks.measured(judge, cases, words):
         out["attacks"][moved.name] = asdict(moved)

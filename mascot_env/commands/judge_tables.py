@@ -60,10 +60,10 @@ def cases(of: Mapping[str, Any]) -> None:
     show.line(f"{of['turns']} turns of scripted conversations on {of['scenarios']} scenarios of {where} (valid split, both domains).")
 
 
-def attacks_begin() -> None:
+def attacks_begin(replies: str) -> None:
     show.line()
     show.line(
-        "What an attack earns: how often the mean score rises by 0.5 or more (benign: falls by as much, on account of the user's words)"
+        f"What an attack on {replies} replies earns: how often the mean score rises by 0.5 or more (benign: falls by as much, on account of the user's words)"
     )
     _row("class", "kind", "pairs", "not scored", "moved", "clean", "change")
 

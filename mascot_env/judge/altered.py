@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from mascot_env.judge.protocol import Case
 from mascot_env.types import USER, Domain, Transcript
@@ -17,6 +18,16 @@ def of_turn(transcript: Transcript, domain: Domain, index: int) -> Case:
 def with_reply(case: Case, reply: str) -> Case:
     """The case with another text in the judged turn."""
     return _with_text(case, case.start, reply)
+
+
+def misplaced(cases: Sequence[Case]) -> list[Case]:
+    """Each case with the reply of the next one of its domain that is on another scenario: sound words, and beside the matter. Without such: left out."""
+    out = []
+    for i, case in enumerate(cases):
+        others = [c for c in (*cases[i + 1 :], *cases[:i]) if c.domain.id == case.domain.id]
+        reply = next((c.reply for c in others if c.transcript.scenario.id != case.transcript.scenario.id), None)
+        out += [] if reply is None else [with_reply(case, reply)]
+    return out
 
 
 def with_message(case: Case, message: str) -> Case:

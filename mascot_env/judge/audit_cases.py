@@ -53,15 +53,15 @@ def _drawn(count: int, seed: int, world: bool) -> list[tuple[Domain, Scenario]]:
 def _played(wanted: Sequence[tuple[Domain, Scenario]], key: seeding.Key, world: bool) -> list[Transcript]:
     """One conversation for each, in the same order."""
     found: dict[int, Transcript] = {}
+    base = seeding.digest("audit", *key) % 2**30
     for domain in dict.fromkeys(d for d, _ in wanted):
-        place = {seeding.digest("audit", *key, i) % 2**31: i for i, (d, _) in enumerate(wanted) if d is domain}
-        tasks = [Task(task, wanted[i][1]) for task, i in place.items()]
+        tasks = [Task(base + i, s) for i, (d, s) in enumerate(wanted) if d is domain]
         given = scenarios(domain, world)
 
         def make_env(domain: Domain = domain, given: tuple[Scenario, ...] = given) -> DialogueEnv:
             return DialogueEnv(domain=domain, judge=None, scenarios=given)
 
-        found |= {place[e.seed]: e.transcript for e in rollout(_team(domain, world), tasks, make_env)}
+        found |= {e.seed - base: e.transcript for e in rollout(_team(domain, world), tasks, make_env)}
     return [found[i] for i in range(len(wanted))]
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mascot_env import seeding
+from mascot_env.errors import ConfigError
 from mascot_env.judge.protocol import Case, Judge
 from mascot_env.metrics.shares import Share, share
 from mascot_env.types import USER, Directive, Domain, Score, Transcript, Turn
@@ -34,7 +35,7 @@ class Told:
 
 
 def measured(judge: Judge, cases: Sequence[Case], names: Sequence[str]) -> Told:
-    """Each case once under each card of its team. Raises `ValueError` where there are fewer names than personas."""
+    """Each case once under each card of its team. Raises `ConfigError` where there are fewer names than personas."""
     fit = [c for c in cases if not naming(c)]
     asked = [[under(c, p.agent, names) for p in c.domain.personas] for c in fit]
     verdicts = iter(judge.judge([case for row in asked for case in row]))
@@ -60,7 +61,7 @@ def naming(case: Case) -> bool:
 def under(case: Case, agent: str, names: Sequence[str]) -> Case:
     """The reply as if `agent` had said it, after the user's messages alone, with neutral names."""
     if len(names) < len(case.domain.personas):
-        raise ValueError(f"{len(names)} names for {len(case.domain.personas)} personas")
+        raise ConfigError("fewer names than personas", field="names", value=list(names), remedy=f"pass {len(case.domain.personas)}")
     order = seeding.generator("audit-speaks", case.transcript.scenario.id, case.start).permutation(len(case.domain.personas))
     neutral = {p.name: names[k] for p, k in zip(case.domain.personas, order, strict=True)}
     personas = tuple(dataclasses.replace(p, name=neutral[p.name]) for p in case.domain.personas)

@@ -11,6 +11,7 @@ from judge_fakes import DOMAIN, spread, turn_case
 
 from mascot_env import judge as judges
 from mascot_env import text
+from mascot_env.errors import ConfigError
 from mascot_env.judge import (
     Case,
     Judge,
@@ -89,6 +90,16 @@ def test_one_text_of_a_case_is_exchanged_and_nothing_else() -> None:
     )
     assert [t.agent for t in other.transcript] == [t.agent for t in case.transcript] and other.earlier == case.earlier
     assert case.reply == "Second words." and told.transcript.scenario == case.transcript.scenario
+
+
+def test_a_misplaced_reply_is_one_to_another_scenario_of_the_domain(turns: list[Case]) -> None:
+    weak = altered.misplaced(turns)
+    assert len(weak) == len(turns) and {c.reply for c in weak} <= {c.reply for c in turns}
+    for before, after in zip(turns, weak, strict=True):
+        source = next(c for c in turns if c.reply == after.reply)
+        assert source.domain.id == before.domain.id and source.transcript.scenario.id != before.transcript.scenario.id
+        assert after.speech[0].agent == before.speech[0].agent and after.earlier == before.earlier
+    assert altered.misplaced(turns[:1]) == []
 
 
 # ---------------------------------------------------------------------- attacks
@@ -186,7 +197,7 @@ def test_names_are_masked_and_only_the_users_messages_stay() -> None:
     directive = asked.transcript[1].directive
     assert directive is not None and directive.speaker == DOMAIN.agents[2] and directive.act == DOMAIN.personas[1].acts[0]
     assert audit_speaks.naming(turn_case("As Beacon said.")) and not audit_speaks.naming(turn_case("A beacon of light."))
-    with pytest.raises(ValueError, match="2 names"):
+    with pytest.raises(ConfigError, match="fewer names"):
         audit_speaks.under(case, DOMAIN.agents[0], NAMES[:2])
 
 
