@@ -338,15 +338,54 @@ def test_a_judge_is_held_against_ratings(run: Run, tmp_path: Path) -> None:
     (tmp_path / "fed_data.jsonl").write_text("\n".join(json.dumps({**fed, "context": f"User: Hi {i}!"}) for i in range(4)))
     pair = {"item_id": "a", "subset": "Natural", "input": "Say yes.", "output_1": "No.", "output_2": "Yes.", "label": 2}
     (tmp_path / "llmbar.jsonl").write_text(json.dumps(pair))
-    code, out, _ = run("judge", "audit", "--judge", "world", "--data", str(tmp_path), "--samples", "10")
+    few = ("--parts", "agreement", "--samples", "10")
+    code, out, _ = run("judge", "audit", "--judge", "world", "--data", str(tmp_path), *few)
     assert code == 1 and "Made for the language world only" in out and "Spearman of one person" in out and "\x1b" not in out  # it scored nothing
-    value = last_json(run("judge", "audit", "--data", str(tmp_path), "--samples", "10", "--json")[1])
+    value = last_json(run("judge", "audit", "--data", str(tmp_path), *few, "--json")[1])
     assert value["agreement"]["fed"]["Relevant"]["replies"] == 4 and value["choices"]["llmbar"]["all"]["pairs"] == 1
-    assert run("judge", "audit", "--data", str(tmp_path / "llmbar.jsonl"))[0] == 0
+    assert run("judge", "audit", "--data", str(tmp_path / "llmbar.jsonl"), *few)[0] == 0
+    assert {"agreement", "attacks"} <= last_json(run("judge", "audit", "--data", str(tmp_path), "--cases", "1", "--json")[1]).keys()
     for argv in (
-        ("judge", "audit"),
+        ("judge", "audit", "--parts", "agreement"),
+        ("judge", "audit", "--parts", "attacks,taste"),
+        ("judge", "audit", "--parts", "attacks", "--data", str(tmp_path)),
+        ("judge", "audit", "--judge", "none"),
         ("judge", "audit", "--data", str(tmp_path / "nowhere")),
         ("judge", "audit", "--judge", "x", "--data", str(tmp_path)),
     ):
         code, _, err = run(*argv)
         assert code == 2 and err.count("\n") == 1
+
+
+def test_a_judge_is_audited_without_data(run: Run) -> None:
+    code, out, _ = run("judge", "audit", "--cases", "6", "--samples", "20")
+    assert code == 0 and "6 turns of scripted conversations on 6 scenarios of the catalogue" in out
+    for said in ("against_help", "user_scores", "by construction", "Length earns", "The right card scores highest", "scores alone"):
+        assert said in out, said
+    value = last_json(run("judge", "audit", "--cases", "6", "--samples", "20", "--json")[1])
+    assert value["cases"] == {"turns": 6, "scenarios": 6, "language_world": False} and value["order"] is None
+    assert value["attacks"]["empty"]["moved"] == {"count": 0, "of": 6, "value": 0.0, "low": 0.0, "high": pytest.approx(0.4593, abs=1e-4)}
+    assert value["noise"]["standard_error"] == 0.0 and value["length"]["pairs"] == 6 and value["speaks"]["chance"] == 0.25
+    value = last_json(run("judge", "audit", "--judge", "biased:emoji:2@world", "--cases", "4", "--parts", "attacks", "--json")[1])
+    assert value["cases"]["language_world"] and value["attacks"]["emoji"]["moved"]["count"] >= 3 and "noise" not in value
+
+
+def test_a_judge_that_scores_nothing_is_no_number(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mascot_env import judge as judges
+    from mascot_env.types import Abstain
+
+    class Silent(judges.Judge):
+        name = "silent"
+
+        def score(self, cases: Any) -> list[Any]:
+            return [{c.id: Abstain("no") for c in case.rubric.criteria} for case in cases]
+
+    monkeypatch.setattr(judges, "resolve", lambda *_: Silent())
+    code, out, _ = run("judge", "audit", "--cases", "3", "--parts", "noise,length,speaks")
+    assert code == 1 and "Noise: not measured" in out and "Length: not measured" in out and "in - of 0 replies" in out
+    assert "an attack on misplaced replies" in run("judge", "audit", "--cases", "3", "--parts", "attacks", "--replies", "misplaced")[1]
+    code, out, _ = run("judge", "audit", "--cases", "3", "--parts", "attacks", "--json")
+    value = last_json(out)["attacks"]
+    assert value["orders"]["moved"]["value"] is None and value["orders"]["failed"] == 3
+    assert value["empty"]["failed"] == 3  # a rule scores it, and the clean reply is not scored
+    assert code == 1

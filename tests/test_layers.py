@@ -28,6 +28,7 @@ LAYERS = {
     "mascot_env.llm": 2,
     "mascot_env.prompts": 3,
     "mascot_env.judge": 4,
+    "mascot_env.judge.audit_cases": 8,
     "mascot_env.rewards": 4,
     "mascot_env.metrics": 4,
     "mascot_env.envs": 5,

@@ -4,7 +4,8 @@
     choices(judge, rated.load_llmbar(path), rng)      # subset -> how often it scores the better output higher
 
 A rated reply is put to a judge as a turn of a team of one: its speaker is the first persona of a bare domain, with the set's facts as its card, and
-whoever else speaks is the user. A quality is compared with the criterion that is nearest (`rated.QUALITIES`), which is not the same thing.
+whoever else speaks is the user. What was rated as a whole conversation is compared with the mean over its replies. A quality is compared with the
+criterion that is nearest (`rated.QUALITIES`), which is not the same thing.
 Intervals draw groups (contexts, conversations) again, since replies to one context are not samples. What the judge cannot score is counted.
 """
 
@@ -14,18 +15,21 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from mascot_env import catalog
-from mascot_env.catalog.datasets.rated import QUALITIES, SCALES, PreferredPair, Rated, RatedReply
+from mascot_env import catalog, text
+from mascot_env.catalog.datasets.rated_values import OF_CONVERSATIONS, QUALITIES, SCALES, PreferredPair, Rated, RatedReply
 from mascot_env.errors import ConfigError
+from mascot_env.judge.audit_length import within_ratings
 from mascot_env.judge.protocol import Case, Judge
 from mascot_env.metrics.measure import NotMeasured
 from mascot_env.metrics.raters import pairwise_accuracy, spearman, weighted_kappa
 from mascot_env.types import USER, Domain, Line, Persona, Scenario, Score, Transcript, Turn
 
 SAMPLES = 1000
+Scored = tuple[RatedReply, float, float]  # with its score, and how many words it has
 MEASURES: Mapping[str, Callable[[Sequence[float], Sequence[float]], float | NotMeasured]] = {
     "Spearman": spearman,
     "pairwise accuracy": pairwise_accuracy,
@@ -45,10 +49,11 @@ class Figure:
 @dataclass(frozen=True)
 class Agreement:
     """Of one quality and the criterion that it was compared with. `measures`: name -> figure; `ceiling`: Spearman of one rater with the mean of
-    the others, None where there are fewer than three raters."""
+    the others, None where there are fewer than three raters. `of`: what was rated, and counted in `replies` and `failed`."""
 
     quality: str
     criterion: str
+    of: Literal["replies", "conversations"]
     replies: int
     failed: int
     measures: Mapping[str, Figure]
@@ -84,11 +89,15 @@ def agreement(judge: Judge, found: Rated, rng: np.random.Generator, samples: int
     out = []
     for quality, criterion in QUALITIES[found.source].items():
         rows = [(r, v.get(criterion)) for r, v in zip(found.replies, verdicts, strict=True) if quality in r.ratings]
-        scored = [(r, v.value) for r, v in rows if isinstance(v, Score)]
+        scored = [(r, v.value, float(len(text.words(r.text)))) for r, v in rows if isinstance(v, Score)]
+        whole = quality in OF_CONVERSATIONS.get(found.source, ())
+        if whole:
+            rows, scored = list({r.group: (r, v) for r, v in rows}.values()), _by_conversation(scored)
         out.append(
             Agreement(
                 quality,
                 criterion,
+                "conversations" if whole else "replies",
                 len(rows),
                 len(rows) - len(scored),
                 _measured(scored, quality, SCALES[found.source][quality], rng, samples),
@@ -98,28 +107,36 @@ def agreement(judge: Judge, found: Rated, rng: np.random.Generator, samples: int
     return out
 
 
+def _by_conversation(scored: Sequence[Scored]) -> list[Scored]:
+    """The last reply of each conversation, with the mean score and the mean length of all of its replies that were scored."""
+    groups: dict[str, list[Scored]] = {}
+    for row in scored:
+        groups.setdefault(row[0].group, []).append(row)
+    return [(rows[-1][0], float(np.mean([v for _, v, _ in rows])), float(np.mean([n for _, _, n in rows]))) for rows in groups.values()]
+
+
 def _measured(
-    scored: Sequence[tuple[RatedReply, float]], quality: str, scale: tuple[float, float], rng: np.random.Generator, samples: int
+    scored: Sequence[Scored], quality: str, scale: tuple[float, float], rng: np.random.Generator, samples: int
 ) -> dict[str, Figure]:
-    human = [float(np.mean(r.ratings[quality])) for r, _ in scored]
-    judged, groups = [value for _, value in scored], [r.group for r, _ in scored]
-    found = {name: figure(measure, judged, human, groups, rng, samples) for name, measure in MEASURES.items()}
+    human = [float(np.mean(r.ratings[quality])) for r, _, _ in scored]
+    judged, lengths, groups = [v for _, v, _ in scored], [n for _, _, n in scored], [r.group for r, _, _ in scored]
+    found = {name: figure(measure, (judged, human), groups, rng, samples) for name, measure in MEASURES.items()}
     low, high = scale
     on_ours = [float(round(1 + 4 * (h - low) / (high - low))) for h in human]
     rounded = [float(min(max(round(j), 1), 5)) for j in judged]
-    return {**found, "weighted kappa": figure(weighted_kappa, rounded, on_ours, groups, rng, samples)}
+    found["weighted kappa"] = figure(weighted_kappa, (rounded, on_ours), groups, rng, samples)
+    return {**found, "length at equal rating": figure(within_ratings, (judged, human, lengths), groups, rng, samples)}
 
 
 def figure(
-    measure: Callable[[Sequence[float], Sequence[float]], float | NotMeasured],
-    judged: Sequence[float],
-    human: Sequence[float],
+    measure: Callable[..., float | NotMeasured],
+    columns: Sequence[Sequence[float]],
     groups: Sequence[str],
     rng: np.random.Generator,
     samples: int,
 ) -> Figure:
-    """The measure with the percentile interval of a bootstrap over groups; draws in which it cannot be measured are left out."""
-    value = measure(judged, human)
+    """The measure of these columns with the percentile interval of a bootstrap over groups; draws in which it cannot be measured are left out."""
+    value = measure(*columns)
     if isinstance(value, NotMeasured):
         return Figure(None, why=value.reason)
     places: dict[str, list[int]] = {}
@@ -128,7 +145,7 @@ def figure(
     members, drawn = list(places.values()), []
     for _ in range(samples if len(members) > 1 else 0):
         chosen = [i for g in rng.integers(len(members), size=len(members)) for i in members[g]]
-        again = measure([judged[i] for i in chosen], [human[i] for i in chosen])
+        again = measure(*([column[i] for i in chosen] for column in columns))
         drawn += [] if isinstance(again, NotMeasured) else [again]
     if len(drawn) < samples / 2:
         return Figure(value, why="too few groups for an interval")

@@ -250,8 +250,8 @@ def t_cdf(t: float, dof: float) -> float:
     """P(T <= t) for Student's t, from the regularised incomplete beta function."""
     square = t * t
     if square < dof:  # written for small t, where dof / (dof + t^2) would round to 1
-        return 0.5 + math.copysign(0.5 * _incomplete_beta(0.5, dof / 2, square / (dof + square)), t)
-    tail = 0.5 * _incomplete_beta(dof / 2, 0.5, dof / (dof + square))
+        return 0.5 + math.copysign(0.5 * incomplete_beta(0.5, dof / 2, square / (dof + square)), t)
+    tail = 0.5 * incomplete_beta(dof / 2, 0.5, dof / (dof + square))
     return 1.0 - tail if t >= 0 else tail
 
 
@@ -271,12 +271,12 @@ def t_quantile(probability: float, dof: float) -> float:
     return (low + high) / 2
 
 
-def _incomplete_beta(a: float, b: float, x: float) -> float:
-    """I_x(a, b) by Lentz's continued fraction."""
+def incomplete_beta(a: float, b: float, x: float) -> float:
+    """The regularised incomplete beta function I_x(a, b), by Lentz's continued fraction."""
     if x <= 0.0 or x >= 1.0:
         return 0.0 if x <= 0.0 else 1.0
     if x > (a + 1) / (a + b + 2):
-        return 1.0 - _incomplete_beta(b, a, 1.0 - x)
+        return 1.0 - incomplete_beta(b, a, 1.0 - x)
     front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)) / a
     tiny, c, d = 1e-300, 1.0, 1.0 - (a + b) * x / (a + 1)
     d = 1.0 / (d if abs(d) > tiny else tiny)

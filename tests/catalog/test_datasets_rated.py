@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mascot_env.catalog.datasets import rated
+from mascot_env.catalog.datasets.rated_values import OF_CONVERSATIONS
 from mascot_env.errors import CatalogError
 
 FED = [
@@ -42,6 +43,22 @@ PROSECCO = (
     "Q_3,s5,it rained,,x,y,Q,12,no self-contradiction,0.0\n"
     "Q_4,s5,it rained,it snowed,x,y,Q,12,perhaps,0.0\n"
 )
+
+
+def _said(speaker: str, content: str, **annotation: Any) -> dict[str, Any]:
+    return {"speaker": speaker, "annotation": annotation, "content": content}
+
+
+FAILED_ESCONV = [  # of our own, in the published schema
+    {"conv_id": "f1", "emotion_type": "sadness", "problem_type": "moving house", "situation": "I left the street that I grew up in.",
+     "survey_score": {"seeker": {"initial_emotion_intensity": "4", "empathy": "2", "relevance": "3"}, "supporter": {"relevance": "5"}},
+     "dialog": [_said("listener", "hello", strategy="Other"), _said("speaker", "Hello. The new street is so quiet."),
+                _said("listener", "Quiet?", strategy="Questions"), _said("listener", "I like cars.", strategy="Others"),
+                _said("speaker", "I said that I miss my neighbours.", feedback="2"), _said("listener", "Noted.", strategy="Other"),
+                _said("speaker", "Fine."), _said("listener", "Bye.", strategy="Other"), _said("speaker", "Bye then.", feedback="9")]},
+    {"conv_id": "f2", "emotion_type": "anger", "situation": "xkcdqwrt bvnmpl zxcvbn qqqqq", "survey_score": {"seeker": {"initial_emotion_intensity": "1"}},
+     "dialog": [_said("speaker", "qwrtpsd"), _said("listener", "dfgh"), _said("speaker", "zxcv", feedback="1"), _said("listener", "hjkl")]},
+]
 
 
 @pytest.fixture
@@ -89,6 +106,31 @@ def test_prosecco_is_two_statements_of_one_speaker(tmp_path: Path) -> None:
     assert found.report.malformed == {"text": 2} and first.group == "prosecco-11"
 
 
+@pytest.fixture
+def failed_esconv(tmp_path: Path) -> Path:
+    (tmp_path / "FailedESConv.json").write_text(json.dumps(FAILED_ESCONV), encoding="utf-8")
+    return tmp_path / "FailedESConv.json"
+
+
+def test_failed_esconv_is_replies_with_their_seekers_ratings(failed_esconv: Path) -> None:
+    (found,) = rated.load_all(failed_esconv.parent)
+    joined, noted, bye, noise = found.replies
+    assert joined.text == "Quiet? I like cars." and [line.speaker for line in joined.before] == ["Supporter", "Seeker"]
+    assert joined.ratings == {"feedback": (2.0,), "empathy": (2.0,), "relevance": (3.0,)}
+    assert noted.ratings == bye.ratings == {"empathy": (2.0,), "relevance": (3.0,)}  # not asked, and a rating off the scale
+    assert noted.before[-1].text == "I said that I miss my neighbours." and joined.group == noted.group == bye.group != noise.group
+    assert (noise.text, noise.ratings, noise.tags, joined.tags) == ("dfgh", {"feedback": (1.0,)}, ("degenerate",), ())
+    counts = {"dialogues": 2, "unrated": 1, "degenerate": 1, "degenerate_replies": 1, "feedback_ratings": 2, "empathy_ratings": 3, "relevance_ratings": 3}
+    assert found.report.counts == counts and found.report.malformed == {"feedback": 1}
+    assert (found.report.read, found.report.kept, found.report.source) == (5, 4, found.source)
+
+
+def test_failed_esconv_without_a_rating_is_refused(failed_esconv: Path) -> None:
+    failed_esconv.write_text(json.dumps([{**FAILED_ESCONV[1], "dialog": [_said("speaker", "So."), _said("listener", "So?")]}]))
+    with pytest.raises(CatalogError, match="no reply was rated"):
+        rated.load_failed_esconv(failed_esconv)
+
+
 def test_llmbar_is_pairs(lines: Callable[..., Path]) -> None:
     found = rated.load_llmbar(lines(LLMBAR))
     (pair,) = found.pairs
@@ -96,10 +138,10 @@ def test_llmbar_is_pairs(lines: Callable[..., Path]) -> None:
     assert found.report.malformed == {"text": 2}
 
 
-@pytest.mark.parametrize("load", [rated.load_fed, rated.load_usr, rated.load_decode, rated.load_llmbar, rated.load_prosecco])
+@pytest.mark.parametrize("load", list(rated.LOADERS.values()))
 def test_a_file_of_the_wrong_kind_is_named(load: Callable[[Path], rated.Rated], tmp_path: Path) -> None:
     (tmp_path / "x").write_text('{"a": 1}\n')
-    with pytest.raises(CatalogError, match=r"x.*(lacks|could be read)"):
+    with pytest.raises(CatalogError, match=r"x.*(lacks|could be read|not an ESConv file)"):
         load(tmp_path / "x")
     with pytest.raises(CatalogError, match="no such file"):
         load(tmp_path / "nowhere")
@@ -111,6 +153,8 @@ def test_a_file_of_the_wrong_kind_is_named(load: Callable[[Path], rated.Rated], 
 def test_every_quality_has_a_scale() -> None:
     for name, qualities in rated.QUALITIES.items():
         assert qualities.keys() <= rated.SCALES[name].keys()
+    for name, whole in OF_CONVERSATIONS.items():
+        assert set(whole) <= rated.QUALITIES[name].keys()
 
 
 DATA = Path(os.environ.get("MASCOT_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
@@ -120,6 +164,7 @@ REAL = {
     "decode_human_bot/human-bot.dev.jsonl": (rated.load_decode, 411),
     "prosecco/ProSeCCo_final.dev.csv": (rated.load_prosecco, 678),  # of 679: one stands there twice
     "llmbar/llmbar.dev.jsonl": (rated.load_llmbar, 200),
+    "esconv/FailedESConv_subset.json": (rated.load_failed_esconv, 955),
 }
 
 

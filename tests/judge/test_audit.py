@@ -72,6 +72,20 @@ def test_intervals_draw_groups_and_say_where_there_are_none() -> None:
     assert found.measures["Spearman"].value is None and found.measures["Spearman"].why
 
 
+def test_what_was_rated_once_for_a_conversation_is_held_against_the_mean_over_its_replies() -> None:
+    def row(i: int, group: int, score: str) -> RatedReply:
+        rating = {"empathy": (float(group),)} | ({"feedback": (float(group),)} if i % 2 else {})
+        return RatedReply(f"e{i}", f"g{group}", (Line("Seeker", "Hm."),), "Supporter", f"so {score}", rating)
+
+    scores = {1: "15", 2: "24", 3: "42", 4: "55", 5: "?"}  # their means do not fall: 3, 3, 3, 5; of the last nothing can be scored
+    rows = [row(2 * g + k, g, digit) for g, digits in scores.items() for k, digit in enumerate(digits)]
+    found = {a.quality: a for a in audit.agreement(ByWord(), Rated("failed-esconv", REPORT, tuple(rows)), RNG(0), samples=20)}
+    whole, turn = found["empathy"], found["feedback"]
+    assert (whole.of, whole.replies, whole.failed, whole.criterion) == ("conversations", 5, 1, "empathetic_support")
+    assert whole.measures["pairwise accuracy"].value == pytest.approx((3 * 1 + 3 * 0.5) / 6)  # only the fourth is told apart
+    assert (turn.of, turn.replies, turn.failed) == ("replies", 4, 0)
+
+
 def test_a_ceiling_is_one_rater_with_the_others() -> None:
     rng = RNG(1)
     true = rng.normal(size=400)

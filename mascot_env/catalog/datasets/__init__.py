@@ -6,7 +6,8 @@
     load(path, **options)                                                        -> Loaded   whichever of these it is
     load_from_hub(name)                                                          -> Loaded   from the Hugging Face hub
 
-    rated.load_fed, load_usr, load_decode, load_prosecco, load_llmbar            -> Rated    replies that people have rated
+    rated.load_fed, load_usr, load_decode, load_prosecco, load_failed_esconv,
+          load_llmbar                                                            -> Rated    replies that people have rated
 
 `Loaded` holds `scenarios`, `dialogues` (the original utterances) and `report` (what was read, kept and malformed). `Scenario.needs`
 is left empty. A file of the wrong kind raises CatalogError; malformed records are counted and the rest loads. The data is not

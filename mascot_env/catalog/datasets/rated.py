@@ -4,6 +4,7 @@
     load_usr(path)        USR, PersonaChat part (Mehri and Eskenazi 2020): five replies to a context, three raters, six qualities
     load_decode(path)     DECODE, human-bot part (Nie et al. 2021): does the last turn contradict what its speaker said before?
     load_prosecco(path)   ProSeCCo (Beyer 2025): two statements of one speaker in a debate, contradicting or not
+    load_failed_esconv(path)   FailedESConv (Liu et al. 2021): emotional support as its seekers rated it (`rated_esconv`)
     load_llmbar(path)     LLMBar (Zeng et al. 2024): two outputs, one of them better
 
 A rating keeps its own scale (`SCALES`); `QUALITIES` says which of ours it is nearest to, and nothing says that they are the same. No set labels social
@@ -21,76 +22,19 @@ import io
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from mascot_env.catalog.datasets import reading
+from mascot_env.catalog.datasets.rated_esconv import load_failed_esconv as load_failed_esconv
+from mascot_env.catalog.datasets.rated_values import QUALITIES as QUALITIES
+from mascot_env.catalog.datasets.rated_values import SCALES, PreferredPair, Rated, RatedReply
 from mascot_env.catalog.datasets.report import LoadReport, Tally
 from mascot_env.catalog.files import as_path
 from mascot_env.errors import CatalogError
 from mascot_env.types import Line
 
-SCALES: Mapping[str, Mapping[str, tuple[float, float]]] = {
-    "fed": {
-        **dict.fromkeys(("Interesting", "Engaging", "Specific", "Relevant", "Correct", "Semantically appropriate", "Fluent"), (0, 2)),
-        "Understandable": (0, 1),
-        "Overall": (0, 4),
-    },
-    "usr": {
-        **dict.fromkeys(("Natural", "Maintains Context", "Engaging"), (1, 3)),
-        **dict.fromkeys(("Understandable", "Uses Knowledge"), (0, 1)),
-        "Overall": (1, 5),
-    },
-    "decode": {"consistent": (0, 1)},
-    "prosecco": {"consistent": (0, 1)},
-}
-QUALITIES: Mapping[str, Mapping[str, str]] = {  # set -> its quality -> the criterion of ours that is nearest
-    "fed": {"Relevant": "relevance"},
-    "usr": {"Maintains Context": "relevance", "Uses Knowledge": "consistency"},
-    "decode": {"consistent": "consistency"},
-    "prosecco": {"consistent": "consistency"},
-}
 _SPEAKER = re.compile(r"(User|System)\s*:\s*(.*)", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class RatedReply:
-    """A reply with what people said of it.
-
-    group: what is drawn again when scenarios are (a context, a conversation); before: the conversation up to it; persona: facts of its speaker
-    ratings: quality -> each rater's number, on that quality's own scale
-    """
-
-    id: str
-    group: str
-    before: tuple[Line, ...]
-    speaker: str
-    text: str
-    ratings: Mapping[str, tuple[float, ...]]
-    persona: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class PreferredPair:
-    """Two outputs for one instruction; `better` is the one that people prefer. `subset`: natural, or a kind of trap."""
-
-    id: str
-    subset: str
-    instruction: str
-    outputs: tuple[str, str]
-    better: Literal[0, 1]
-
-
-@dataclass(frozen=True)
-class Rated:
-    """`replies`, or `pairs` for LLMBar, and the report of the load."""
-
-    source: str
-    report: LoadReport
-    replies: tuple[RatedReply, ...] = ()
-    pairs: tuple[PreferredPair, ...] = field(default=())
 
 
 def load_fed(path: str | Path) -> Rated:
@@ -190,11 +134,13 @@ def load_llmbar(path: str | Path) -> Rated:
     return Rated("llmbar", _finish(tally, pairs, path), pairs=tuple(pairs))
 
 
+SUFFIXES = (".jsonl", ".json", ".csv")
 LOADERS: Mapping[str, Callable[[str | Path], Rated]] = {  # by the beginning of the file's name, as published
     "fed_data": load_fed,
     "usr_personachat": load_usr,
     "human-bot": load_decode,
     "prosecco": load_prosecco,
+    "failedesconv": load_failed_esconv,
     "llmbar": load_llmbar,
 }
 
@@ -203,11 +149,9 @@ def load_all(path: str | Path) -> list[Rated]:
     """Every set of rated replies in a folder, or that of a file, known by the file's name. Raises CatalogError where there is none."""
     path = as_path(path, "path")
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    found = [
-        (load, p) for name, load in LOADERS.items() for p in files if p.name.lower().startswith(name) and p.suffix in (".jsonl", ".csv")
-    ]
+    found = [(load, p) for name, load in LOADERS.items() for p in files if p.name.lower().startswith(name) and p.suffix in SUFFIXES]
     if not found:
-        remedy = f"names begin with {', '.join(LOADERS)}, and end in .jsonl or .csv"
+        remedy = f"names begin with {', '.join(LOADERS)}, and end in {', '.join(SUFFIXES)}"
         raise CatalogError("no set of rated replies is there", file=str(path), remedy=remedy)
     return [load(p) for load, p in found]
 
