@@ -68,7 +68,9 @@ def _director(out: Path, contexts: list[Context], report: Report | None, **own: 
     world, user = judges.resolve("world"), resolve_user("world")
     assert world is not None and user is not None
     stage = Stage(DOMAIN, frames.scenarios("support", "train"), resolve_speakers("world", DOMAIN), user, world, NANO)
-    settings = level2.Level2Settings(grpo=GRPOSettings(steps=STEPS, places=2, group=3), reward="judge", refresh=2, states=4, conversations=2, **own)
+    settings = level2.Level2Settings(
+        grpo=GRPOSettings(steps=STEPS, places=2, group=3), reward="judge", refresh=2, states=4, conversations=2, **own
+    )
     level2.Level2(stage, settings, out, lambda name: report).grpo()
     return out / "director" / "adapter_model.safetensors"
 
@@ -77,7 +79,11 @@ def _episodes(out: Path, contexts: list[Context], report: Report | None) -> Path
     return _director(out, contexts, report, unit="episode")
 
 
-@pytest.mark.parametrize("learner", [_sft, _reward, _dpo, _grpo, _director, _episodes], ids=lambda f: f.__name__.strip("_"))
+# whole episodes, an option, go through the same trainer and checkpoints as decisions do, and take the longest
+EPISODES = pytest.param(_episodes, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("learner", [_sft, _reward, _dpo, _grpo, _director, EPISODES], ids=lambda f: f.__name__.strip("_"))
 def test_a_stopped_training_ends_as_it_would_have(
     learner: Callable[..., Path], contexts: list[Context], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,7 @@ from mascot_env.players import team_folder  # noqa: E402
 from mascot_env.players.language import LLMDirector  # noqa: E402
 from mascot_env.players.policy import Team  # noqa: E402
 from mascot_env.players.resolve import resolve_director, resolve_speakers  # noqa: E402
+from mascot_env.players.scripted import ScriptedUser  # noqa: E402
 from mascot_env.rollout import play  # noqa: E402
 from mascot_env.types import Completion  # noqa: E402
 from tests.agents.test_unpaid import Failing  # noqa: E402
@@ -169,10 +170,12 @@ def test_what_was_trained_is_packed_and_played_by_name(small: Path, tmp_path: Pa
     assert found["directing"] and len(found["personas"]) == 4 and found["about"]["round"] == 2
     domain = catalog.domain("support")
     run = Run.of(Ingredients(domain, run=small))
-    env = DialogueEnv(domain=domain, judge=None, user="scripted", director="text", max_rounds=1)
+    env = DialogueEnv(domain=domain, judge=None, user=None, director="text", max_rounds=1)
     said = []
     for speakers, director in ((run.speakers(), run.director()), (f"team:{tmp_path / 'mascot'}",) * 2):
-        players = Team.of(domain, director=resolve_director(director, domain), speakers=resolve_speakers(speakers, domain), user=None)
+        players = Team.of(
+            domain, director=resolve_director(director, domain), speakers=resolve_speakers(speakers, domain), user=ScriptedUser()
+        )
         (episode,) = play(players, catalog.scenarios("support", "valid")[:1], lambda: env)
         said.append([turn.text for turn in episode.transcript])
     assert said[0] == said[1]
