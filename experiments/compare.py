@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -160,10 +159,8 @@ def page_name(config: Config, judge: Comparer) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    given = list(sys.argv[1:] if argv is None else argv)
-    if given and not given[0].startswith("-"):
-        given = ["--run", *given]
-    config = console.parse(Config, __doc__ or "", given)
+    named, options = console.words(argv, most=1)
+    config = console.parse(Config, __doc__ or "", [*(f"--run={run}" for run in named), *options])
     (methods, against), judge = methods_of(config), judge_of(config)
     found = evaluated.conversations(Path(config.run), methods)
     domains = {t.scenario.domain for by_place in found.values() for t in by_place.values() if t is not None}

@@ -49,6 +49,15 @@ def parse(config_class: type[C], documentation: str, argv: list[str] | None = No
     return config
 
 
+def words(argv: list[str] | None, most: int | None = None) -> tuple[list[str], list[str]]:
+    """What stands before the first option (a file, run folders, what to do), and the options. Raises `ConfigError` for more than `most`."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    first = next((i for i, word in enumerate(given) if word.startswith("-")), len(given))
+    if most is not None and first > most:
+        raise ConfigError(f"at most {most} may stand before the options", field="argument", value=given[most:first], remedy="see --help")
+    return given[:first], given[first:]
+
+
 def run(main: Any) -> None:
     """Runs a program; a typed error is one line and exit code 2. Of several processes (`agents.processes`) the first alone is heard."""
     children.tie_to_parent()

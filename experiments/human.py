@@ -12,7 +12,6 @@ scores to theirs. Exit code 1 where a file held something that could not be read
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -193,12 +192,12 @@ ACTIONS = {"export": (Export, export), "report": (Report, report)}
 
 
 def main(argv: list[str] | None = None) -> int:
-    given = list(sys.argv[1:] if argv is None else argv)
-    action = given.pop(0) if given and not given[0].startswith("-") else ""
-    if action not in ACTIONS and "--help" not in given and "-h" not in given:
+    named, options = console.words(argv, most=1)
+    action = "".join(named)
+    if action not in ACTIONS and "--help" not in options and "-h" not in options:
         raise ConfigError("say what to do", field="ACTION", value=action, remedy="use export or report as the first argument")
     config_class, work = ACTIONS.get(action, ACTIONS["export"])
-    return work(console.parse(config_class, __doc__ or "", given))
+    return work(console.parse(config_class, __doc__ or "", options))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ where a submission is refused; nothing is then written.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,11 +116,8 @@ def made_from(config: Config) -> list[Path]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    given = list(sys.argv[1:] if argv is None else argv)
-    files = []
-    while given and not given[0].startswith("-"):
-        files.append(Path(given.pop(0)))
-    config = console.parse(Config, __doc__ or "", given)
+    named, options = console.words(argv)
+    files, config = list(map(Path, named)), console.parse(Config, __doc__ or "", options)
     if not files and not config.from_:
         raise ConfigError("nothing to check", field="SUBMISSION", value="", remedy="name files of submissions, or a comparison with --from")
     there = kept(Path(config.into)) if config.into else []

@@ -10,7 +10,6 @@ and nothing is written into them. The page loads nothing, runs no script, and is
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,12 +36,6 @@ class Config:
     json: bool = False
 
 
-def split(argv: list[str]) -> tuple[list[str], list[str]]:
-    """The runs, which stand before the first option, and the options."""
-    first = next((i for i, word in enumerate(argv) if word.startswith("-")), len(argv))
-    return argv[:first], argv[first:]
-
-
 def gathered(folders: list[str]) -> list[report_runs.Gathered]:
     if not folders:
         raise ConfigError("no run is named", field="RUN", value="", remedy=f"name, before the options, {report_runs.READS}")
@@ -66,7 +59,7 @@ def about(run: report_runs.Gathered, conversations: int) -> dict[str, Any]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    folders, options = split(list(sys.argv[1:] if argv is None else argv))
+    folders, options = console.words(argv)
     config = console.parse(Config, __doc__ or "", options)
     console.at_least(0, conversations=config.conversations)
     if Path(config.out).is_dir():

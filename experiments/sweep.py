@@ -235,9 +235,8 @@ def _cell(value: Value) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    given = list(sys.argv[1:] if argv is None else argv)
-    file = given.pop(0) if given and not given[0].startswith("-") else ""
-    config = console.parse(Config, __doc__ or "", given)
+    named, options = console.words(argv, most=1)
+    file, config = "".join(named), console.parse(Config, __doc__ or "", options)
     console.at_least(1, workers=config.workers)
     console.at_least(0, trials=config.trials)
     if not file:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -84,10 +83,8 @@ def _copied(source: Path, to: Path, patterns: tuple[str, ...] = WEIGHTS) -> None
 
 
 def main(argv: list[str] | None = None) -> int:
-    given = list(sys.argv[1:] if argv is None else argv)
-    if given and not given[0].startswith("-"):
-        given = ["--run", *given]
-    config = console.parse(Config, __doc__ or "", given)
+    named, options = console.words(argv, most=1)
+    config = console.parse(Config, __doc__ or "", [*(f"--run={run}" for run in named), *options])
     if config.method not in METHODS:
         raise ConfigError("no team is made of it", field="method", value=config.method, remedy=f"use one of {', '.join(METHODS)}")
     out = Path(config.out)
