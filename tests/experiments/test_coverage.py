@@ -46,7 +46,6 @@ def missed(diff_SJ: np.ndarray, times: float, rng: np.random.Generator) -> float
     return count / EXPERIMENTS
 
 
-@pytest.mark.skipif(not KEPT.exists(), reason="no campaign is kept in docs/results/runs")
 def test_intervals_cover_at_the_spreads_of_our_own_runs() -> None:
     found = {
         (times, c, *pair): missed(measured(c, *pair), times, generator("coverage", times, c, *pair))
