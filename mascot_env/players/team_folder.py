@@ -5,8 +5,9 @@
     folder/adapters/PERSONA/   a LoRA adapter for each persona that has one
     folder/director/           the Director's adapter
 
-`python -m experiments.team RUN --out FOLDER` makes one of a finished run of both levels. The Director's model is named by a spec (`nano`, `hf:...`), or
-is a folder of the team's. Weights are safetensors, paths stay inside the folder, and nothing that it brings along is run.
+`python -m experiments.team RUN --out FOLDER` makes one of a finished run of both levels. The Director's model is the one that the run began with, by its
+spec (`nano`, `nano:FOLDER`, `hf:PATH_OR_ID`), and is not packed: it has to be where the team is played. Weights are safetensors, paths stay inside the
+folder, and nothing that it brings along is run.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from typing import Any
 
 from pydantic import ConfigDict
 
-from mascot_env import llm as models
 from mascot_env.catalog import files
 from mascot_env.errors import CatalogError, ConfigError
+from mascot_env.llm import nano
 from mascot_env.llm.local import LocalLLM
 from mascot_env.players.language import LLMDirector, LLMSpeaker
 from mascot_env.types import Domain
@@ -49,7 +50,7 @@ class TeamCard:
     """What a team folder says of itself.
 
     domain: whose personas the adapters are. personas: those that have an adapter. speaks, directs: the manner of speakers and Director.
-    director: the spec of the model that directs, or `speakers` for the team's own; `directing`: whether it has an adapter. about: where the team
+    director: the spec of the model that directs; `directing`: whether it has an adapter. about: where the team
     is from, in words.
     """
 
@@ -98,14 +99,6 @@ def speakers(folder: Path, domain: Domain) -> LLMSpeaker:
 def director(folder: Path) -> LLMDirector:
     """Directs any team: whom it may call on stands in its prompt."""
     card = read(folder)
-    adapters = {"director": folder / "director"} if card.directing else {}
-    if card.director == "speakers":
-        llm: Any = LocalLLM(folder / "speakers", adapters=adapters, batch_size=64)
-    elif card.directing:
-        from mascot_env.llm import nano
-
-        path = str(nano.folder()) if card.director == "nano" else card.director.removeprefix("hf:")
-        llm = LocalLLM(path, adapters=adapters, batch_size=64)
-    else:
-        llm = models.resolve(card.director)
+    path = str(nano.folder()) if card.director == "nano" else card.director.partition(":")[2]
+    llm = LocalLLM(path, adapters={"director": folder / "director"} if card.directing else {}, batch_size=64)
     return LLMDirector(llm, adapter="director" if card.directing else None, **vars(card.directs))

@@ -25,7 +25,6 @@ CARD = {
     "personas": ["anchor", "guide"],
     "speaks": {"max_tokens": 16},
     "directs": {"max_tokens": 8, "temperature": 0.5},
-    "director": "speakers",
     "directing": True,
 }
 
@@ -34,7 +33,7 @@ def made(folder: Path, **changed: Any) -> Path:
     tiny.save(folder / "speakers")
     for seed, name in enumerate(("adapters/anchor", "adapters/guide", "director")):
         tiny.adapter(folder / "speakers", folder / name, seed)
-    (folder / "team.json").write_text(json.dumps(CARD | changed))
+    (folder / "team.json").write_text(json.dumps(CARD | {"director": f"hf:{folder / 'speakers'}"} | changed))
     return folder
 
 
@@ -45,6 +44,8 @@ def test_a_team_is_played_by_its_name(tmp_path: Path) -> None:
     assert isinstance(speakers, team_folder.LLMSpeaker) and speakers.adapters == {"anchor": "anchor", "guide": "guide"}
     assert speakers.max_tokens == 16 and speakers.llm.adapters == ("anchor", "guide")
     assert isinstance(director, team_folder.LLMDirector) and director.adapter_name == "director" and director.temperature == 0.5
+    as_nano = resolve_director(f"team:{made(tmp_path / 'again', director='nano:' + str(tmp_path / 'speakers'), directing=False)}", SUPPORT)
+    assert isinstance(as_nano, team_folder.LLMDirector) and as_nano.adapter_name is None and not as_nano.llm.adapters
     with pytest.raises(ConfigError, match="of the domain support"):
         resolve_speakers(team, MEETING)
     with pytest.raises(UnknownIdError, match="unknown player"):
