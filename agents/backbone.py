@@ -26,6 +26,7 @@ from mascot_env.players.resolve import BRIEF
 
 ADAPTER = "default"  # TRL's name of the adapter that it trains
 FULL: Mapping[str, Any] = {"max_tokens": 96}
+DIRECTIVE = {"max_tokens": 48}  # of a Director, whatever the grade
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Backbone:
         return LLMSpeaker(llm, adapters=adapters, **self.manner)
 
     def director(self, llm: Any, adapter: str | None = None) -> LLMDirector:
-        return LLMDirector(llm, adapter=adapter, **{**self.manner, "max_tokens": 48})
+        return LLMDirector(llm, adapter=adapter, **{**self.manner, **DIRECTIVE})
 
     def user(self, llm: Any) -> LLMUser:
         return LLMUser(llm, **self.manner)

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from agents.backbone import FULL
+from agents.backbone import DIRECTIVE, FULL
 from mascot_env import llm as models
 from mascot_env.errors import ConfigError
 from mascot_env.llm import LLM
@@ -70,7 +70,7 @@ class Ingredients:
 
     def director(self) -> LLMDirector:
         """The base model as it is, asked for directives: who directs where a method says nothing of it."""
-        return LLMDirector(self.llm, **{**self.manner, "max_tokens": 48})
+        return LLMDirector(self.llm, **{**self.manner, **DIRECTIVE})
 
     def trained(self) -> Path:
         """The run's folder. Raises `ConfigError` where there is none."""

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from agents.backbone import DIRECTIVE
 from baselines.method import Ingredients
 from baselines.trained import Run
 from experiments import campaign, console
@@ -59,7 +60,7 @@ def card(config: Config, run: Run, personas: tuple[str, ...], stands: int) -> Te
         "round": stands,
         "program": "experiments.bilevel",
     }
-    directs = Manner(**{**asdict(manner), "max_tokens": 48})
+    directs = Manner(**{**asdict(manner), **DIRECTIVE})
     return TeamCard(FORMAT, config.name or config.method, run.domain.id, personas, manner, directs, base.spec, stands > 0, about)
 
 
