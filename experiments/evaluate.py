@@ -281,6 +281,7 @@ def main(argv: list[str] | None = None) -> int:
     found = compared(config, entrants)
     kept = {
         "seeds": list(range(config.seed, config.seed + config.seeds)),
+        "methods": list(found),  # in the order that was asked for
         **{k: about[k] for k in ("domain", "scenarios")},
         "judges": {name: name_of(judge) for name, judge in place.judges.items()},
         "found": found,

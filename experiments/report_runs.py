@@ -121,7 +121,7 @@ def is_run(place: Path) -> bool:
 def comparison(place: Path) -> Gathered:
     figures, kept = read_json(place / "report.json"), read_json(place / evaluate_tables.SCORES)
     asked = dict(figures["config"]) if figures else (read_json(place / "setting" / "done.json") or {}).get("settings", {})
-    names = [n.partition("=")[0].strip() for n in str(asked.get("methods", "")).split(",")]
+    names = list((kept or {}).get("methods", ()))  # none yet, of a comparison that goes on: then by their names
     found = _in_order(kept["found"], names) if kept else {}
     folders = sorted(place.glob("*/seed-*/play"), key=lambda p: (_order(p.parents[1].name, names), _by_seed(p.parent)))
     played: dict[str, dict[Place, Conversation]] = {}

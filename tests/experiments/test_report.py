@@ -91,7 +91,7 @@ def comparison(folder: Path, names: tuple[str, ...] = ("zero-shot", "ours"), wor
             write_play(folder / name / f"seed-{seed}" / "play", scenarios, words, judged)
     _, figures = evaluate_tables.page(asked, scenarios, found)
     (folder / "report.json").write_text(json.dumps({**figures, "config": asked}))
-    (folder / "scores.json").write_text(json.dumps({"seeds": [0, 1], "found": found}, sort_keys=True))
+    (folder / "scores.json").write_text(json.dumps({"seeds": [0, 1], "methods": list(names), "found": found}, sort_keys=True))
     return folder
 
 
@@ -190,6 +190,7 @@ def test_the_numbers_are_those_of_the_report(tmp_path: Path, capsys: pytest.Capt
     assert "this run has no neutral scenarios" in text
     assert kept["by user type"]["world"]["ours"]["INFJ"] == {"anchor_0": pytest.approx(45.5), "guide_0": 60.0}
     assert "ours: overall of turns, by type of user and persona" in text
+    assert text.index("zero-shot: overall of turns") < text.index("ours: overall of turns")  # as they were asked for
 
 
 def test_the_papers_figures_stand_beside_and_say_what_they_are(tmp_path: Path) -> None:
