@@ -283,16 +283,8 @@ def checks_table(runs: Runs) -> str:
         for what, figures in r["schedule"].items():
             if isinstance(figures, Mapping) and "gaps" in figures and what != "round 0 check":
                 for kind, g in figures["gaps"].items():
-                    rows.append(
-                        [
-                            str(i),
-                            what.split(" ")[1],
-                            kind,
-                            *(shown(g[k]) for k in ("training", "held_out", "gap", "low")),
-                            "yes" if g["flagged"] else "no",
-                            shown(
-                                now - then if None not in (now := figures.get("truth", {}).get(kind), then := before.get(kind)) else None
-                            ),
-                        ]
-                    )
+                    judged = [shown(g[k]) for k in ("training", "held_out", "gap", "low")]
+                    flag, now, then = "yes" if g["flagged"] else "no", figures.get("truth", {}).get(kind), before.get(kind)
+                    truth = None if now is None or then is None else now - then
+                    rows.append([str(i), what.split(" ")[1], kind, *judged, flag, shown(truth)])
     return console.table(["run", "round", "of", "training judge", "held-out judge", "gap", "its lower bound", "flag", "truth"], rows)

@@ -235,9 +235,8 @@ def compared(config: Config, entrants: Sequence[Entrant]) -> dict[str, list[dict
             spawn = multiprocessing.get_context("spawn")
             pool = stack.enter_context(concurrent.futures.ProcessPoolExecutor(config.workers, spawn, children.tie_worker))
             stack.callback(pool.shutdown, wait=False, cancel_futures=True)  # where one failed, the others are not waited for
-            made = (
-                (waiting[f], f.result()) for waiting in [{pool.submit(one, config, *u): u for u in units}] for f in as_completed(waiting)
-            )
+            waiting = {pool.submit(one, config, *unit): unit for unit in units}
+            made = ((waiting[done], done.result()) for done in as_completed(waiting))
         else:
             made = ((unit, one(config, *unit)) for unit in units)
         for unit, figures in made:
