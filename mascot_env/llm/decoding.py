@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from mascot_env.llm import prefixes
+from mascot_env.llm.adapters import stacked
 from mascot_env.llm.prefixes import BLOCK, Prefixes
 from mascot_env.llm.requests import Request
 from mascot_env.seeding import generator
@@ -47,12 +48,15 @@ class Row:
 
 
 class Forward:
-    """One call of the model, whatever its signature and its adapters."""
+    """One call of the model, whatever its signature and its adapters. `adapters`: all that rows may ask for, where these may be `mixed`; they
+    are applied within `asked`."""
 
-    def __init__(self, model: Any, mixed: bool, store: Prefixes | None = None) -> None:
+    def __init__(self, model: Any, mixed: bool, store: Prefixes | None = None, adapters: Sequence[str] = ()) -> None:
         self.model, self.mixed, self.store = model, mixed, store
         self.peft = hasattr(model, "peft_config")
         base = model.get_base_model() if self.peft else model
+        self._stacked = stacked(base, adapters) if self.peft and mixed else None
+        self._called = model if self._stacked is None else base
         parameters = inspect.signature(base.forward).parameters
         self.takes_positions = "position_ids" in parameters
         self.takes_keep = "logits_to_keep" in parameters
@@ -70,11 +74,17 @@ class Forward:
             kwargs["position_ids"] = positions_BT
         if self.takes_keep:
             kwargs["logits_to_keep"] = keep
-        if self.peft and self.mixed:
+        if self._stacked is not None:
+            self._stacked.choose([row.request.adapter for row in rows])
+        elif self.peft and self.mixed:
             kwargs["adapter_names"] = [row.request.adapter or BASE for row in rows]
         with self._adapter(rows):
-            out = self.model(**kwargs)
+            out = self._called(**kwargs)
         return out.logits[:, -keep:], out.past_key_values
+
+    def asked(self) -> AbstractContextManager[None]:
+        """Around all passes over rows with adapters."""
+        return nullcontext() if self._stacked is None else self._stacked.applied()
 
     def _adapter(self, rows: Sequence[Row]) -> Any:
         """Where rows cannot be mixed they come one adapter at a time, and it is switched on for all of them."""

@@ -230,11 +230,13 @@ class LocalLLM:
         mixed = loading.can_mix(self.model)
         if self._store is None and self._prefix_cache:
             self._store = Prefixes(self._prefix_cache)
-        forward, training = Forward(self.model, mixed, self._store), self.model.training
+        adapters = [row.request.adapter for row in waiting if row.request.adapter is not None]
+        forward, training = Forward(self.model, mixed, self._store, adapters), self.model.training
         self.model.eval()
         try:
-            for batch in self._batches(waiting, mixed):
-                _halving(batch, lambda part: work(forward, part))
+            with forward.asked():
+                for batch in self._batches(waiting, mixed):
+                    _halving(batch, lambda part: work(forward, part))
         finally:
             self.model.train(training)
 
