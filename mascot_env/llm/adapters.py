@@ -4,8 +4,8 @@ Source: the low-rank matrices of several adapters lie side by side, as in S-LoRA
 kernels gather them; here a row's share of the middle is kept and that of all other adapters is set to 0, which is as exact and needs no kernel.
 PEFT's own way, a pass for each adapter and hooks on all layers at each call, took half of the time of small models.
 
-Used where every LoRA layer of the model is PEFT's plain one on a linear layer (`stacked`); what is quantised, merged, a variant such as DoRA, or
-has hooks of accelerate goes PEFT's way. PEFT's flags and weights are not touched, so that a model in training may be asked.
+Used where every LoRA layer of the model is PEFT's plain one on a linear layer (`stacked`); what is quantised, merged, sharded, a variant such as
+DoRA, or has hooks of accelerate goes PEFT's way. PEFT's flags and weights are not touched, so that a model in training may be asked.
 
 Imported by `decoding.py` only. Axes: B rows, T positions, I and O inputs and outputs of a layer, R ranks of all adapters together.
 """
@@ -20,6 +20,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import Parameter
 
 
 def stacked(model: Any, names: Sequence[str]) -> Stacked | None:
@@ -28,9 +29,13 @@ def stacked(model: Any, names: Sequence[str]) -> Stacked | None:
     from peft.tuners.tuners_utils import BaseTunerLayer
     from peft.utils.other import AuxiliaryTrainingWrapper
 
+    def plain(m: Any) -> bool:
+        if type(m) is not Linear or m.merged or m.lora_variant or any(m.lora_bias.values()) or "forward" in vars(m):
+            return False
+        return all(type(half.weight) is Parameter and half.weight.dim() == 2 for half in (*m.lora_A.values(), *m.lora_B.values()))
+
     layers = [m for m in model.modules() if isinstance(m, BaseTunerLayer | AuxiliaryTrainingWrapper)]
-    plain = all(type(m) is Linear and not (m.merged or m.lora_variant or any(m.lora_bias.values()) or "forward" in vars(m)) for m in layers)
-    return Stacked(layers, names) if layers and plain else None
+    return Stacked(layers, names) if layers and all(map(plain, layers)) else None
 
 
 class Stacked:

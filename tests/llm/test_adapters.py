@@ -108,6 +108,11 @@ def test_what_is_not_plain_is_left_to_peft(model: Any, tmp_path: Path) -> None:
     layer.forward = layer.forward  # as accelerate does
     assert stacked(model, ["a"]) is None
     del layer.forward
+    whole = layer.lora_A["a"].weight
+    layer.lora_A["a"].weight = torch.nn.Parameter(torch.empty(0))  # as DeepSpeed leaves it between passes
+    assert stacked(model, ["a"]) is None
+    layer.lora_A["a"].weight = whole
+    assert stacked(model, ["a"]) is not None
     model.merge_adapter(["a"])
     assert stacked(model, ["a"]) is None
 
