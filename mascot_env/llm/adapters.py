@@ -42,7 +42,7 @@ class Stacked:
     """Adapters of one model as they are now. Within `applied` its LoRA layers add to each row what its adapter, chosen by `choose`, adds."""
 
     def __init__(self, layers: Sequence[Any], names: Sequence[str]) -> None:
-        self._layers, self._names = layers, list(dict.fromkeys(names))
+        self._layers, self._names = layers, sorted(set(names))  # sums do not depend on the order of rows
         self._chosen: tuple[str | None, ...] = ()
         self._others: dict[tuple[int, ...], Tensor | None] = {}
         self._pairs = [self._pair(layer) for layer in layers]

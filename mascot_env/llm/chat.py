@@ -18,6 +18,7 @@ Later lines of a message are indented, so that no message can imitate a label; t
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ from mascot_env.llm.requests import Message, Request
 
 LABELS = {"system": "System:", "user": "User:", "assistant": "Assistant:"}
 PROBE = (Message("user", "x"),)
+KNOWN = 1024  # prompts whose tokens are remembered
 
 
 class ChatFormat:
@@ -37,14 +39,16 @@ class ChatFormat:
         self.plain = not getattr(tokenizer, "chat_template", None)
         self.stops = tuple(f"\n{label}" for label in LABELS.values()) if self.plain else ()
         self._choices: dict[str, tuple[int, ...]] = {}
+        self._known = functools.lru_cache(KNOWN)(self._prompt_ids)  # many samples of one place, each also trained on and scored
         self.sanitizes = "sanitize_control_tokens" in inspect.signature(tokenizer.apply_chat_template).parameters  # transformers > 5.17
         self._control = None if self.plain or self.sanitizes else _control_tokens(tokenizer)
 
     def prompt_ids(self, request: Request) -> list[int]:
         """The prompt up to where the reply begins. Raises jinja2's TemplateError where the template takes no such conversation."""
-        if self.plain:
-            return self._encode(plain_text(request.messages), special=True)
-        return self._rendered(request.messages)
+        return list(self._known(tuple(request.messages)))
+
+    def _prompt_ids(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
+        return tuple(self._encode(plain_text(messages), special=True) if self.plain else self._rendered(messages))
 
     def reply_ids(self, request: Request, text: str) -> list[int]:
         """The tokens of a reply to this prompt, with the one that ends it: what a learner trains on.
