@@ -170,7 +170,7 @@ def test_a_block_of_another_length_is_another_game(tmp_path: Path, capsys: pytes
 
 def tiny_qwen(folder: Path) -> tuple[list[str], list[str]]:
     """Options of both levels for a tiny Qwen3 without any of the language world's parts, and of the conversations that it learns from."""
-    base, data = tiny.save(folder / "base", "qwen3", positions=8192), folder / "data"
+    base, data = tiny.save(folder / "base", "qwen3", positions=8192, merges=1000), folder / "data"
     domain = catalog.domain("support")
     team = Team.of(
         domain,

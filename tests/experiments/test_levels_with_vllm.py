@@ -37,7 +37,7 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(trainers, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(backbone, "FULL", {"max_tokens": 12})
     monkeypatch.setattr(Retry, "get_backoff_time", lambda self: 0.0)
-    return tiny.save(tmp_path / "base", "qwen3", positions=8192)
+    return tiny.save(tmp_path / "base", "qwen3", positions=8192, merges=1000)
 
 
 def played(folder: Path) -> Path:
