@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -76,11 +77,13 @@ def test_what_cannot_be_run_is_named(arguments: list[str]) -> None:
         hacking.main(arguments)
 
 
-def test_one_biased_run_is_watched_and_not_stopped(tmp_path: Path) -> None:
+def test_one_biased_run_is_watched_and_not_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = hacking.sft_of
+    monkeypatch.setattr(hacking, "sft_of", lambda config: dataclasses.replace(plain(config), sft_conversations=6))
     small = hacking.Config(judge="world", held_out="world", sft_steps=2, policy="", out=str(tmp_path), tolerance=-200.0)
     start = hacking.policy(small)  # a tolerance below every gap flags each look
-    options = ["--judge", "world", "--held-out", "world", "--sft-steps", "2", "--steps", "2", "--every", "1", "--places", "12"]
-    options += ["--conversations", "8", "--tolerance", "-200", "--policy", start, "--no-wandb", "--out", str(tmp_path / "run-biased-3")]
+    few = "--judge world --held-out world --sft-steps 2 --steps 2 --every 1 --places 12 --replies 2 --first 2 --conversations 8 --tolerance -200"
+    options = [*few.split(), "--policy", start, "--no-wandb", "--out", str(tmp_path / "run-biased-3")]
     assert hacking.main(["--runs", "biased", "--seed", "3", *options]) == 0
     found = json.loads((tmp_path / "run-biased-3" / "figures.json").read_text(encoding="utf-8"))
     assert found["persona"] == "guide" and list(found["looks"]) == ["0", "1", "2"]  # flagged at once, and looked on
