@@ -13,6 +13,7 @@ import tiny
 
 from mascot_env.errors import ConfigError, LLMError
 from mascot_env.llm import Message, Request, resolve
+from mascot_env.llm.loading import can_mix
 from mascot_env.llm.local import LocalLLM
 
 torch = pytest.importorskip("torch")
@@ -199,6 +200,17 @@ def test_two_adapters_in_one_batch_equal_separate_runs(adapted: LocalLLM) -> Non
     scores = adapted.score_choices(requests, ["1", "yes"])
     for request, score in zip(requests, scores, strict=True):
         assert score.logprobs == pytest.approx(adapted.score_choices([request], ["1", "yes"])[0].logprobs, abs=1e-4)
+
+
+def test_adapters_that_peft_has_to_apply_share_a_batch_too(folder: Path, tmp_path: Path) -> None:
+    """With a bias they may be mixed, and are not plain (`mascot_env.llm.adapters`)."""
+    from mascot_env.llm.adapters import stacked
+
+    llm = LocalLLM(folder, adapters={n: tiny.adapter(folder, tmp_path / n, i, lora_bias=True) for i, n in enumerate("ab")})
+    assert can_mix(llm.model) and stacked(llm.model, "ab") is None
+    requests = [ask(*"uvw", temperature=0.0, adapter=name)[i] for i, name in enumerate(("b", None, "a"))]
+    assert [c.token_ids for c in llm.generate(requests)] == [llm.generate([r])[0].token_ids for r in requests]
+    assert len({c.token_ids for c in llm.generate([ask("u", temperature=0.0, adapter=n)[0] for n in ("a", "b", None)])}) == 3
 
 
 def test_the_mean_of_adapters(folder: Path, tmp_path: Path) -> None:
