@@ -28,7 +28,7 @@ from mascot_env.llm.requests import Message, Request
 
 LABELS = {"system": "System:", "user": "User:", "assistant": "Assistant:"}
 PROBE = (Message("user", "x"),)
-KNOWN = 1024  # prompts whose tokens are remembered
+KNOWN = 256  # prompts whose tokens are remembered: more than an update or a look of a watch has
 
 
 class ChatFormat:
