@@ -2,7 +2,7 @@
 
 Source: the low-rank matrices of several adapters lie side by side, as in S-LoRA (Sheng et al. 2024) and Punica (Chen et al. 2024), whose GPU
 kernels gather them; here a row's share of the middle is kept and that of all other adapters is set to 0, which is as exact and needs no kernel.
-PEFT's own way, a pass for each adapter and hooks on all layers at each call, took half of the time of small models.
+PEFT's own way, a pass for each adapter and hooks put on all layers at each call, costs a small model more than its own weights do.
 
 Used where every LoRA layer of the model is PEFT's plain one on a linear layer (`stacked`); what is quantised, merged, sharded, a variant such as
 DoRA, or has hooks of accelerate goes PEFT's way. PEFT's flags and weights are not touched, so that a model in training may be asked.

@@ -19,7 +19,7 @@ STRICT_TEMPLATE = (
 
 
 def tokenizer(template: str | None = TEMPLATE, positions: int = 512, merges: int = 0) -> Any:
-    """One byte a token, or with `merges` learnt from the package's own texts: prompts are then some four times shorter."""
+    """One byte a token, or with `merges` learnt from the package's own texts: prompts are then much shorter."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
