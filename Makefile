@@ -32,8 +32,8 @@ $(VENV)/.ready: requirements.lock setup.cfg pyproject.toml
 demo: setup  ## watch a conversation, train a Director, compare it (5 minutes after setup; DATA=PATH for real data)
 	@$(PY) -m experiments.demo $(if $(DATA),--data "$(DATA)")
 
-test: setup  ## the tests, two files at a time (22 minutes on 2 slow cores; WORKERS=4 on more)
-	@echo "The test suite takes about 22 minutes on two slow cores; slower suites are in 'make test-all'."
+test: setup  ## the tests, two files at a time (18 minutes on 2 slow cores; WORKERS=4 on more)
+	@echo "The test suite takes about 18 minutes on two slow cores; slower suites are in 'make test-all'."
 	@$(PYTEST) -m "not slow"
 
 test-all: setup  ## all tests, the slow ones too
