@@ -93,6 +93,14 @@ def stood(runs: Runs) -> str:
     )
 
 
+def some(having: int, runs: int) -> str:
+    """Of how many runs a table is, where it is not of all."""
+    if having == runs:
+        return ""
+    over = "over scenarios alone, and say nothing of other runs" if having == 1 else "over these runs and scenarios"
+    return f"Measured in {having} of {runs} runs: intervals are {over}.\n\n"
+
+
 def page(asked: Mapping[str, Any], runs: Runs) -> tuple[str, dict[str, Any]]:
     """`of` the runs of a campaign that was asked this (`bilevel.Config` as a mapping)."""
     one = asked["judge"] == asked["held_out"]
@@ -112,10 +120,10 @@ def of(
     lost, lost_figures = tables.not_scored(runs, teams)
     kinds = [k for k in ("reward", "truth") if k in next(iter(runs[0]["directors"].values()))]
     directors = {k: tables.directors_table(runs, k) for k in kinds}
-    sharp = [t for t in SHARPER if all(t in r["teams"] for r in runs)]
-    sharper = tables.teams_table(runs, sharp, [*CRITERIA, *READ, *MEASURED], "SFT, sharper") if sharp else None
+    asked_again = [r for r in runs if all(t in r["teams"] for t in SHARPER)]  # ablations may be there of some runs only
+    sharper = tables.teams_table(asked_again, SHARPER, [*CRITERIA, *READ, *MEASURED], "SFT, sharper") if asked_again else None
     by_kind = {k: figures_of for k, (_, figures_of) in directors.items()}
-    lines = columns(runs, figures, whole_figures, by_kind, sharper[1] if sharper else None, ppo)
+    lines = columns(runs, figures, whole_figures, by_kind, sharper[1] if sharper and len(asked_again) == len(runs) else None, ppo)
     parts = [
         f"## {domain}" + ("" if data else f", {broken:.0%} broken"),
         about(runs, "the SFT policy learnt from a run folder" if data else f"{broken:.0%} of the SFT policy's data broken", teams, split),
@@ -137,10 +145,11 @@ def of(
     out |= {"interquartile means": middle_figures, "not scored": lost_figures, "directors": by_kind}
     if sharper:
         out["sharper"] = sharper[1]
-        parts.append(f"### The same policies at the players' own sampling (temperature 0.7, top-p 0.9)\n\n{sharper[0]}")
-    if all("systems" in r for r in runs):
-        systems, out["systems"] = tables.systems_table(runs)
-        parts.append(f"### Whole systems\n\n{systems}")
+        told = some(len(asked_again), len(runs))
+        parts.append(f"### The same policies at the players' own sampling (temperature 0.7, top-p 0.9)\n\n{told}{sharper[0]}")
+    if ablated := [r for r in runs if "systems" in r]:
+        systems, out["systems"] = tables.systems_table(ablated)
+        parts.append(f"### Whole systems\n\n{some(len(ablated), len(runs))}{systems}")
     if runs[0]["teams"]["SFT"]["settled by turn"] is not None:
         settled, out["settled by turn"] = tables.settled_table(runs, teams)
         parts.append(f"### Turns that repeat a settled point, by place in the conversation\n\n{settled}")

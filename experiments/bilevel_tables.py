@@ -121,8 +121,8 @@ def not_scored(runs: Runs, teams: Sequence[str]) -> tuple[str, dict[str, Any]]:
     pairs = [(a, b) for a in ("GRPO", "PPO") if a in names for b in names if a != b]
     more, of_blocks = unscored.told(blocks, pairs, ["group reward"], "blocks", level2.REWARDS)
     figures = {"turns": unscored.counts(turns), "blocks": unscored.counts(blocks)}
-    if all("systems" in r for r in runs):
-        whole, figures["systems"] = _systems_not_scored(runs)
+    if ablated := [r for r in runs if "systems" in r]:
+        whole, figures["systems"] = _systems_not_scored(ablated)
         more = f"{more}\n\n{whole}"
     return f"{text}\n\n{more}", figures | {"worst case": {f"{a} - {b}": ends for (a, b), ends in (worst | of_blocks).items()}}
 

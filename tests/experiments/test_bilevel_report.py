@@ -146,6 +146,20 @@ def test_the_same_lines_at_the_players_own_sampling_of_the_best_of_k_and_of_the_
     assert "### Whole systems" not in text and "sharper" not in figures["lines by"]
 
 
+def test_ablations_that_only_some_runs_have_say_so_and_decide_no_line() -> None:
+    run, plain = made_up(14.0), made_up(14.0)
+    del plain["systems"]
+    plain["teams"] = {k: v for k, v in plain["teams"].items() if "sharper" not in k}
+    text, figures = bilevel_report.of([plain, run, plain], "support", 0.4)
+    alone = bilevel_report.of([run], "support", 0.4)[1]
+    assert text.count("Measured in 1 of 3 runs: intervals are over scenarios alone, and say nothing of other runs.") == 2
+    assert figures["systems"] == alone["systems"] and figures["sharper"] == alone["sharper"]
+    assert "sharper" not in figures["lines by"] and "whole systems" in text.split("### What was not scored")[1]
+    text, _ = bilevel_report.of([plain, run, run], "support", 0.4)
+    assert text.count("Measured in 2 of 3 runs: intervals are over these runs and scenarios.") == 2
+    assert "Measured in" not in bilevel_report.of([run] * 2, "support", 0.4)[0]
+
+
 def test_ablations_say_whether_they_agree_with_the_paper() -> None:
     text, _ = bilevel_report.of([made_up(14.0)] * 2, "support", 0.4)
     assert (
