@@ -15,6 +15,7 @@ from mascot_env.types import Scenario
 Found = Mapping[str, Sequence[Mapping[str, Any]]]  # method -> one measurement for each seed
 KINDS = ("agent-specific", "collective")
 SCORES = "scores.json"  # of a comparison: every score by scenario
+REPORT = "report.json"  # its figures, and what it was asked
 
 
 def page(asked: Mapping[str, Any], scenarios: Sequence[Scenario], found: Found) -> tuple[str, dict[str, Any]]:

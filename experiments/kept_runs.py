@@ -56,15 +56,21 @@ def keep(folder: Path, place: Path, asked: Asked) -> list[str]:
     about = asked.of_run(found[0])
     for run in found[1:]:
         _same(run, asked.of_run(run), about, f"name the folder of a campaign whose runs are alike, without {run}")
+    join(place, about, {run.name: (run / "figures.json").read_bytes() for run in found}, asked, folder)
+    return [run.name for run in found]
+
+
+def join(place: Path, about: Mapping[str, Any], runs: Mapping[str, bytes], asked: Asked, folder: Path) -> None:
+    """Writes the figures of runs (name, with `run-`, -> JSON) beside those that are kept at `place`. `folder`: where they are from, for errors.
+    Raises `ConfigError` where those that are there were asked otherwise."""
     if (place / ABOUT).exists():
         _same(folder, about, asked.of(read_about(place)), f"or remove {place} first")
     place.mkdir(parents=True, exist_ok=True)
-    for run in found:
-        partial = place / f"{run.name}.tmp"
-        partial.write_bytes(gzip.compress((run / "figures.json").read_bytes(), mtime=0))  # the same bytes for the same figures
-        partial.replace(place / f"{run.name}.json.gz")
+    for name, figures in runs.items():
+        partial = place / f"{name}.tmp"
+        partial.write_bytes(gzip.compress(figures, mtime=0))  # the same bytes for the same figures
+        partial.replace(place / f"{name}.json.gz")
     console.write_whole(place / ABOUT, json.dumps(about, indent=1, sort_keys=True) + "\n")
-    return [run.name for run in found]
 
 
 def _same(folder: Path, here: Mapping[str, Any], there: Mapping[str, Any], remedy: str) -> None:

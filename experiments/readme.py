@@ -4,13 +4,13 @@
     python -m experiments.readme --check             # exit 1 where one is stale (CI does this)
     python -m experiments.readme --keep-demo runs/demo --keep-bench runs/bench_director --keep-marl runs/marl
                                                      # first copy the tables of these runs into docs/results/
-    python -m experiments.readme --keep-bilevel runs/bilevel --keep-hacking runs/hacking
+    python -m experiments.readme --keep-bilevel runs/bilevel --keep-hacking runs/hacking --keep-methods runs/methods
                                                      # first copy the figures of these runs, from which the pages are made
 
 The leaderboard's page is made from the submissions in docs/results/submissions, which `experiments.leaderboard --into docs/results` keeps there.
 
-No figure in the README is typed by hand: results come from the files that the programs wrote. Of the campaigns of both levels and of the study of
-reward hacking the figures of every run are kept (`kept_runs`), so that their pages are made anew, and checked, like the README.
+No figure in the README is typed by hand: results come from the files that the programs wrote. Of the campaigns of both levels, of the study of
+reward hacking and of comparisons the figures of every run or seed are kept (`kept_runs`), so that their pages are made anew, and checked, like the README.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mascot_env  # noqa: F401 - registers the environments
-from experiments import console, kept_runs, leaderboard_page
+from experiments import console, kept_comparisons, kept_runs, leaderboard_page
 from experiments.leaderboard_format import read
 from mascot_env import registry
 from mascot_env.errors import ConfigError
@@ -67,6 +67,7 @@ class Config:
     keep_marl: the run folder of experiments.marl, whose tables become docs/results/marl.md
     keep_bilevel: a campaign of experiments.bilevel whose runs join those that docs/results/bilevel.md is made from
     keep_hacking: a study of experiments.hacking whose runs join those that docs/results/hacking.md is made from
+    keep_methods: a comparison of experiments.evaluate whose seeds join those that docs/results/methods.md is made from
     json: end with one JSON object
     """
 
@@ -76,6 +77,7 @@ class Config:
     keep_marl: str = ""
     keep_bilevel: str = ""
     keep_hacking: str = ""
+    keep_methods: str = ""
     json: bool = False
 
 
@@ -116,7 +118,9 @@ def sections() -> dict[str, str]:
 def leaderboard() -> str:
     """What the README says of it: where it is, or that nothing is kept."""
     count = len(submissions())
-    return f"{count} submission(s) are kept: [docs/results/leaderboard.md](docs/results/leaderboard.md)." if count else leaderboard_page.NONE
+    return (
+        f"{count} submission(s) are kept: [docs/results/leaderboard.md](docs/results/leaderboard.md)." if count else leaderboard_page.NONE
+    )
 
 
 def submissions() -> list[Path]:
@@ -220,9 +224,19 @@ def hacking_page() -> str:
     return "# Is reward hacking seen?\n\n" + "\n\n".join(parts) + "\n"
 
 
+def keep_methods(folder: Path) -> None:
+    """The figures of a comparison, seed by seed."""
+    kept_comparisons.keep(folder, RUNS / "methods")
+
+
+def methods_page() -> str:
+    parts = [kept_comparisons.page(p) for p in kept_runs.places(RUNS / "methods")]
+    return "# Methods compared\n\n" + "\n\n".join(parts) + "\n"
+
+
 def pages() -> dict[Path, str]:
     """The pages that are made from kept runs, of what is kept."""
-    made = {"bilevel": bilevel_page, "hacking": hacking_page}
+    made = {"bilevel": bilevel_page, "hacking": hacking_page, "methods": methods_page}
     found = {RESULTS / f"{name}.md": page() for name, page in made.items() if kept_runs.places(RUNS / name)}
     if submissions():
         found[RESULTS / "leaderboard.md"] = leaderboard_page.page([read(path) for path in submissions()])
@@ -240,6 +254,7 @@ KEEP = {
     "keep_marl": keep_marl,
     "keep_bilevel": keep_bilevel,
     "keep_hacking": keep_hacking,
+    "keep_methods": keep_methods,
 }
 
 

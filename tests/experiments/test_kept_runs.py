@@ -12,9 +12,12 @@ import pytest
 
 pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
 
-from experiments import kept_runs, readme  # noqa: E402
-from mascot_env.errors import ConfigError  # noqa: E402
+from agents.stages import mark_of  # noqa: E402
+from experiments import kept_runs, readme, setting  # noqa: E402
+from mascot_env import catalog  # noqa: E402
+from mascot_env.errors import ConfigError, RunFolderError  # noqa: E402
 from tests.experiments.test_bilevel_report import made_up  # noqa: E402
+from tests.experiments.test_evaluate import made_up as measurement  # noqa: E402
 
 
 @pytest.fixture
@@ -128,3 +131,70 @@ def test_the_campaign_that_the_readme_tells_of_comes_first(tmp_path: Path, resul
     page = readme.pages()[results / "bilevel.md"]
     assert re.findall(r"^## (.*)$", page, re.MULTILINE) == ["support, 40% broken", "support, 20% broken"]
     assert "2 run(s)" in readme.lead(page) and "20% broken" not in readme.lead(page)
+
+
+def comparison(folder: Path, *seeds: int, **asked: Any) -> Path:
+    """A comparison of two methods on two scenarios of the language world, as experiments.evaluate leaves it."""
+    scenarios = setting.scenarios(catalog.domain("support"), "world", "test", 2)
+    config = {"methods": "all", "runs": str(folder), "seeds": len(seeds), "seed": seeds[0], "scenarios": 2, "against": "base", **asked}
+    config |= {"model": "nano", "trained_on": "", "user": "world", "rounds": 2, "scenarios_from": "world", "split": "test"}
+
+    def by_scenario(run: dict[str, Any]) -> dict[str, Any]:
+        named = {"a": scenarios[0].id, "b": scenarios[1].id}
+        of = run["judges"]["j"]
+        judged = {k: {c: {named[s]: v for s, v in by.items()} for c, by in of[k].items()} for k in ("agent-specific", "collective")}
+        return {**run, "judges": {"j": {**of, **judged, "by agent": {}}}}
+
+    found = {name: [by_scenario(measurement(gain + seed)) for seed in seeds] for name, gain in (("base", 0.0), ("ours", 10.0))}
+    scores = {
+        "seeds": list(seeds),
+        "methods": ["base", "ours"],
+        "domain": "support",
+        "scenarios": mark_of(scenarios),
+        "judges": {"j": "j#1"},
+    }
+    folder.mkdir()
+    (folder / "scores.json").write_text(json.dumps({**scores, "found": found}))
+    (folder / "report.json").write_text(json.dumps({"config": config}))
+    return folder
+
+
+def test_seeds_that_were_compared_on_another_day_join_those_that_are_there(tmp_path: Path, results: Path) -> None:
+    readme.keep_methods(comparison(tmp_path / "one", 4, 5))
+    readme.keep_methods(comparison(tmp_path / "two", 2))
+    place = results / "runs" / "methods" / "support"
+    assert list(kept_runs.read(place)) == ["2", "4", "5"] and kept_runs.read_about(place)["methods"] == "base,ours"
+    page = readme.pages()[results / "methods.md"]
+    assert "2 test scenarios, 3 seed(s)" in page and "| ours" in page
+    consistency = 55.0 + 11 / 3  # of the base, by scenario and seed; ours has 10 more
+    assert f"{consistency:.1f}" in page and f"{consistency + 10:.1f}" in page and "+10.0" in page
+
+
+def test_other_methods_scenarios_or_judges_do_not_join(tmp_path: Path, results: Path) -> None:
+    readme.keep_methods(comparison(tmp_path / "one", 0))
+    with pytest.raises(ConfigError, match="against"):
+        readme.keep_methods(comparison(tmp_path / "two", 1, against="ours"))
+    other = comparison(tmp_path / "three", 1)
+    scores = json.loads((other / "scores.json").read_text())
+    for changed in ({"scenarios": "0" * 16}, {"judges": {"j": "j#2"}}, {"methods": ["ours"]}):
+        (other / "scores.json").write_text(json.dumps(scores | changed))
+        with pytest.raises(ConfigError, match=next(iter(changed))):
+            readme.keep_methods(other)
+    assert list(kept_runs.read(results / "runs" / "methods" / "support")) == ["0"]
+
+
+def test_a_comparison_on_scenarios_of_the_past_is_told(tmp_path: Path, results: Path) -> None:
+    """Its tables go by valence, which the scenarios of today do not know of it."""
+    readme.keep_methods(comparison(tmp_path / "one", 0))
+    about = results / "runs" / "methods" / "support" / "about.json"
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"scenarios": "0" * 16}))
+    with pytest.raises(ConfigError, match="not there any more"):
+        readme.pages()
+
+
+def test_a_comparison_that_is_not_finished_is_not_kept(tmp_path: Path, results: Path) -> None:
+    folder = comparison(tmp_path / "one", 0)
+    (folder / "scores.json").unlink()
+    with pytest.raises(RunFolderError, match="no finished comparison"):
+        readme.keep_methods(folder)
+    assert not results.exists()
