@@ -35,7 +35,7 @@ from typing import Any
 from agents.stages import mark_of, name_of, staged
 from baselines import METHODS
 from baselines.method import BILEVEL, MARL, TEXT, Ingredients, Players
-from experiments import automatic, children, console, evaluate_tables, persona_eval, setting
+from experiments import automatic, children, comparison, console, evaluate_tables, persona_eval, setting
 from experiments.automatic import References
 from experiments.entrants import Entrant, entrant, listed
 from experiments.tracking import Tracker
@@ -263,6 +263,14 @@ def given(config: Config, seed: int) -> Ingredients:
     return ingredients(config, prepared(config)[0].domain, seed)
 
 
+def origins(config: Config, entrants: Sequence[Entrant]) -> dict[str, Any]:
+    """By seed: the versions that played, and of each program that trained a method the judge that paid (`experiments.comparison`)."""
+    seeds = range(config.seed, config.seed + config.seeds)
+    programs = sorted({e.needs for e in entrants if e.needs})
+    code = {s: comparison.played_by([Path(config.out) / e.name / f"seed-{s}" / "play" for e in entrants]) for s in seeds}
+    return {"code": code, "paid": {p: {s: comparison.judge_that_paid(p, asdict(config), s) for s in seeds} for p in programs}}
+
+
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
     place, entrants = prepared(config)
@@ -282,6 +290,8 @@ def main(argv: list[str] | None = None) -> int:
         "seeds": list(range(config.seed, config.seed + config.seeds)),
         "methods": list(found),  # in the order that was asked for
         **{k: about[k] for k in ("domain", "scenarios")},
+        "count": len(place.scenarios),
+        **origins(config, entrants),
         "judges": {name: name_of(judge) for name, judge in place.judges.items()},
         "found": found,
     }

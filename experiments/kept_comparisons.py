@@ -2,62 +2,58 @@
 be trained on different days and machines.
 
     docs/results/runs/methods/support/about.json      what all its seeds were asked: methods, model, scenarios, judges
-    docs/results/runs/methods/support/run-0.json.gz   method -> what was measured of it with that seed
+    docs/results/runs/methods/support/run-0.json.gz   what was measured with that seed, the version that played, the judges that had paid
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from agents.stages import mark_of
-from experiments import evaluate_tables, kept_runs, setting
+from experiments import comparison, evaluate_tables, kept_runs, setting
+from experiments.comparison import Comparison
 from experiments.kept_runs import Asked
 from mascot_env.commands.options import find_domain
-from mascot_env.errors import ConfigError, RunFolderError
+from mascot_env.errors import ConfigError
 from mascot_env.types import Scenario
 
 # where runs lie has no say in them; automatic measures have a table of their own, in the comparison's report
 ASKED = Asked(frozenset({"runs", "marl", "automatic", "references"}))
 
 
-def keep(folder: Path, into: Path) -> list[str]:
-    """Keeps the seeds of a finished comparison; gives their names. Raises `RunFolderError` where there is none, and `ConfigError` where seeds that
+def keep(folder: Path, into: Path) -> Path:
+    """Keeps the seeds of a finished comparison; gives their place. Raises `RunFolderError` where there is none, and `ConfigError` where seeds that
     are kept there were asked otherwise, or played on other scenarios."""
-    scores, config = (_read(folder, name) for name in (evaluate_tables.SCORES, evaluate_tables.REPORT))
-    asked = {**config["config"], "methods": ",".join(scores["methods"]), **{k: scores[k] for k in ("domain", "scenarios", "judges")}}
-    about = {**ASKED.of(asked), "count": config["config"]["scenarios"]}  # `scenarios` is their mark here, so that others are told apart
-    name = scores["domain"] + (f"-from-{about['trained_on']}" if about["trained_on"] else "")
-    runs = {
-        f"run-{seed}": json.dumps({method: by_seed[i] for method, by_seed in scores["found"].items()}, sort_keys=True).encode()
-        for i, seed in enumerate(scores["seeds"])
-    }
-    kept_runs.join(into / name, about, runs, ASKED, folder)
-    return list(runs)
+    found = comparison.read(folder)
+    asked = {**found.asked, "methods": ",".join(found.specs.values()), "domain": found.domain, "judges": found.judges}
+    about = {**ASKED.of(asked), "scenarios": found.scenarios, "count": found.count}
+    place = into / (found.domain + (f"-from-{about['trained_on']}" if about["trained_on"] else ""))
+    runs = {f"run-{seed}": json.dumps(_of_seed(found, seed), sort_keys=True).encode() for seed in found.seeds}
+    kept_runs.join(place, about, runs, ASKED, folder)
+    return place
 
 
-def _read(folder: Path, name: str) -> dict[str, Any]:
-    try:
-        return dict(json.loads((folder / name).read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        remedy = "name the run folder of an experiments.evaluate that ended"
-        raise RunFolderError(f"no finished comparison is there ({name})", field="folder", value=str(folder), remedy=remedy) from error
+def _of_seed(found: Comparison, seed: int) -> dict[str, object]:
+    paid = {needs: by_seed[seed] for needs, by_seed in found.paid.items()}
+    return {"found": found.found[seed], "code": found.code[seed], "paid": paid}
 
 
 def page(place: Path) -> str:
     """The tables of the seeds that are kept there, made anew."""
-    about, runs = kept_runs.read_about(place), kept_runs.read(place)
-    seeds = sorted(map(int, runs))
-    found = {method: [runs[str(seed)][method] for seed in seeds] for method in about["methods"].split(",")}
-    return evaluate_tables.page({**about, "seeds": len(seeds), "seed": seeds[0]}, scenarios_of(about, place), found)[0]
+    kept = comparison.read(place)
+    found = {method: kept.of(method) for method in kept.specs}
+    return evaluate_tables.page(kept.asked, scenarios_of(kept), found)[0]
 
 
-def scenarios_of(about: dict[str, Any], place: Path) -> tuple[Scenario, ...]:
+def scenarios_of(kept: Comparison) -> tuple[Scenario, ...]:
     """Those that were played. Raises `ConfigError` where the scenarios of today are others."""
-    found = setting.scenarios(find_domain(about["domain"]), about["scenarios_from"], about["split"], about["count"])
-    if mark_of(found) != about["scenarios"]:
+    found = setting.scenarios(find_domain(kept.domain), kept.asked["scenarios_from"], kept.asked["split"], kept.count)
+    if mark_of(found) != kept.scenarios:
         raise ConfigError(
-            "was played on scenarios that are not there any more", field="scenarios", value=str(place), remedy="compare anew, and keep that"
+            "was played on scenarios that are not there any more",
+            field="scenarios",
+            value=str(kept.place),
+            remedy="compare anew, and keep that",
         )
     return found

@@ -13,15 +13,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.stages import DONE
 from baselines import METHODS
-from baselines.method import MARL, Method
-from experiments import campaign, entrants, evaluate_tables
+from baselines.method import Method
+from experiments import comparison, evaluate_tables
+from experiments.comparison import Comparison
 from experiments.leaderboard_format import KINDS, Estimate, JudgeName, Lost, NotScored, PerReply, Place, Scores, Submission, Training
 from mascot_env.errors import ConfigError, RunFolderError
 from mascot_env.metrics import NotMeasured, over_runs
 from mascot_env.redaction import redacted
-from mascot_env.run_folder import RunFolder
 from mascot_env.seeding import generator
 
 NOTHING = "nothing"
@@ -29,58 +28,19 @@ PLAIN = {kind: name for kind, name in zip(KINDS, evaluate_tables.KINDS, strict=T
 
 
 def submissions(run: Path, authors: str, trained: str) -> list[Submission]:
-    """One for each method that was compared. `trained`: NAME=JUDGE of policies of your own, comma-separated. Raises `RunFolderError` where the
-    comparison is not finished, and `ConfigError` where a method's training is not known."""
-    kept, asked = _read(run, evaluate_tables.SCORES), _read(run, "report.json").get("config", {})
-    if missing := [k for k in ("judges", "domain", "scenarios", "found") if k not in kept]:
-        remedy = "run experiments.evaluate on it once more, with the same options: nothing is played or judged again"
-        raise RunFolderError("was compared by an earlier release", field=evaluate_tables.SCORES, value=missing, remedy=remedy)
-    told = _told(trained)
-    if unknown := sorted(told.keys() - kept["found"].keys()):
-        raise ConfigError("was not compared", field="trained", value=unknown, remedy=f"there are {', '.join(kept['found'])}")
-    specs = {_name(spec): spec for spec in entrants.listed(asked["methods"])}
-    name, version = next(iter(kept["judges"].items()))
-    judge = JudgeName(*redacted([name, version]))
-    place = Place(
-        kept["domain"], kept["scenarios"], asked["split"], len(_scenarios(run, kept)), asked["rounds"], redacted(asked["user"]), judge
-    )
-    out = []
-    for method, runs in kept["found"].items():
-        training = _training(specs[method], method, asked, kept["seeds"], told)
-        out.append(_submission(run, method, runs, kept["seeds"], place, redacted(asked["model"]), authors, training))
-    return out
+    """One for each method that was compared. `run`: the folder of a comparison, or a kept one's; `trained`: NAME=JUDGE of policies of your own,
+    comma-separated. Raises `RunFolderError` where the comparison is not finished, and `ConfigError` where a method's training is not known."""
+    kept, told = comparison.read(run), _told(trained)
+    if unknown := sorted(told.keys() - kept.specs.keys()):
+        raise ConfigError("was not compared", field="trained", value=unknown, remedy=f"there are {', '.join(kept.specs)}")
+    judge = JudgeName(*redacted(next(iter(kept.judges.items()))))
+    user = redacted(kept.asked["user"])
+    place = Place(kept.domain, kept.scenarios, kept.asked["split"], kept.count, kept.asked["rounds"], user, judge)
+    return [_submission(kept, method, place, authors, _training(kept, method, told)) for method in kept.specs]
 
 
-def _read(run: Path, name: str) -> dict[str, Any]:
-    try:
-        return dict(json.loads((run / name).read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        remedy = "name the run folder of an experiments.evaluate that ended"
-        raise RunFolderError(f"no finished comparison is there ({name})", field="from", value=str(run), remedy=remedy) from error
-
-
-def _name(spec: str) -> str:
-    """The name that a method goes by in a comparison, from how it was asked for."""
-    found = None if spec in METHODS else entrants.FORM.fullmatch(spec)
-    return (found["name"] or found["object"]) if found else spec
-
-
-def _scenarios(run: Path, kept: Mapping[str, Any]) -> set[str]:
-    """Those that were played."""
-    method = next(iter(kept["found"]))
-    return {row["scenario"] for row in RunFolder.open(run / method / f"seed-{kept['seeds'][0]}" / "play").episodes()}
-
-
-def _submission(
-    run: Path,
-    method: str,
-    runs: Sequence[Mapping[str, Any]],
-    seeds: Sequence[int],
-    place: Place,
-    model: str,
-    authors: str,
-    training: Training | None,
-) -> Submission:
+def _submission(kept: Comparison, method: str, place: Place, authors: str, training: Training | None) -> Submission:
+    runs = kept.of(method)
     judged = [r["judges"][place.judge.name] for r in runs]
     scores = Scores(
         *({c: estimate([r[PLAIN[k]].get(c, {}) for r in judged], f"{method}, {c}") for c in judged[0][PLAIN[k]]} for k in KINDS)
@@ -92,15 +52,15 @@ def _submission(
         format=1,
         method=method,
         authors=authors,
-        model=model,
+        model=redacted(kept.asked["model"]),
         training=training,
         place=place,
-        seeds=tuple(seeds),
-        code=_code([run / method / f"seed-{s}" / "play" for s in seeds]),
+        seeds=tuple(kept.seeds),
+        code=_code(kept),
         scores=scores,
         not_scored=NotScored(*lost, cut),
         per_reply=PerReply(*(cost.get(k) for k in ("requests", "tokens", "seconds"))),
-        digest=digest(seeds, judged),
+        digest=digest(kept.seeds, judged),
     )
 
 
@@ -126,9 +86,9 @@ def digest(seeds: Sequence[int], judged: Sequence[Mapping[str, Any]]) -> str:
     return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 
 
-def _code(played: Sequence[Path]) -> str:
+def _code(kept: Comparison) -> str:
     """The version of mascot_env that played. Raises `ConfigError` where there were several."""
-    found = sorted({str(RunFolder.open(p).manifest["mascot_env"]) for p in played})
+    found = sorted({version for versions in kept.code.values() for version in versions})
     if len(found) > 1:
         raise ConfigError("was played by several versions", field="from", value=found, remedy="compare anew, in another folder")
     return found[0]
@@ -145,14 +105,15 @@ def _told(trained: str) -> dict[str, str]:
     return {name: judge for name, _, judge in parts}
 
 
-def _training(spec: str, method: str, asked: Mapping[str, Any], seeds: Sequence[int], told: Mapping[str, str]) -> Training | None:
+def _training(kept: Comparison, method: str, told: Mapping[str, str]) -> Training | None:
+    spec = kept.specs[method]
     if spec in METHODS:
-        return _of_runs(METHODS[spec], asked, seeds) if METHODS[spec].trained else None
+        return _of_runs(kept, METHODS[spec]) if METHODS[spec].trained else None
     if method not in told:
         remedy = f"pass --trained {method}=JUDGE with the judge that paid for it or chose its data, or --trained {method}={NOTHING}"
         raise ConfigError("what trained this policy is not known here", field="trained", value=method, remedy=remedy)
-    around = METHODS[asked["background"]]
-    beside = _of_runs(around, asked, seeds) if around.trained and not spec.endswith("@team") else None
+    around = METHODS[kept.asked["background"]]
+    beside = _of_runs(kept, around) if around.trained and not spec.endswith("@team") else None
     own = [] if told[method] == NOTHING else [JudgeName(*redacted([told[method]] * 2))]
     if not own and beside is None:
         return None
@@ -160,27 +121,19 @@ def _training(spec: str, method: str, asked: Mapping[str, Any], seeds: Sequence[
     return Training(what, (*own, *(beside.judges if beside else ())))
 
 
-def _of_runs(method: Method, asked: Mapping[str, Any], seeds: Sequence[int]) -> Training:
+def _of_runs(kept: Comparison, method: Method) -> Training:
     """What the program that trained it is called, on which domain, and the judges that paid. SFT asks none."""
-    program = f"experiments.{method.needs}" + (f", on {asked['trained_on']}" if asked["trained_on"] else "")
-    if method.needs == MARL:
-        folder = Path(asked["marl"]) / Path(asked["domain"]).name
-        version = _paid(folder / "setting", "marl")
-        return Training(program, (JudgeName(*redacted([version, version])),))
+    program = f"experiments.{method.needs}" + (f", on {kept.asked['trained_on']}" if kept.asked["trained_on"] else "")
     if method.name == "sft":
         return Training(f"{program}, its SFT alone", ())
-    found: dict[str, str] = {}
-    for run in (Path(asked["runs"]) / f"run-{seed}" for seed in seeds):
-        version = _paid(run / "level1" / "pairs", "runs")
-        told = run / campaign.ASKED
-        found[version] = json.loads(told.read_text(encoding="utf-8"))["judge"] if told.is_file() else version
-    return Training(program, tuple(JudgeName(*redacted([name, version])) for version, name in sorted(found.items())))
-
-
-def _paid(stage: Path, field: str) -> str:
-    """The judge that a stage of a training says it was paid by."""
-    try:
-        return str(json.loads((stage / DONE).read_text(encoding="utf-8"))["settings"]["judge"])
-    except (OSError, ValueError, KeyError) as error:
-        remedy = f"keep the runs where --{field} named them"
-        raise RunFolderError("the judge that trained cannot be read", field=field, value=str(stage), remedy=remedy) from error
+    paid = [kept.paid.get(method.needs, {}).get(seed) for seed in kept.seeds]
+    known = {p[1]: p[0] for p in paid if p is not None}
+    if None in paid:
+        seed = kept.seeds[paid.index(None)]
+        raise RunFolderError(
+            "the judge that trained cannot be read",
+            field=method.needs,
+            value=f"{kept.place}, seed {seed}",
+            remedy="keep the runs where the comparison looks for them (--runs, --marl), and run it once more: nothing is played again",
+        )
+    return Training(program, tuple(JudgeName(*redacted([name, version])) for version, name in sorted(known.items())))

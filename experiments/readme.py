@@ -7,7 +7,8 @@
     python -m experiments.readme --keep-bilevel runs/bilevel --keep-hacking runs/hacking --keep-methods runs/methods
                                                      # first copy the figures of these runs, from which the pages are made
 
-The leaderboard's page is made from the submissions in docs/results/submissions, which `experiments.leaderboard --into docs/results` keeps there.
+The leaderboard's page is made from the submissions in docs/results/submissions: those that `experiments.leaderboard --into docs/results` keeps there, and
+those of our own methods, which are made anew from the comparisons that are kept.
 
 No figure in the README is typed by hand: results come from the files that the programs wrote. Of the campaigns of both levels, of the study of
 reward hacking and of comparisons the figures of every run or seed are kept (`kept_runs`), so that their pages are made anew, and checked, like the README.
@@ -22,7 +23,10 @@ from pathlib import Path
 
 import mascot_env  # noqa: F401 - registers the environments
 from experiments import console, kept_comparisons, kept_runs, leaderboard_page
-from experiments.leaderboard_format import read
+from experiments.leaderboard import KEPT as SUBMITTED
+from experiments.leaderboard import PAGE, file_of
+from experiments.leaderboard_format import Submission, read
+from experiments.leaderboard_format import written as written_down
 from mascot_env import registry
 from mascot_env.errors import ConfigError
 
@@ -30,6 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
 RUNS = RESULTS / "runs"
 FIRST = "support-40"  # the campaign that the README tells of
+AUTHORS = "the developers of mascot_env"  # of the submissions that are made from kept comparisons
 
 TREE = {
     "mascot_env/": "the suite; the only package that is installed",
@@ -123,8 +128,21 @@ def leaderboard() -> str:
     )
 
 
-def submissions() -> list[Path]:
-    return sorted((RESULTS / "submissions").glob("*.json"))
+def submissions() -> dict[Path, Submission]:
+    """File -> submission: those that are kept, and those that are made from kept comparisons, which take the place of older ones of their row."""
+    found = {path: read(path) for path in sorted((RESULTS / SUBMITTED).glob("*.json"))}
+    return dict(sorted({**found, **of_comparisons()}.items()))
+
+
+def of_comparisons() -> dict[Path, Submission]:
+    """The submissions of our own methods."""
+    places = kept_runs.places(RUNS / "methods")
+    if not places:
+        return {}
+    from experiments import leaderboard_from  # its methods come with the learners
+
+    made = [s for place in places for s in leaderboard_from.submissions(place, AUTHORS, "")]
+    return {RESULTS / SUBMITTED / file_of(s): s for s in made}
 
 
 def render(text: str) -> str:
@@ -238,8 +256,9 @@ def pages() -> dict[Path, str]:
     """The pages that are made from kept runs, of what is kept."""
     made = {"bilevel": bilevel_page, "hacking": hacking_page, "methods": methods_page}
     found = {RESULTS / f"{name}.md": page() for name, page in made.items() if kept_runs.places(RUNS / name)}
-    if submissions():
-        found[RESULTS / "leaderboard.md"] = leaderboard_page.page([read(path) for path in submissions()])
+    found |= {path: written_down(s) for path, s in of_comparisons().items()}
+    if known := submissions():
+        found[RESULTS / PAGE] = leaderboard_page.page(list(known.values()))
     return found
 
 
@@ -276,6 +295,7 @@ def brought_up(path: Path, new: str, check: bool) -> list[str]:
     """Writes a file that is stale, or only says so; gives its name where it was."""
     stale = not path.exists() or path.read_text(encoding="utf-8") != new
     if stale and not check:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(new, encoding="utf-8")
     name = path.name
     print(

@@ -13,11 +13,13 @@ import pytest
 pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
 
 from agents.stages import mark_of  # noqa: E402
-from experiments import kept_runs, readme, setting  # noqa: E402
+from experiments import kept_runs, leaderboard, readme, setting  # noqa: E402
+from experiments.leaderboard_format import parsed, written  # noqa: E402
 from mascot_env import catalog  # noqa: E402
 from mascot_env.errors import ConfigError, RunFolderError  # noqa: E402
 from tests.experiments.test_bilevel_report import made_up  # noqa: E402
 from tests.experiments.test_evaluate import made_up as measurement  # noqa: E402
+from tests.experiments.test_leaderboard import made_up as submission  # noqa: E402
 
 
 @pytest.fixture
@@ -136,8 +138,9 @@ def test_the_campaign_that_the_readme_tells_of_comes_first(tmp_path: Path, resul
 def comparison(folder: Path, *seeds: int, **asked: Any) -> Path:
     """A comparison of two methods on two scenarios of the language world, as experiments.evaluate leaves it."""
     scenarios = setting.scenarios(catalog.domain("support"), "world", "test", 2)
-    config = {"methods": "all", "runs": str(folder), "seeds": len(seeds), "seed": seeds[0], "scenarios": 2, "against": "base", **asked}
-    config |= {"model": "nano", "trained_on": "", "user": "world", "rounds": 2, "scenarios_from": "world", "split": "test"}
+    config = {"methods": "zero-shot,few-shot", "against": "zero-shot", "background": "zero-shot", "model": "nano", "runs": str(folder)}
+    config |= {"trained_on": "", "user": "world", "rounds": 2, "scenarios_from": "world", "split": "test", "scenarios": 2}
+    config |= {"seeds": len(seeds), "seed": seeds[0], **asked}
 
     def by_scenario(run: dict[str, Any]) -> dict[str, Any]:
         named = {"a": scenarios[0].id, "b": scenarios[1].id}
@@ -145,13 +148,17 @@ def comparison(folder: Path, *seeds: int, **asked: Any) -> Path:
         judged = {k: {c: {named[s]: v for s, v in by.items()} for c, by in of[k].items()} for k in ("agent-specific", "collective")}
         return {**run, "judges": {"j": {**of, **judged, "by agent": {}}}}
 
-    found = {name: [by_scenario(measurement(gain + seed)) for seed in seeds] for name, gain in (("base", 0.0), ("ours", 10.0))}
+    gains = {name: {"zero-shot": 0.0, "few-shot": 10.0}[name] for name in config["methods"].split(",")}
+    found = {name: [by_scenario(measurement(gain + seed)) for seed in seeds] for name, gain in gains.items()}
     scores = {
         "seeds": list(seeds),
-        "methods": ["base", "ours"],
+        "methods": list(gains),
         "domain": "support",
         "scenarios": mark_of(scenarios),
+        "count": 2,
         "judges": {"j": "j#1"},
+        "code": {s: ["0.1.0"] for s in seeds},
+        "paid": {},
     }
     folder.mkdir()
     (folder / "scores.json").write_text(json.dumps({**scores, "found": found}))
@@ -163,23 +170,25 @@ def test_seeds_that_were_compared_on_another_day_join_those_that_are_there(tmp_p
     readme.keep_methods(comparison(tmp_path / "one", 4, 5))
     readme.keep_methods(comparison(tmp_path / "two", 2))
     place = results / "runs" / "methods" / "support"
-    assert list(kept_runs.read(place)) == ["2", "4", "5"] and kept_runs.read_about(place)["methods"] == "base,ours"
+    assert list(kept_runs.read(place)) == ["2", "4", "5"] and kept_runs.read_about(place)["methods"] == "zero-shot,few-shot"
     page = readme.pages()[results / "methods.md"]
-    assert "2 test scenarios, 3 seed(s)" in page and "| ours" in page
-    consistency = 55.0 + 11 / 3  # of the base, by scenario and seed; ours has 10 more
+    assert "2 test scenarios, 3 seed(s)" in page and "| few-shot" in page
+    consistency = 55.0 + 11 / 3  # of zero-shot, by scenario and seed; few-shot has 10 more
     assert f"{consistency:.1f}" in page and f"{consistency + 10:.1f}" in page and "+10.0" in page
 
 
 def test_other_methods_scenarios_or_judges_do_not_join(tmp_path: Path, results: Path) -> None:
     readme.keep_methods(comparison(tmp_path / "one", 0))
     with pytest.raises(ConfigError, match="against"):
-        readme.keep_methods(comparison(tmp_path / "two", 1, against="ours"))
+        readme.keep_methods(comparison(tmp_path / "two", 1, against="few-shot"))
     other = comparison(tmp_path / "three", 1)
     scores = json.loads((other / "scores.json").read_text())
-    for changed in ({"scenarios": "0" * 16}, {"judges": {"j": "j#2"}}, {"methods": ["ours"]}):
+    for changed in ({"scenarios": "0" * 16}, {"judges": {"j": "j#2"}}, {"count": 3}):
         (other / "scores.json").write_text(json.dumps(scores | changed))
         with pytest.raises(ConfigError, match=next(iter(changed))):
             readme.keep_methods(other)
+    with pytest.raises(ConfigError, match="methods"):
+        readme.keep_methods(comparison(tmp_path / "four", 1, methods="few-shot,zero-shot"))
     assert list(kept_runs.read(results / "runs" / "methods" / "support")) == ["0"]
 
 
@@ -198,3 +207,22 @@ def test_a_comparison_that_is_not_finished_is_not_kept(tmp_path: Path, results: 
     with pytest.raises(RunFolderError, match="no finished comparison"):
         readme.keep_methods(folder)
     assert not results.exists()
+
+
+def test_methods_that_are_kept_stand_on_the_leaderboard_beside_others(tmp_path: Path, results: Path) -> None:
+    readme.keep_methods(comparison(tmp_path / "one", 0, 1))
+    theirs = parsed(json.dumps(submission("theirs", 60.0)), tmp_path)
+    (results / "submissions").mkdir()
+    (results / "submissions" / leaderboard.file_of(theirs)).write_text(written(theirs))
+    made = readme.pages()
+    files = [p for p in made if p.parent.name == "submissions"]
+    assert sorted(parsed(made[p], p).method for p in files) == ["few-shot", "zero-shot"]
+    assert all(parsed(made[p], p).seeds == (0, 1) and parsed(made[p], p).authors == readme.AUTHORS for p in files)
+    board = made[results / "leaderboard.md"]
+    assert all(name in board for name in ("theirs", "few-shot", "zero-shot")) and "3 submission(s)" in readme.leaderboard()
+    for path, text in made.items():
+        readme.brought_up(path, text, check=False)
+    assert readme.pages() == made and not [p for p, text in made.items() if readme.brought_up(p, text, check=True)]
+    readme.keep_methods(comparison(tmp_path / "two", 2))  # a seed more: the same rows
+    assert sorted(p for p in readme.pages() if p.parent.name == "submissions") == sorted(files)
+    assert len(readme.submissions()) == 3 and {s.seeds for s in readme.submissions().values() if s.method != "theirs"} == {(0, 1, 2)}

@@ -369,7 +369,8 @@ def test_what_trained_a_policy_is_said_and_never_guessed(run: Path, tmp_path: Pa
 
 def test_the_judge_of_a_trained_method_is_read_from_its_runs(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="torch is not installed: pip install -e .[hf]")
-    from experiments import leaderboard_from
+    from baselines import METHODS
+    from experiments import comparison, leaderboard_from
 
     for seed in (0, 1):
         place = tmp_path / f"run-{seed}" / "level1" / "pairs"
@@ -379,17 +380,26 @@ def test_the_judge_of_a_trained_method_is_read_from_its_runs(tmp_path: Path) -> 
     (tmp_path / "support" / "setting").mkdir(parents=True)
     (tmp_path / "support" / "setting" / "done.json").write_text(json.dumps({"settings": {"judge": "world"}, "figures": {}}))
     asked = {"runs": str(tmp_path), "marl": str(tmp_path), "domain": "support", "trained_on": "", "background": "mascot"}
-    made = leaderboard_from._training("mascot-p", "mascot-p", asked, [0, 1], {})
+
+    def compared(*seeds: int, spec: str = "", **changed: str) -> comparison.Comparison:
+        told = {**asked, **changed}
+        paid = {needs: {s: comparison.judge_that_paid(needs, told, s) for s in seeds} for needs in ("bilevel", "marl")}
+        specs = {**{m: m for m in METHODS}, "x": spec}
+        found: dict[int, dict[str, Any]] = {s: {} for s in seeds}
+        return comparison.Comparison(tmp_path, told, specs, "support", "0" * 16, 3, {}, found, {}, paid)
+
+    made = leaderboard_from._training(compared(0, 1), "mascot-p", {})
     assert made is not None and made.judges == (JudgeName("nano", "#fa8138db51e2"),)
-    beside = leaderboard_from._training("x=m:o@director", "x", asked, [0], {"x": "mine"})
+    beside = leaderboard_from._training(compared(0, spec="x=m:o@director"), "x", {"x": "mine"})
     assert beside is not None and [j.name for j in beside.judges] == ["mine", "nano"]
-    assert leaderboard_from._training("sft", "sft", asked, [0], {}) == leaderboard_format.Training("experiments.bilevel, its SFT alone", ())
-    acts = leaderboard_from._training("ippo", "ippo", asked, [0], {})
+    alone = leaderboard_format.Training("experiments.bilevel, its SFT alone", ())
+    assert leaderboard_from._training(compared(0), "sft", {}) == alone
+    acts = leaderboard_from._training(compared(0), "ippo", {})
     assert acts == leaderboard_format.Training("experiments.marl", (JudgeName("world", "world"),))
-    away = leaderboard_from._training("mascot", "mascot", {**asked, "trained_on": "meeting"}, [0], {})
+    away = leaderboard_from._training(compared(0, trained_on="meeting"), "mascot", {})
     assert away is not None and away.what == "experiments.bilevel, on meeting"
-    with pytest.raises(MascotError, match="the judge that trained cannot be read"):
-        leaderboard_from._training("mascot", "mascot", asked, [2], {})
+    with pytest.raises(MascotError, match=r"the judge that trained cannot be read.*seed 2"):
+        leaderboard_from._training(compared(0, 2), "mascot", {})
 
 
 def test_intervals_by_hand() -> None:

@@ -1,0 +1,135 @@
+"""A finished comparison of `experiments.evaluate`, read: from its run folder, or from what the repository keeps of it (`kept_comparisons`).
+
+Everything that is made of a comparison afterwards, pages and submissions, is made from this, without a model and without the runs it was made from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agents.stages import DONE
+from baselines import METHODS
+from baselines.method import BILEVEL, MARL
+from experiments import campaign, entrants, kept_runs
+from experiments.evaluate_tables import REPORT, SCORES
+from mascot_env.errors import ConfigError, RunFolderError
+from mascot_env.run_folder import RunFolder
+
+LACKING = ("judges", "domain", "scenarios", "count", "code", "paid", "found")  # of comparisons of earlier releases
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was compared, and what came out.
+
+    place: where it was read
+    asked: `evaluate.Config` as a mapping
+    specs: a method's name -> how it was asked for
+    domain: its id; scenarios: their fingerprint (`agents.stages.mark_of`); count: how many there are
+    judges: name -> version (`agents.stages.name_of`); the first is reported
+    found: seed -> method -> what was measured
+    code: seed -> the versions of mascot_env that played
+    paid: program (bilevel, marl) -> seed -> (name, version) of the judge that paid for its training; None where that could not be read
+    """
+
+    place: Path
+    asked: Mapping[str, Any]
+    specs: Mapping[str, str]
+    domain: str
+    scenarios: str
+    count: int
+    judges: Mapping[str, str]
+    found: Mapping[int, Mapping[str, Any]]
+    code: Mapping[int, Sequence[str]]
+    paid: Mapping[str, Mapping[int, tuple[str, str] | None]]
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted(self.found)
+
+    def of(self, method: str) -> list[Mapping[str, Any]]:
+        """What was measured of a method, seed by seed."""
+        return [self.found[seed][method] for seed in self.seeds]
+
+
+def read(place: Path) -> Comparison:
+    """Raises `RunFolderError` where no finished comparison is there, or one of an earlier release."""
+    return _kept(place) if (place / kept_runs.ABOUT).is_file() else _of_run(place)
+
+
+def _of_run(run: Path) -> Comparison:
+    kept, asked = _json(run, SCORES), _json(run, REPORT).get("config", {})
+    if missing := [k for k in LACKING if k not in kept]:
+        remedy = "run experiments.evaluate on it once more, with the same options: nothing is played or judged again"
+        raise RunFolderError("was compared by an earlier release", field=SCORES, value=missing, remedy=remedy)
+    seeds = kept["seeds"]
+    found = {seed: {method: runs[i] for method, runs in kept["found"].items()} for i, seed in enumerate(seeds)}
+    paid = {needs: {s: by[str(s)] and tuple(by[str(s)]) for s in seeds} for needs, by in kept["paid"].items()}
+    code = {s: kept["code"][str(s)] for s in seeds}
+    specs = specs_of(asked["methods"])
+    in_order = {name: specs[name] for name in kept.get("methods", specs)}
+    return Comparison(run, asked, in_order, kept["domain"], kept["scenarios"], kept["count"], kept["judges"], found, code, paid)
+
+
+def _kept(place: Path) -> Comparison:
+    about = kept_runs.read_about(place)
+    runs = {int(name): run for name, run in kept_runs.read(place).items()}
+    programs = sorted({needs for run in runs.values() for needs in run["paid"]})
+    paid = {p: {seed: run["paid"].get(p) and tuple(run["paid"][p]) for seed, run in runs.items()} for p in programs}
+    asked = {**about, "scenarios": about["count"], "seeds": len(runs), "seed": min(runs)}
+    found = {seed: run["found"] for seed, run in runs.items()}
+    code = {seed: run["code"] for seed, run in runs.items()}
+    specs = specs_of(about["methods"])
+    return Comparison(place, asked, specs, about["domain"], about["scenarios"], about["count"], about["judges"], found, code, paid)
+
+
+def _json(run: Path, name: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads((run / name).read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        remedy = "name the run folder of an experiments.evaluate that ended"
+        raise RunFolderError(f"no finished comparison is there ({name})", field="from", value=str(run), remedy=remedy) from error
+
+
+def specs_of(methods: str) -> dict[str, str]:
+    """The name that each method goes by in a comparison -> how it was asked for."""
+    return {_name(spec): spec for spec in entrants.listed(methods)}
+
+
+def _name(spec: str) -> str:
+    found = None if spec in METHODS else entrants.FORM.fullmatch(spec)
+    return (found["name"] or found["object"]) if found else spec
+
+
+# ---------------------------------------------------------------------- what a comparison says of itself when it is made
+
+
+def played_by(folders: Sequence[Path]) -> list[str]:
+    """The versions of mascot_env that played these run folders of conversations."""
+    return sorted({str(RunFolder.open(p).manifest["mascot_env"]) for p in folders})
+
+
+def judge_that_paid(needs: str, asked: Mapping[str, Any], seed: int) -> tuple[str, str] | None:
+    """(name, version) of the judge that paid for the training of a seed, from the records of its run; None where they cannot be read."""
+    if needs == MARL:
+        version = _version(Path(asked["marl"]) / Path(asked["domain"]).name / "setting")
+        return version and (version, version)
+    if needs != BILEVEL:
+        raise ConfigError("no program of ours", field="needs", value=needs, remedy=f"use {BILEVEL} or {MARL}")
+    run = Path(asked["runs"]) / f"run-{seed}"
+    version, told = _version(run / "level1" / "pairs"), run / campaign.ASKED
+    if version is None:
+        return None
+    return (json.loads(told.read_text(encoding="utf-8"))["judge"] if told.is_file() else version, version)
+
+
+def _version(stage: Path) -> str | None:
+    """The judge that a stage of a training says it was paid by."""
+    try:
+        return str(json.loads((stage / DONE).read_text(encoding="utf-8"))["settings"]["judge"])
+    except (OSError, ValueError, KeyError):
+        return None
