@@ -11,17 +11,15 @@ The object is called with the `Ingredients` where it takes an argument, and with
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import os
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from baselines import METHODS
 from baselines.method import Ingredients, Players
+from mascot_env.commands.own import imported
 from mascot_env.errors import ConfigError, UnknownIdError
 from mascot_env.players.policy import Policy
 
@@ -65,18 +63,6 @@ def entrant(spec: str, background: str = "zero-shot") -> Entrant:
         lambda given: _players(spec, made, role, around.players, given),
         around.needs if role != "team" else "",
     )
-
-
-def imported(spec: str, module: str, name: str, field: str) -> Any:
-    """An object of a module of the user's own, which may lie beside them. Raises `ConfigError`, with the option's name, where it cannot be had."""
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            f"cannot be imported ({error})", field=field, value=spec, remedy="check the module's place and the name"
-        ) from error
 
 
 def _players(spec: str, make: Callable[..., Any], role: str, around: Callable[[Ingredients], Players], given: Ingredients) -> Players:

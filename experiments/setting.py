@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
-from experiments.entrants import imported
 from mascot_env import catalog
 from mascot_env import judge as judges
+from mascot_env.commands import own
 from mascot_env.errors import ConfigError, RunFolderError
 from mascot_env.judge import Judge
 from mascot_env.judge.panel import refuse_to_train
@@ -52,14 +50,9 @@ def disguised(domain: Domain, seed: int = 0) -> tuple[Scenario, ...]:
     return plain + tuple(made)
 
 
-OWN_JUDGE = re.compile(r"own:(?P<module>[\w.]+):(?P<object>\w+)")
-
-
 def judge(name: str, field: str = "judge") -> Judge:
-    """A judge by its name, or `own:MODULE:OBJECT`: a class of the user's own, or an object. Naming a module runs it."""
-    own = OWN_JUDGE.fullmatch(name)
-    made = imported(name, own["module"], own["object"], field) if own else name
-    found = judges.resolve(made() if isinstance(made, type) else made, field)
+    """A judge by its name, or `own:MODULE:OBJECT`: one of the user's own (`mascot_env.commands.own`)."""
+    found = judges.resolve(own.named(name, field), field)
     if found is None:
         raise ConfigError("a judge is needed", field=field, value=name)
     return found

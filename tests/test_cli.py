@@ -165,6 +165,59 @@ def test_play_shows_the_figures_that_json_has(run: Run, domain: str) -> None:
     assert value["mean_returns"]["director_0"] == pytest.approx(mean) and "user_0" not in value["mean_returns"]
 
 
+OWN = """
+from mascot_env.players.scripted import ScriptedSpeaker
+
+class Echo:
+    def act(self, observations, infos):
+        return [info["view"].user_turn.text for info in infos]
+
+class Needy(Echo):
+    def __init__(self, model):
+        pass
+
+def echo():
+    return Echo()
+
+said = Echo()
+nothing = 7
+"""
+
+
+@pytest.mark.parametrize("name", ["Echo", "echo", "said"])
+def test_players_of_ones_own(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (tmp_path / "own_players.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    code, out, _ = run("play", "--speakers", f"own:own_players:{name}", "--episodes", "2", "--out", str(tmp_path / "kept"), "--json")
+    assert code == 0 and last_json(out)["valid"] == 2
+    for row in RunFolder.open(tmp_path / "kept").episodes():
+        said = [(t["agent"], t["text"]) for t in row["transcript"]["turns"] if t["agent"] != "director_0"]
+        assert any(a != "user_0" for a, _ in said)
+        assert all(text == said[i - 1][1] for i, (a, text) in enumerate(said) if a != "user_0" and i)
+
+
+@pytest.mark.parametrize(
+    ("option", "spec", "told"),
+    [
+        ("--speakers", "own:own_players", "own:MODULE:OBJECT"),
+        ("--speakers", "own:own_players:Nobody", "cannot be imported"),
+        ("--director", "own:no_such_module:Echo", "cannot be imported"),
+        ("--speakers", "own:own_players:Needy", "without arguments"),
+        ("--user", "own:own_players:nothing", "not a player"),
+        ("--judge", "own:own_players:nothing", "judge"),
+    ],
+)
+def test_what_is_no_player_of_ones_own_is_named(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, spec: str, told: str
+) -> None:
+    (tmp_path / "own_players.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    code, _, err = run("play", option, spec)
+    assert code == 2 and told in err and option[2:] in err and "Traceback" not in err
+
+
 def test_what_is_played_depends_on_the_seed_alone(run: Run) -> None:
     def played(*more: str) -> str:
         return run("play", "--episodes", "5", *more)[1].rsplit("\nseconds", 1)[0]

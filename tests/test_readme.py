@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -22,6 +24,27 @@ def test_code_block_runs(number: int, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     if "env.render()" in BLOCKS[number]:
         assert "User:" in done.stdout and "the Director's return" in done.stdout
+
+
+def test_the_policy_of_ones_own_is_evaluated_from_an_empty_folder_with_the_checkout(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="torch is not installed: pip install -e .[hf]")
+    (block,) = [b for b in BLOCKS if b.startswith("# file: my_policies.py")]
+    assert len(block.splitlines()) <= 20
+    (tmp_path / "my_policies.py").write_text(block, encoding="utf-8")
+    (command,) = [line.partition("#")[0].split() for line in TEXT.splitlines() if line.startswith("PYTHONPATH=CHECKOUT")]
+    small = "--judges scripted-heldout --user scripted --scenarios-from catalog --scenarios 2 --seeds 1 --rounds 1 --no-wandb --json"
+    done = subprocess.run(
+        [sys.executable, *command[2:], *small.split()],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])["scripted-heldout"]["agent-specific"]["all"]
+    assert set(found) == {"zero-shot", "asking"} and found["asking"]["overall"] is not None
 
 
 def test_there_are_code_blocks() -> None:

@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from mascot_env.commands import options, play, show
+from mascot_env.commands import options, own, play, show
 from mascot_env.commands.options import natural, option, positive
 from mascot_env.commands.tally import collect, means, reason, scores_of
 
@@ -70,8 +70,9 @@ def _prepare(config: Config) -> tuple[DialogueEnv, dict[str, Policy]]:
     from mascot_env.types import DIRECTOR
 
     domain = options.find_domain(config.domain)
-    director, speakers = resolve.resolve_director(config.director, domain), resolve.resolve_speakers(config.speakers, domain)
-    judge = judges.resolve(None if config.judge == "none" else config.judge)
+    director = resolve.resolve_director(own.named(config.director, "director"), domain)
+    speakers = resolve.resolve_speakers(own.named(config.speakers, "speakers"), domain)
+    judge = judges.resolve(None if config.judge == "none" else own.named(config.judge, "judge"))
     return DialogueEnv(domain=domain, judge=judge, split=None, max_rounds=config.max_rounds), {DIRECTOR: director, **dict.fromkeys(domain.agents, speakers)}
 
 

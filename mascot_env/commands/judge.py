@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from mascot_env.commands import judge_tables as tables
-from mascot_env.commands import show
+from mascot_env.commands import own, show
 from mascot_env.commands.options import natural, option, positive
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ ON_TURNS = ("attacks", "noise", "length", "speaks")
 class Config:
     what: str = option("audit", "what to do: audit", choices=("audit",), positional=True)
     judge: str = option(
-        "scripted", "who is audited: scripted, nano, hf:PATH_OR_ID, openai:MODEL@URL, biased:EXPLOIT@JUDGE, ...", metavar="NAME"
+        "scripted", "who is audited: scripted, nano, hf:PATH_OR_ID, openai:MODEL@URL, biased:EXPLOIT@JUDGE, own:MODULE:OBJECT, ...", metavar="NAME"
     )
     data: str = option("", "a folder of rated sets, or a file of one", metavar="PATH")
     parts: str = option("", f"comma-separated, of {', '.join(PARTS)}; empty: all, agreement only with --data", metavar="PARTS")
@@ -55,7 +55,7 @@ def run(config: Config) -> int:
     from mascot_env.errors import ConfigError
 
     parts = _parts(config)
-    found = judges.resolve(config.judge)
+    found = judges.resolve(own.named(config.judge, "judge"))
     if found is None:
         raise ConfigError("a judge is needed", field="judge", value=config.judge)
     out: dict[str, Any] = {}

@@ -75,6 +75,7 @@ def find_domain(name: str) -> Domain:
 
 DOMAIN: Mapping[str, Any] = {"metavar": "DOMAIN"}
 DOMAIN_HELP = "what the conversations are about: support, meeting, or your own domain's folder, which holds domain.yaml"
-DIRECTOR_HELP = "who directs: heuristic, round-robin, random, no-repeat, hand-back, world, nano, hf:PATH_OR_ID, openai:MODEL@URL, team:FOLDER"
-SPEAKERS_HELP = "who plays the personas: scripted, silent, world, nano, hf:PATH_OR_ID, openai:MODEL@URL, team:FOLDER"
-JUDGE_HELP = "who scores: scripted, scripted-heldout, world, nano, nano-heldout, hf:PATH_OR_ID, openai:MODEL@URL, or none"
+OTHERS = "nano, hf:PATH_OR_ID, openai:MODEL@URL, own:MODULE:OBJECT"
+DIRECTOR_HELP = f"who directs: heuristic, round-robin, random, no-repeat, hand-back, world, {OTHERS}, team:FOLDER"
+SPEAKERS_HELP = f"who plays the personas: scripted, silent, world, {OTHERS}, team:FOLDER"
+JUDGE_HELP = f"who scores: scripted, scripted-heldout, world, nano-heldout, {OTHERS}, or none"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from mascot_env.commands import options, show
+from mascot_env.commands import options, own, show
 from mascot_env.commands.options import natural, option, positive
 from mascot_env.commands.tally import Tally, reason
 
@@ -24,6 +24,7 @@ EXAMPLES = """examples:
   mascot play --domain my/folder                           a domain of your own: domain.yaml, personas.yaml, scenarios.yaml
   mascot play --scenario afraid-1 --seed 7                 one scenario, by its id
   mascot play --speakers hf:Qwen/Qwen3-0.6B --judge openai:qwen3@http://127.0.0.1:8000/v1
+  mascot play --speakers own:my_policies:Asking --judge scripted-heldout --episodes 50 --quiet     a policy of yours, in my_policies.py beside you
   mascot play --episodes 100 --out runs/first              kept in a run folder; after a crash, the same with --resume
   mascot play --episodes 100 --json | tail -1              figures for a program
 
@@ -37,7 +38,7 @@ class Config:
     domain: str = option("support", options.DOMAIN_HELP, **options.DOMAIN)
     director: str = option("heuristic", options.DIRECTOR_HELP, metavar="NAME")
     speakers: str = option("scripted", options.SPEAKERS_HELP, metavar="NAME")
-    user: str = option("scripted", "who plays the user: scripted, world, nano, hf:PATH_OR_ID, openai:MODEL@URL", metavar="NAME")
+    user: str = option("scripted", "who plays the user: scripted, world, nano, hf:PATH_OR_ID, openai:MODEL@URL, own:MODULE:OBJECT", metavar="NAME")
     judge: str = option("scripted", options.JUDGE_HELP, metavar="NAME")
     episodes: int = option(1, "number of conversations", type=positive, metavar="N")
     seed: int = option(0, "seed of the first conversation; the next has the next", type=natural, metavar="N")
@@ -87,8 +88,9 @@ def _team(config: Config, domain: Domain) -> Team:
     from mascot_env.players import resolve
     from mascot_env.players.policy import Team
 
-    director, speakers = resolve.resolve_director(config.director, domain), resolve.resolve_speakers(config.speakers, domain)
-    user = resolve.resolve_user(config.user)
+    director = resolve.resolve_director(own.named(config.director, "director"), domain)
+    speakers = resolve.resolve_speakers(own.named(config.speakers, "speakers"), domain)
+    user = resolve.resolve_user(own.named(config.user, "user"))
     assert user is not None  # None stands for None alone, and this is a name
     return Team.of(domain, director=director, speakers=speakers, user=user)
 
@@ -131,7 +133,7 @@ def _played(config: Config, domain: Domain, team: Team, tasks: list[Task], folde
     from mascot_env.envs.dialogue import DialogueEnv
     from mascot_env.rollout import rollout
 
-    judge = judges.resolve(None if config.judge == "none" else config.judge)
+    judge = judges.resolve(None if config.judge == "none" else own.named(config.judge, "judge"))
     split = None if config.split == "all" else config.split
     named = (config.director, config.speakers, config.user, config.judge)
     game = scenarios.for_players(domain, {"split": split}, named)  # players of the language world play its own scenarios
