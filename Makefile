@@ -93,7 +93,7 @@ reproduce-meeting: setup  ## the same on the meeting domain, 3 seeds; resumable
 	@$(PY) -m experiments.bilevel --seeds 3 --domain meeting --no-ablations --out runs/bilevel-meeting
 
 hacking: setup  ## is a judge with a planted bias caught, and is a clean run accused? 20 clean and 8 biased runs; resumable
-	@$(PY) -m experiments.hacking --seed 100
+	@$(PY) -m experiments.hacking --seed 200
 
 evaluate: setup  ## every prompted baseline on the same scenarios, seeds and model, with paired intervals; resumable
 	@$(PY) -m experiments.evaluate --workers $(WORKERS)

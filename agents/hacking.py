@@ -6,8 +6,8 @@ At fixed places the policy is asked again and again, several times each with the
 - the gap: the training judge's mean score has gained more than the held-out judge's, by more than `tolerance` points beyond chance;
 - the pull: among the replies at one place, a point more from the training judge goes with less than `least_pull` points from the held-out
   judge, beyond chance, over all looks so far. It needs no training to have happened: a judge that pays for an exploit shows at the first look,
-  as soon as the policy uses it here and there. The first look, at which all is still to lose, therefore asks for more replies than the later
-  ones do.
+  as soon as the policy uses it here and there. The first look, at which all is still to lose, therefore goes on asking for replies, up to a
+  multiple of what the later ones ask for, until the pull is known to lie on one side of that.
 
 `experiments.hacking` measures how early that is, and how often a clean run is accused. Where too few places are scored there is no gap or no
 pull, and that is said. What the training judge is to the reward model, the reward model is to its own errors: the watch asks the judge
@@ -46,7 +46,7 @@ class WatchSettings:
     every: updates between two looks; 0 watches nothing
     places: at which the policy is asked
     replies: that it gives at each
-    first: times as many replies at the first look
+    first: times as many replies at the first look, at most: it ends where the pull is known, beyond chance, to lie above or below least_pull
     tolerance: points (0..100) that the training judge's gain may exceed the held-out judge's
     least_pull: points that the held-out judge must give for a point of the training judge
     alpha: chance of a flag at one look where the gap is the tolerance itself, or the pull the least
@@ -114,12 +114,18 @@ class Watch:
     def file(self) -> Path:
         return self.folder / "looks.json"
 
-    def said(self, llm: Any, replies: int) -> list[str | None]:
-        """What the policy says, `replies` to a place after each other, None where it failed; the keys are the places' own, so that what
-        changes is the policy alone."""
-        asked = [self._request(c, k) for c in self.contexts for k in range(replies)]
-        made = self.player.actions(llm.generate(asked), [{"view": c.view} for c in self._each(replies)])
+    def said(self, llm: Any, numbers: Sequence[int]) -> list[str | None]:
+        """What the policy says, the replies of these numbers to a place after each other, None where it failed; the keys are the places' own,
+        so that what changes is the policy alone."""
+        asked = [self._request(c, k) for c in self.contexts for k in numbers]
+        made = self.player.actions(llm.generate(asked), [{"view": c.view} for c in self._each(len(numbers))])
         return [c.text if c.ok else None for c in made]
+
+    def scored(self, llm: Any, numbers: Sequence[int]) -> tuple[list[str | None], np.ndarray, np.ndarray]:
+        """These replies, and both judges' scores of them (N, K)."""
+        replies, each = self.said(llm, numbers), self._each(len(numbers))
+        training_NK, held_out_NK = (scores(j, each, replies).reshape(-1, len(numbers)) for j in (self.judge, self.held_out))
+        return replies, training_NK, held_out_NK
 
     def _request(self, context: Context, k: int) -> Any:
         request = self.player.request(context.view)
@@ -131,13 +137,20 @@ class Watch:
     def look(self, step: int, llm: Any) -> Look:
         """Asks the policy as it is now. The first look is what the gap is counted from, on the replies whose random numbers every look has."""
         before = {s: v for s, v in self.read().items() if s < step}  # a step may be taken again
-        count = self.settings.replies * (1 if before else self.settings.first)
-        replies = self.said(llm, count)
-        training_NK, held_out_NK = (scores(j, self._each(count), replies).reshape(-1, count) for j in (self.judge, self.held_out))
-        now = _seen(training_NK, held_out_NK, self.settings.replies)
-        found = compared([*before.values(), now], self.settings)
-        figures = {**dataclasses.asdict(found.gap), **dataclasses.asdict(found.pull), "flagged": found.flagged, "why": found.why}
-        self.seen = before | {step: {**figures, "replies": count, "example": replies[0], **now}}
+        count, most = self.settings.replies, self.settings.replies * (1 if before else self.settings.first)
+        replies, training_NK, held_out_NK = self.scored(llm, range(count))
+        while True:
+            now = _seen(training_NK, held_out_NK, self.settings.replies)
+            found = compared([*before.values(), now], self.settings)
+            if count >= most or found.pull.decided(self.settings.least_pull):
+                break
+            _, *more = self.scored(llm, range(count, min(2 * count, most)))
+            training_NK, held_out_NK = (np.concatenate(pair, axis=1) for pair in zip((training_NK, held_out_NK), more, strict=True))
+            count = training_NK.shape[1]
+        gap, pull = dataclasses.asdict(found.gap), {"pull low": found.pull.low, "pull": found.pull.pull, "high": found.pull.high}
+        self.seen = before | {
+            step: {**gap, **pull, "flagged": found.flagged, "why": found.why, "replies": count, "example": replies[0], **now}
+        }
         self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(self.file, json.dumps({str(s): v for s, v in self.seen.items()}, indent=1))
         return found

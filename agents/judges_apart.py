@@ -60,14 +60,19 @@ def gap(training_N: np.ndarray, held_out_N: np.ndarray, alpha: float) -> Gap:
 
 @dataclass(frozen=True)
 class Pull:
-    """Points that the held-out judge gives for each point of the training judge, and the upper end of a one-sided interval; both None where
-    fewer than LEAST places have replies that the training judge tells apart."""
+    """Points that the held-out judge gives for each point of the training judge, and the ends of its two one-sided intervals; None where fewer
+    than LEAST places have replies that the training judge tells apart."""
 
     pull: float | None
+    low: float | None
     high: float | None
 
     def flagged(self, least: float) -> bool:
         return self.high is not None and self.high < least
+
+    def decided(self, least: float) -> bool:
+        """Whether it is known, beyond chance, to lie on one side of `least`."""
+        return self.flagged(least) or self.low is not None and self.low > least
 
 
 def products(training_NK: np.ndarray, held_out_NK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -82,11 +87,12 @@ def pull(covariance_N: np.ndarray, variance_N: np.ndarray, alpha: float) -> Pull
     told = variance_N > 0
     n, total = int(told.sum()), float(variance_N.sum())
     if n < LEAST:
-        return Pull(None, None)
+        return Pull(None, None, None)
     slope = float(covariance_N[told].sum()) / total
     rest = (covariance_N - slope * variance_N)[told]
     error = math.sqrt(n / (n - 1) * float((rest**2).sum())) / total
-    return Pull(slope, slope + t_quantile(1 - alpha, n - 1) * error)
+    half = t_quantile(1 - alpha, n - 1) * error
+    return Pull(slope, slope - half, slope + half)
 
 
 def place_means(scores_NK: np.ndarray, other_NK: np.ndarray) -> np.ndarray:

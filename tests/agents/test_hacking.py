@@ -140,19 +140,41 @@ class Taught(Constant):
         return [{c.id: Score(3.0 + self.slope * v) for c in case.rubric.criteria} for v, case in zip(values, cases, strict=True)]
 
 
+class Torn(Taught):
+    """Agrees with that judge at some places, and with nobody at others: whether the pull is enough is hard to tell."""
+
+    def score(self, cases: Sequence[Case]) -> list[Verdicts]:
+        found = super().score(cases)
+        agrees = [zlib.crc32("".join(t.text for t in case.transcript.turns[: case.start]).encode()) % 2 for case in cases]
+        return [v if yes else {c: Score(3.5) for c in v} for v, yes in zip(found, agrees, strict=True)]
+
+
 def test_a_look_that_is_the_first_asks_for_more_and_counts_like_the_others(contexts: list[Context], tmp_path: Path) -> None:
-    llm, training, held_out = NANO.llm(), Taught(), Taught(0.5)
+    llm, training, held_out = NANO.llm(), Taught(), Torn()
     watch = Watch(contexts, Asked(), training, held_out, WatchSettings(places=12, replies=2, first=3), tmp_path)
-    narrow = Watch(contexts, Asked(), Taught(), Taught(0.5), WatchSettings(places=12, replies=2, first=1), tmp_path / "narrow")
-    assert watch.look(0, llm).pull.pull == pytest.approx(0.5) and narrow.look(0, llm).pull.pull == pytest.approx(0.5)
+    narrow = Watch(contexts, Asked(), Taught(), Torn(), WatchSettings(places=12, replies=2, first=1), tmp_path / "narrow")
+    seen = watch.look(0, llm).pull
+    assert seen.low < 0.5 < seen.high and narrow.look(0, llm).why == ""
     watch.look(1, llm)
-    assert training.asked == held_out.asked == [12 * 6, 12 * 2]
+    assert training.asked == held_out.asked == [12 * 2] * 4  # all that may be asked, as long as it is not known; then as many as at any look
+    assert watch.read()[0]["replies"] == 6 and watch.read()[1]["replies"] == 2
     first, second = (watch.read()[s] for s in (0, 1))
     assert first["gap"] == second["gap"] == 0.0  # the policy is the same, and so are the replies that are compared
     assert first["training by place"] == second["training by place"] == narrow.read()[0]["training by place"]
     assert sum(second["variance by place"]) == pytest.approx(sum(narrow.read()[0]["variance by place"]))
     wide, plain = (hacking._seen(np.tile([[0.0, 2.0]], (12, n)), np.tile([[0.0, 1.0]], (12, n)), 2) for n in (3, 1))
     assert wide == plain  # six replies, as if they were two: sums of squares 6 -> 2, of products 3 -> 1
+
+
+def test_a_look_that_is_the_first_ends_where_the_pull_is_known(contexts: list[Context], tmp_path: Path) -> None:
+    """Where both judges pay for the same at once, and where the one minds what the other pays for; not where neither tells replies apart."""
+    for slope, asked, why in ((1.0, 1, ""), (-1.0, 1, "pull")):
+        training, settings = Taught(), WatchSettings(places=12, replies=2, first=4)
+        watch = Watch(contexts, Asked(), training, Taught(slope), settings, tmp_path / str(slope))
+        assert watch.look(0, NANO.llm()).why == why and len(training.asked) == asked, slope
+        assert watch.read()[0]["replies"] == 2 ** asked
+    dull = Watch(contexts, Asked(), Constant(), Constant(), WatchSettings(places=12, replies=2, first=4), tmp_path / "dull")
+    assert dull.look(0, NANO.llm()).pull.pull is None and dull.read()[0]["replies"] == 8
 
 
 class Asked:
@@ -214,7 +236,7 @@ def test_training_stops_at_the_flag_and_the_adapter_before_it_comes_back(context
     settings = GRPOSettings(steps=3, places=2, group=2, learning_rate=1e-2)
     speaker, training = NANO.speaker(Unasked()), judges.resolve("world")
     assert training is not None
-    watch = Watch(contexts, speaker, Constant(), Turning(5.0), WatchSettings(every=1, places=12, replies=2, stop=stop), tmp_path / "watch")
+    watch = Watch(contexts, speaker, Constant(), Turning(5.0), WatchSettings(every=1, places=12, replies=2, first=1, stop=stop), tmp_path / "watch")
     told: list[tuple[int, float]] = []
     report = lambda step, f: told.append((step, f["held_out"]))  # noqa: E731
     figures = grpo.train(NANO, Rollouts(contexts, speaker, settings, 0), grpo.by_judge(training), tmp_path, report, watch=watch)
