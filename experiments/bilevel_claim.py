@@ -117,6 +117,18 @@ def lines_table(columns: Mapping[str, Lines]) -> str:
     return console.table(["line", *columns], rows)
 
 
+def behind(table: Table, controls: Sequence[str], judge: str = "held-out judge or the recogniser", prefix: str = "") -> str:
+    """Where a control of equal sampling budget, which learns nothing by RL, is ahead of the trained team beyond chance; empty where none is."""
+    found = []
+    for control in controls:
+        names = CRITERIA if prefix else (*CRITERIA, "in persona")
+        gaps = {c: table.get(prefix + c, {}).get(f"trained - {control}") for c in names}
+        lost = [f"{c.replace('_', ' ')} by {shown(-g[0])}" for c, g in gaps.items() if g and g[2] < 0]
+        if lost:
+            found.append(f"{control} is ahead of the trained team in {', '.join(lost)}")
+    return f"By the {judge}, {'; '.join(found)} (95 % intervals of the difference wholly below zero)." if found else ""
+
+
 def disagreement(held_out: Lines, truth: Lines) -> str:
     """Which lines hold by the held-out judge and not by the truth, in words; empty where there is none."""
     fooled = [name for name, line in held_out.items() if line.holds and name in truth and not truth[name].holds]

@@ -39,7 +39,7 @@ def columns(runs: Runs, table: Any, whole: Any, directors: Mapping[str, Any], sh
         found["truth"] = claim.judged_lines(table, "trained", prefix="true ") | claim.director_lines(directors["truth"], learners)
     if sharper is not None:
         found["sharper"] = claim.judged_lines(sharper, "trained, sharper", "SFT, sharper", "prompted, sharper")
-    for name in ("sound", BOTH):
+    for name in (*tables.CONTROLS, "sound", BOTH):
         if name in runs[0]["teams"]:
             found[name] = claim.judged_lines(table, name) | read(name)
     return found
@@ -49,6 +49,7 @@ HEADS = {
     "held out": "held-out judge, or recogniser (holds)",
     "truth": "the world's truth",
     "sharper": "held-out judge, at the players' own sampling",
+    **{name: f"control: {name}" for name in tables.CONTROLS},
     "sound": "the world's sound speakers",
     BOTH: "trained team saying the best of K",
 }
@@ -58,8 +59,10 @@ def about(runs: Runs, learnt: str, teams: list[str], split: str) -> str:
     places = runs[0].get("places", {})
     where = f"{places['scenarios']} {split} scenarios from {places['frames']} frames. " if places else ""
     return (
-        f"{len(runs)} run(s), {learnt}. {where}Held-out judge, 0 to 100. All policies are sampled at temperature"
-        " 1, as they were trained, but where it says otherwise: training also makes a policy surer, so that less is gained at a lower one. Shares are the"
+        f"{len(runs)} run(s), {learnt}. {where}Held-out judge, 0 to 100: it pays for nothing, and it selects, on"
+        " train scenarios: it may stop a persona's training, and decides which round stands. Language models are sampled at temperature"
+        " 1, as they were trained, but where it says otherwise (the discrete Director takes its likeliest act): training also makes a policy surer, so"
+        " that less is gained at a lower one. Shares are the"
         " recogniser's, who knows the language world's sentences: a reply that it does not know counts as out of persona, and training pays for being"
         f" known (the format term, also where the best of K is chosen), so that `{tables.OF_RECOGNISED}` is the share that nothing was paid for."
         + (
@@ -123,6 +126,7 @@ def of(
     asked_again = [r for r in runs if all(t in r["teams"] for t in SHARPER)]  # ablations may be there of some runs only
     sharper = tables.teams_table(asked_again, SHARPER, [*CRITERIA, *READ, *MEASURED], "SFT, sharper") if asked_again else None
     by_kind = {k: figures_of for k, (_, figures_of) in directors.items()}
+    truly = claim.behind(figures, tables.CONTROLS, "truth of the language world", "true ") if "truth" in by_kind else ""
     lines = columns(runs, figures, whole_figures, by_kind, sharper[1] if sharper and len(asked_again) == len(runs) else None, ppo)
     parts = [
         f"## {domain}" + ("" if data else f", {broken:.0%} broken"),
@@ -132,6 +136,8 @@ def of(
         claim.lines_table({HEADS[k]: v for k, v in lines.items()}),
         *([told] if (told := better(figures, lines)) else []),
         *([told] if (told := claim.disagreement(lines["held out"], lines.get("truth", {}))) else []),
+        *([told] if (told := " ".join(filter(None, (claim.behind(figures, tables.CONTROLS), truly)))) else []),
+        tables.directors_told(runs, by_kind),
         f"### The runs\n\n{tables.runs_table(runs)}",
         f"### Teams\n\n{table}\n\n{persona_eval.adjusted_told(holm, 'trained', 'SFT')}\n\n{whole}\n\n{middles}",
         *(

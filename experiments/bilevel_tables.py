@@ -23,6 +23,7 @@ OF_RECOGNISED = "in persona, of recognised"  # by the recogniser, of what it kno
 CRITERIA = ("emotional_expressiveness", "empathetic_support", "consistency", "relevance", "social_contribution", "overall")
 READ = ("in persona", "recognised", OF_RECOGNISED, "act honoured", "generic", "echo", "other voice", "settled", "own detail")
 CONTROLS = ("best of K", "SFT on the best")
+ALONE = 1.25  # turns per block below which mostly one persona speaks
 MEASURED = ("redundancy", "novelty", "words")
 WHOLE = ("identifiability", "separation", "self_bleu_across")
 
@@ -171,6 +172,27 @@ def directors_table(runs: Runs, kind: str) -> tuple[str, dict[str, Any]]:
     return console.table(
         ["Director", "group reward", *(f"{o} - this" for o in learnt), "turns per block", "speakers per block"], rows
     ), figures
+
+
+def directors_told(runs: Runs, by_kind: Mapping[str, Mapping[str, Any]]) -> str:
+    """In words, what the means of a Director's reward do not say: how many speak in a block, and what training has added to the model as it was."""
+    names = directors_of(runs)
+    ways = {n: [float(np.mean([r["directors"][n][w] for r in runs])) for w in ("turns per block", "speakers per block")] for n in names}
+    learnt = [n for n in ("GRPO", "PPO") if n in names]
+    lone = [n for n in learnt if ways[n][0] < ALONE]
+    turns = "; ".join(f"{n} {ways[n][0]:.2f} turns by {ways[n][1]:.2f} speakers" for n in names)
+    parts = [f"Per block: {turns}."]
+    if lone:
+        parts.append(
+            f"{' and '.join(lone)} nearly always {'call' if len(lone) > 1 else 'calls'} on one persona and hand{'' if len(lone) > 1 else 's'} back."
+        )
+    for kind, who in (("reward", "held-out judge"), ("truth", "truth")):
+        gap = by_kind.get(kind, {}).get("untrained", {}).get("GRPO - this")
+        if gap:
+            parts.append(
+                f"By the {who} GRPO has added {gap[0]:+.3f} [{gap[1]:+.3f}, {gap[2]:+.3f}] to the group reward of the untrained model."
+            )
+    return " ".join(parts)
 
 
 def systems_table(runs: Runs) -> tuple[str, dict[str, Any]]:

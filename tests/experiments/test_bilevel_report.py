@@ -146,6 +146,28 @@ def test_the_same_lines_at_the_players_own_sampling_of_the_best_of_k_and_of_the_
     assert "### Whole systems" not in text and "sharper" not in figures["lines by"]
 
 
+def test_what_a_control_does_better_is_told() -> None:
+    run = made_up(20.0)
+    run["teams"]["best of K"] = made_up(23.0)["teams"]["trained"]
+    run["teams"]["SFT on the best"] = made_up(19.0)["teams"]["trained"]
+    text, figures = bilevel_report.of([run] * 2, "support", 0.4)
+    assert figures["lines by"]["best of K"][OVER_SFT] == pytest.approx(23.0) and "control: best of K" in text
+    told = next(line for line in text.splitlines() if "is ahead of the trained team" in line)
+    assert "best of K is ahead of the trained team in emotional expressiveness by 3.0" in told and "SFT on the best is ahead" not in told
+    assert "is ahead of the trained team" not in bilevel_report.of([made_up(20.0)] * 2, "support", 0.4)[0]
+
+
+def test_directors_that_let_one_persona_speak_are_told() -> None:
+    run = made_up(20.0)
+    run["directors"]["untrained"] = {**run["directors"]["GRPO"], "reward": {k: v - 0.2 for k, v in run["directors"]["GRPO"]["reward"].items()}}
+    run["directors"]["round-robin"] |= {"turns per block": 3.0, "speakers per block": 2.5}
+    text = bilevel_report.of([run] * 2, "support", 0.4, ppo=False)[0]
+    assert "round-robin 3.00 turns by 2.50 speakers" in text and "GRPO nearly always calls on one persona and hands back." in text
+    assert "By the held-out judge GRPO has added +0.200" in text and "By the truth GRPO has added +0.000" in text
+    run["directors"]["GRPO"]["turns per block"] = 1.9
+    assert "nearly always" not in bilevel_report.of([run] * 2, "support", 0.4, ppo=False)[0]
+
+
 def test_ablations_that_only_some_runs_have_say_so_and_decide_no_line() -> None:
     run, plain = made_up(14.0), made_up(14.0)
     del plain["systems"]
