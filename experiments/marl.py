@@ -316,11 +316,28 @@ def shown(found: Mapping[str, Sequence[Mapping[str, Any]]], seed: int) -> tuple[
     return f"{console.table(headings, rows)}\n\n{told}", figures
 
 
+def between(found: Mapping[str, Mapping[str, Sequence[Any]]], seed: int) -> tuple[str, dict[str, Any]]:
+    """How the two algorithms' trained teams compare, by each judge; empty where one was trained alone."""
+    if len(found) < 2:
+        return "", {}
+    one, other = (by["trained"] for by in found.values())
+    gaps = {
+        judge: over_runs(*([r[judge]["team"] for r in runs] for runs in (one, other)), seeding.generator("marl-between", seed))
+        for judge in one[0]
+    }
+    known = {judge: [g.estimate, g.low, g.high] for judge, g in gaps.items() if isinstance(g, Interval)}
+    told = "; ".join(f"by the {judge} {g[0]:+.1f} [{g[1]:+.1f}, {g[2]:+.1f}]" for judge, g in known.items())
+    return f"{' less '.join(name.upper() for name in found)}, trained teams: {told}.", {"between": known}
+
+
 def report(config: Config, found: Mapping[str, Mapping[str, Sequence[Any]]]) -> tuple[str, dict[str, Any]]:
     parts, figures = [], {}
     for algorithm, teams in found.items():
         text, figures[algorithm] = shown(teams, config.seed)
         parts.append(f"**{algorithm.upper()}, {config.domain}**\n\n{text}")
+    text, more = between(found, config.seed)
+    figures |= more
+    parts += [text] if text else []
     intervals = "t, over training seeds and scenarios" if config.seeds > 1 else "bootstrap over scenarios"
     trained_nothing = "" if config.judge == config.held_out else ", which trained nothing"
     parts += setting.told_apart(config.judge, config.held_out)
@@ -329,7 +346,8 @@ def report(config: Config, found: Mapping[str, Mapping[str, Sequence[Any]]]) -> 
         f"conversations each, paid by the judge `{config.judge}`; words by `{config.realiser}`. Held-out scenarios and conversation seeds are the "
         f"same for all teams; held-out judge: `{config.held_out}`{trained_nothing}. Intervals: paired, {intervals}. Best fixed acts: "
         f"coordinate ascent over every act of each persona, on {SEARCHED} train scenarios with the training judge, beside the Director of that row. "
-        "The rule in brackets reads with the world's own recogniser and is no baseline. The default hyperparameters were chosen on IPPO's seed 0, "
+        "Trained networks take their likeliest acts. The rule in brackets reads with the world's own recogniser and is no baseline. "
+        "The default hyperparameters were chosen on IPPO's seed 0, "
         "some of them by what the training judge said of these test scenarios, none by the held-out judge."
     )
     return "\n\n".join(parts), figures

@@ -103,3 +103,17 @@ def test_the_best_fixed_acts_are_found(tmp_path: Path, monkeypatch: pytest.Monke
     assert marl.best_fixed(place, place.realiser, keep, lambda *_: None) == right
     done = len(asked)
     assert marl.best_fixed(place, place.realiser, keep, lambda *_: None) == right and len(asked) == done
+
+
+def test_the_two_algorithms_are_compared_where_both_were_trained() -> None:
+    """Paired by scenario and seed: 3 points apart at every one, whatever the scenario is worth."""
+    worth = {f"s{i}": 50.0 + i for i in range(12)}
+
+    def runs(ahead: float) -> dict[str, list[Any]]:
+        judge = {"team": {s: v + ahead for s, v in worth.items()}}
+        return {"trained": [{"held-out judge": judge}, {"held-out judge": judge}]}
+
+    text, figures = marl.between({"ippo": runs(3.0), "mappo": runs(0.0)}, 0)
+    assert figures["between"]["held-out judge"] == pytest.approx([3.0, 3.0, 3.0])
+    assert text.startswith("IPPO less MAPPO, trained teams: by the held-out judge +3.0")
+    assert marl.between({"ippo": runs(3.0)}, 0) == ("", {})
