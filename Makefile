@@ -70,29 +70,29 @@ bench-director: setup  ## the claim behind the demo: 5 training seeds, paired in
 bench-grpo: setup  ## a GRPO step of level 1 beside TRL's own with a constant reward (1 minute)
 	@$(PY) -m experiments.bench_grpo
 
-level1: setup  ## MASCOT's first level on the nano grade: SFT, pairs, reward model, GRPO of each persona, controls, held-out figures; resumable
+level1: setup  ## MASCOT's first level on the nano grade: SFT, pairs, reward model, GRPO of each persona, controls, held-out figures (about 40 minutes of one slow core); resumable
 	@$(PY) -m experiments.level1
 
-level2: setup  ## MASCOT's second level on the team of `make level1`: group reward model, a Director by GRPO and one by PPO; resumable
+level2: setup  ## MASCOT's second level on the team of `make level1`: group reward model, a Director by GRPO and one by PPO (about 25 minutes of one slow core); resumable
 	@$(PY) -m experiments.level2
 
-reproduce-quick: setup  ## both levels by turns, 3 seeds on support, and what they show on held-out scenarios (a seed takes about 2 hours of one slow core, three side by side about 3 hours on two; resumable)
+reproduce-quick: setup  ## both levels by turns, 3 seeds on support, and what they show on held-out scenarios (1.5 hours of one slow core a seed; resumable)
 	@$(PY) -m experiments.bilevel --seeds 3 --workers 3 --no-ablations --out runs/bilevel
 
-reproduce: setup  ## the same with 5 seeds (goes on from reproduce-quick); resumable
+reproduce: setup  ## the same with 5 seeds, 1.5 hours of one slow core each (goes on from reproduce-quick); resumable
 	@$(PY) -m experiments.bilevel --seeds 5 --no-ablations --out runs/bilevel
 
-ablations: setup  ## the same runs once more without one of the levels, and at the players' own sampling (goes on from reproduce; 10 minutes a seed); resumable
+ablations: setup  ## the same runs once more without one of the levels, and at the players' own sampling (goes on from reproduce; 12 minutes a seed); resumable
 	@$(PY) -m experiments.bilevel --seeds 5 --out runs/bilevel
 
-reproduce-broken: setup  ## the same, 3 seeds each, where 20 and 60 % of the SFT policy's data are broken; resumable
+reproduce-broken: setup  ## the same, 3 seeds each, where 20 and 60 % of the SFT policy's data are broken (1.2 hours of one slow core a seed); resumable
 	@$(PY) -m experiments.bilevel --seeds 3 --broken 0.2 --ppo-steps 0 --no-ablations --out runs/bilevel-20
 	@$(PY) -m experiments.bilevel --seeds 3 --broken 0.6 --ppo-steps 0 --no-ablations --out runs/bilevel-60
 
-reproduce-meeting: setup  ## the same on the meeting domain, 3 seeds; resumable
+reproduce-meeting: setup  ## the same on the meeting domain, 3 seeds (1.5 hours of one slow core each); resumable
 	@$(PY) -m experiments.bilevel --seeds 3 --domain meeting --no-ablations --out runs/bilevel-meeting
 
-hacking: setup  ## is a judge with a planted bias caught, and is a clean run accused? 20 clean and 8 biased runs; resumable
+hacking: setup  ## is a judge with a planted bias caught, and is a clean run accused? 20 clean and 8 biased runs (8 minutes of one slow core each); resumable
 	@$(PY) -m experiments.hacking --seed 200
 
 evaluate: setup  ## every prompted baseline on the same scenarios, seeds and model, with paired intervals; resumable

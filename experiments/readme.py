@@ -36,6 +36,22 @@ RUNS = RESULTS / "runs"
 FIRST = "support-40"  # the campaign that the README tells of
 AUTHORS = "the developers of mascot_env"  # of the submissions that are made from kept comparisons
 
+# what, by which target, how long, and (kind, campaign, runs wanted, figures that a run has of it)
+CAMPAIGNS = [
+    ("both levels, support, 40 % broken", "make reproduce", "1.5 hours a seed", ("bilevel", FIRST, 5)),
+    (
+        "without one of the levels; at the players' own sampling",
+        "make ablations",
+        "12 minutes more a seed",
+        ("bilevel", FIRST, 5, "systems"),
+    ),
+    ("both levels, 20 % broken", "make reproduce-broken", "1.2 hours a seed", ("bilevel", "support-20", 3)),
+    ("both levels, 60 % broken", "make reproduce-broken", "1.2 hours a seed", ("bilevel", "support-60", 3)),
+    ("both levels, meeting", "make reproduce-meeting", "1.5 hours a seed", ("bilevel", "meeting-40", 3)),
+    ("the watch for reward hacking: 20 clean runs, 8 biased", "make hacking", "8 minutes a run", ("hacking", "support-generic", 28)),
+    ("all methods, support", "make methods", "15 minutes a seed, after reproduce and marl", ("methods", "support", 5)),
+]
+
 TREE = {
     "mascot_env/": "the suite; the only package that is installed",
     "mascot_env/envs/": "the game, its single-agent views, the SB3 form",
@@ -117,7 +133,21 @@ def result(name: str) -> str:
 
 def sections() -> dict[str, str]:
     parts = {"environments": environments(), "tree": tree(), "demo": result("demo"), "claim": result("claim"), "leaderboard": leaderboard()}
+    parts["campaigns"] = campaigns()
     return parts | ({"levels": lead(result("bilevel"))} if (RESULTS / "bilevel.md").exists() else {})
+
+
+def campaigns() -> str:
+    """Which of the long programs have been run to what extent, from what is kept: what was not run is not passed over."""
+    rows = [[what, f"`{command}`", time, _kept(*where)] for what, command, time, where in CAMPAIGNS]
+    return console.table(["what is measured", "by", "time on one slow core", "kept"], rows)
+
+
+def _kept(kind: str, name: str, wanted: int, field: str = "") -> str:
+    """How many runs of a campaign are kept, of how many; `field`: only those that have it."""
+    runs = kept_runs.read(RUNS / kind / name) if (RUNS / kind / name / kept_runs.ABOUT).exists() else {}
+    count = sum(not field or field in run for run in runs.values())
+    return f"{count} of {wanted}" if count else f"none of {wanted} yet"
 
 
 def leaderboard() -> str:

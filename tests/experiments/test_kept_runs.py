@@ -226,3 +226,14 @@ def test_methods_that_are_kept_stand_on_the_leaderboard_beside_others(tmp_path: 
     readme.keep_methods(comparison(tmp_path / "two", 2))  # a seed more: the same rows
     assert sorted(p for p in readme.pages() if p.parent.name == "submissions") == sorted(files)
     assert len(readme.submissions()) == 3 and {s.seeds for s in readme.submissions().values() if s.method != "theirs"} == {(0, 1, 2)}
+
+
+def test_what_was_not_run_is_told(tmp_path: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = [
+        ("the watch", "make hacking", "long", ("hacking", "support-generic", 3)),
+        ("its words", "make w", "-", ("hacking", "support-generic", 3, "words")),
+    ]
+    monkeypatch.setattr(readme, "CAMPAIGNS", place)
+    assert readme.campaigns().count("none of 3 yet") == 2
+    readme.keep_hacking(study(tmp_path / "one", "clean-1", "clean-2"))
+    assert "2 of 3" in readme.campaigns() and readme.campaigns().count("none of 3 yet") == 1  # no run has that figure
