@@ -23,6 +23,7 @@ OF_RECOGNISED = "in persona, of recognised"  # by the recogniser, of what it kno
 CRITERIA = ("emotional_expressiveness", "empathetic_support", "consistency", "relevance", "social_contribution", "overall")
 READ = ("in persona", "recognised", OF_RECOGNISED, "act honoured", "generic", "echo", "other voice", "settled", "own detail")
 CONTROLS = ("best of K", "SFT on the best")
+GAINED = ("consistency", "social_contribution")  # told of each run
 ALONE = 1.25  # turns per block below which mostly one persona speaks
 MEASURED = ("redundancy", "novelty", "words")
 WHOLE = ("identifiability", "separation", "self_bleu_across")
@@ -290,11 +291,19 @@ def runs_table(runs: Runs) -> str:
                 *told,
                 f"{shares[0]:.1%}" if shares else "-",
                 f"{max(own):.0%}" if own else "-",
+                *(shown(_gained(r, c)) for c in GAINED),
             ]
         )
     heads = ["run", "round that stands", "stopped by the watch", "persona reward model: accuracy (calibration error)"]
     heads += ["group reward model", "trained of each model (paper: 0.187 %, of far larger ones)", "our own code, of a Director's training"]
-    return console.table(heads, rows)
+    return console.table([*heads, *(f"{c.replace('_', ' ')}, trained - SFT" for c in GAINED)], rows)
+
+
+def _gained(run: Mapping[str, Any], criterion: str) -> float | None:
+    """The mean over scenarios of one run: whoever doubts a seed can leave it out."""
+    ours, theirs = (of_team(team, criterion)(run) for team in ("trained", "SFT"))
+    both = ours.keys() & theirs.keys()
+    return float(np.mean([ours[s] - theirs[s] for s in both])) if both else None
 
 
 def checks_table(runs: Runs) -> str:
