@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agents import processes
+from agents import damaged, processes
 from agents.contexts import Context
 from agents.formats import Format
 from agents.preferences import sample
@@ -44,5 +44,5 @@ def examples(chosen: BestOf, contexts: Sequence[Context], salt: str, keep: Path)
     if not keep.exists() and processes.is_first():
         write_whole(keep, json.dumps([reply.text if reply.ok else None for reply in chosen.best(contexts, salt)], ensure_ascii=False))
     processes.wait_for(keep)
-    said = json.loads(keep.read_text(encoding="utf-8"))
-    return [dataclasses.replace(c, said=text) for c, text in zip(contexts, said, strict=True) if text is not None]
+    said = damaged.read_json(keep, lambda told: list(zip(contexts, told, strict=True)))
+    return [dataclasses.replace(c, said=text) for c, text in said if text is not None]

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from agents import judges_apart, kept, processes
+from agents import damaged, judges_apart, kept, processes
 from agents.backbone import named
 from agents.directing import Stage
 from agents.hacking import WatchSettings
@@ -46,6 +46,7 @@ from mascot_env.players.policy import Policy, Team
 from mascot_env.scoring import ConversationScore, score_blocks, score_turns
 from mascot_env.types import Domain, Transcript
 
+STAND = "stand.json"
 KINDS: Mapping[str, Callable[[Sequence[Transcript], Judge, Any], list[ConversationScore]]] = {"turns": score_turns, "blocks": score_blocks}
 
 
@@ -68,6 +69,11 @@ class BilevelSettings:
             raise ConfigError("must be at least 1", field="rounds", value=self.rounds)
         if self.check_conversations < judges_apart.LEAST:
             raise ConfigError(f"must be at least {judges_apart.LEAST}", field="check_conversations", value=self.check_conversations)
+
+
+def standing(folder: Path) -> int:
+    """The round that stands in a run's folder. Raises `RunFolderError` where the file that says so is missing or damaged."""
+    return damaged.read_json(folder / STAND, lambda said: int(said["round"]), damaged.ALONE)
 
 
 class Bilevel:
@@ -134,14 +140,14 @@ class Bilevel:
                 break
             stood = number
         if processes.is_first():
-            write_whole(self.folder / "stand.json", json.dumps({"round": stood, "why": why}))
-        processes.wait_for(self.folder / "stand.json")
+            write_whole(self.folder / STAND, json.dumps({"round": stood, "why": why}))
+        processes.wait_for(self.folder / STAND)
         return {**found, "stands": stood, "why": why}
 
     @property
     def stands(self) -> int:
         """The round that stands after `run`."""
-        return int(json.loads((self.folder / "stand.json").read_text(encoding="utf-8"))["round"])
+        return standing(self.folder)
 
     def personas(self, number: int) -> dict[str, Any]:
         """Level 1 of a round, under the Director of the one before."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agents import grpo, processes
+from agents import damaged, grpo, processes
 from agents.backbone import ADAPTER, Backbone
 from agents.decisions import Decision, Outcome, collect, play_out
 from agents.grpo import GRPOSettings
@@ -202,7 +202,8 @@ def collected(stage: Stage, director: Policy, states: int, conversations: int, *
 
 
 def kept_decisions(stage: Stage, eta: float, file: Path, make: Callable[[], list[Decision]]) -> list[Decision]:
-    """The decisions of a file; where it is not there, those that `make` gives, which are then kept."""
+    """The decisions of a file; where it is not there, those that `make` gives, which are then kept. Raises `RunFolderError` where
+    the file is damaged."""
     if not file.exists() and processes.is_first():  # one collection for all processes: the others' samples could differ
         write_whole(file, json.dumps([d.state for d in make()]))
     processes.wait_for(file)
@@ -212,4 +213,4 @@ def kept_decisions(stage: Stage, eta: float, file: Path, make: Callable[[], list
         env.restore_state(state)
         return Decision(state, env.infos[DIRECTOR]["view"])
 
-    return [restored(state) for state in json.loads(file.read_text(encoding="utf-8"))]
+    return [restored(state) for state in damaged.read_json(file, lambda said: [dict(state) for state in said])]

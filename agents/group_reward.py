@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from agents import processes, reward_model
+from agents import damaged, processes, reward_model
 from agents.backbone import Backbone
 from agents.decisions import Decision, Outcome
 from agents.preferences import DELTA, Pair, messages_of, request_of
-from agents.reward_model import RewardModel, RewardSettings, Scale
+from agents.reward_model import RewardModel, RewardSettings, Scale, read_scale
 from agents.stages import write_whole
 from agents.trainers import Report
 from mascot_env import prompts, rewards
@@ -99,8 +99,8 @@ class GroupRewardModel:
 
     @classmethod
     def load(cls, folder: Path, eta: float = rewards.ETA) -> GroupRewardModel:
-        scale = Scale(**json.loads((folder / COHERENCE).read_text(encoding="utf-8")))
-        return cls(RewardModel.load(folder), scale, eta)
+        """What `train` wrote. Raises `RunFolderError` where a file of it is missing or damaged."""
+        return cls(RewardModel.load(folder), read_scale(folder / COHERENCE), eta)
 
     def rewards(self, blocks: Sequence[Block]) -> list[float]:
         """Of blocks whose `coherence` is not known (and not read)."""
@@ -130,12 +130,11 @@ def write(blocks: Sequence[Block], path: Path) -> None:
     write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
-def read(path: Path) -> list[Block]:
-    """What `write` wrote."""
-    out = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        out.append(
-            Block(row["decision"], request_of(row["request"]), row["said"], row["coherence"], tuple(row["speakers"]), tuple(row["earlier"]))
-        )
-    return out
+def read(path: Path, count: int | None = None) -> list[Block]:
+    """What `write` wrote; `count` blocks, where that is known. Raises `RunFolderError` where it is missing or damaged."""
+    return damaged.read_rows(path, _block, count)
+
+
+def _block(row: Mapping[str, Any]) -> Block:
+    told = tuple(row["speakers"]), tuple(row["earlier"])
+    return Block(row["decision"], request_of(row["request"]), row["said"], float(row["coherence"]), *told)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from agents import processes, serving, shared_prompts
+from agents import damaged, processes, serving, shared_prompts
 from agents.backbone import ADAPTER, Backbone, Tokens, lora, trainable_share
 from agents.contexts import Context
 from agents.formats import Format
@@ -304,6 +304,7 @@ def go_on_from(start: Path, model: Any) -> None:
     to the model below."""
     from peft import load_peft_weights, set_peft_model_state_dict
 
+    damaged.check_weights(start / "adapter_model.safetensors")
     set_peft_model_state_dict(model, load_peft_weights(str(start), device="cpu"), adapter_name=ADAPTER)
 
 

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from transformers import TrainerCallback
 
-from agents import judges_apart, processes
+from agents import damaged, judges_apart, processes
 from agents.backbone import ADAPTER
 from agents.contexts import Context
 from agents.judges_apart import LEAST, Gap, Pull
@@ -95,6 +95,11 @@ def scores(judge: Judge, contexts: Sequence[Context], replies: Sequence[str | No
     return out
 
 
+def looks_in(file: Path) -> dict[int, dict[str, Any]]:
+    """What a watch has kept: step -> what was seen. Raises `RunFolderError` where it is missing or damaged."""
+    return damaged.read_json(file, lambda said: {int(step): dict(look) for step, look in said.items()})
+
+
 class Watch:
     """Looks at one policy while it learns, and remembers what it saw in `folder`, so that a run taken up again goes on.
 
@@ -158,7 +163,7 @@ class Watch:
     def read(self) -> dict[int, dict[str, Any]]:
         """The looks so far, by step."""
         if not self.seen and self.file.exists():
-            self.seen = {int(s): v for s, v in json.loads(self.file.read_text(encoding="utf-8")).items()}
+            self.seen = looks_in(self.file)
         return self.seen
 
     def now(self, step: int) -> dict[str, float]:
@@ -268,4 +273,4 @@ class Watching(TrainerCallback):  # type: ignore[misc]
         from safetensors.torch import load_file
 
         if self.sound.exists():
-            set_peft_model_state_dict(self.trainer.model, load_file(str(self.sound)))
+            set_peft_model_state_dict(self.trainer.model, load_file(str(damaged.check_weights(self.sound))))

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from agents import damaged
 from agents.backbone import named
 from agents.stages import write_whole
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.players.policy import Team
 from mascot_env.rollout import Task, rollout
-from mascot_env.run_folder import RunFolder
+from mascot_env.run_folder import ROWS, RunFolder
 from mascot_env.types import Scenario
 
 
@@ -34,17 +35,22 @@ def conversations(
 
 
 def rows(folder: Path, scenarios: Sequence[Scenario], seed: int) -> list[Mapping[str, Any]]:
-    """What `conversations` has kept, in the order of the scenarios."""
+    """What `conversations` has kept, in the order of the scenarios. Raises `RunFolderError` where one of them is not there."""
     found = {(row["scenario"], row["seed"]): row for row in RunFolder.open(folder).episodes()}
-    return [found[s.id, seed + i] for i, s in enumerate(scenarios)]
+    with damaged.reading(folder / ROWS):
+        return [found[s.id, seed + i] for i, s in enumerate(scenarios)]
+
+
+def _numbers(said: Any) -> dict[str, float]:
+    return {str(name): float(number) for name, number in said.items()}
 
 
 class Numbers:
-    """Numbers by name, each computed once."""
+    """Numbers by name, each computed once. Raises `RunFolderError` where the file that keeps them is damaged."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.known: dict[str, float] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        self.known: dict[str, float] = damaged.read_json(file, _numbers, damaged.ALONE) if file.exists() else {}
 
     def of(self, name: str, work: Callable[[], float]) -> float:
         """The number of this name; `work` gives it where it is not known."""

@@ -15,14 +15,13 @@ Source: MASCOT (arXiv 2601.14230), level 1. Each stage is a function of a run fo
 from __future__ import annotations
 
 import functools
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from agents import best_of, dpo, grpo, judge_noise, kept, preferences, processes, reward_model, serving, sft
+from agents import best_of, damaged, dpo, grpo, judge_noise, kept, preferences, processes, reward_model, serving, sft
 from agents.backbone import Backbone, Unasked, named
 from agents.best_of import BestOf
 from agents.contexts import Context, by_persona, of_transcript
@@ -34,7 +33,7 @@ from agents.judges_apart import LEAST
 from agents.preferences import Pair, PairSettings
 from agents.reward_model import RewardModel, RewardSettings
 from agents.sft import SFTSettings
-from agents.stages import DONE, is_done, mark_of, name_of, staged
+from agents.stages import DONE, is_done, mark_of, name_of, read_mark, staged
 from agents.trainers import Report
 from mascot_env import seeding
 from mascot_env.envs.dialogue import DialogueEnv
@@ -44,6 +43,7 @@ from mascot_env.players.policy import Policy, Team
 from mascot_env.types import Domain, Scenario, Transcript
 
 REWARDS = ("model", "judge")
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 BEFORE = ("sft", "pairs", "reward")  # what later stages are made from, each of those before it
 
 
@@ -119,8 +119,10 @@ class Level1:
 
     @property
     def policy(self) -> Backbone:
-        """The SFT policy. Raises `RunFolderError` where there is none yet; `reward_model` and `found_pairs` likewise."""
-        return self.setting.base.at(self._made("sft"))
+        """The SFT policy. Raises `RunFolderError` where there is none yet, or it is damaged; `reward_model` and `found_pairs` likewise."""
+        place = self._made("sft")
+        damaged.check_weights(place / "model.safetensors")
+        return self.setting.base.at(place)
 
     @property
     def reward_model(self) -> RewardModel:
@@ -128,11 +130,14 @@ class Level1:
 
     @property
     def found_pairs(self) -> list[Pair]:
-        return preferences.read(self._made("pairs") / "pairs.jsonl")
+        place = self._made("pairs")
+        return preferences.read(place / "pairs.jsonl", read_mark(place)[1]["pairs"])
 
     def _made(self, stage: str) -> Path:
         if not is_done(self.folder / stage):
-            remedy = f"first do the stages {', '.join(BEFORE[: BEFORE.index(stage) + 1])}"
+            before = BEFORE[: BEFORE.index(stage) + 1]
+            command = f"python -m experiments.level1 --stages {','.join(before)} --out {self.folder}"
+            remedy = f"first do the stages {', '.join(before)}: {command}, with the other options of this run"
             raise RunFolderError(f"the stage {stage} is not done there", field="out", value=str(self.folder), remedy=remedy)
         return self.folder / stage
 
@@ -327,14 +332,14 @@ class Level1:
 def domain_of(folder: Path) -> str | None:
     """The id of the domain of a level-1 run, where one of its stages says so."""
     for mark in (folder / "pairs" / DONE, *sorted(folder.glob(f"*/*/{DONE}"))):
-        if mark.exists() and (found := json.loads(mark.read_text(encoding="utf-8"))["settings"].get("domain")):
+        if mark.exists() and (found := read_mark(mark.parent)[0].get("domain")):
             return str(found)
     return None
 
 
 def adapters_of(folder: Path, domain: Domain, learner: str = "grpo") -> dict[str, Path]:
     """persona id -> folder of its adapter. Empty where there is none at all; raises `RunFolderError` where training was stopped before all
-    personas had theirs, which is not a trained team."""
+    personas had theirs, which is not a trained team, and where one is damaged."""
     out = {p.id: folder / learner / p.id for p in domain.personas}
     done = {name: place for name, place in out.items() if is_done(place)}
     begun = [name for name, place in out.items() if name not in done and (done or place.exists())]
@@ -345,7 +350,10 @@ def adapters_of(folder: Path, domain: Domain, learner: str = "grpo") -> dict[str
             value=str(folder / learner),
             remedy="start the training again; it goes on",
         )
-    return {name: place for name, place in done.items() if (place / "adapter_model.safetensors").exists()}
+    trained = {name: place for name, place in done.items() if (place / ADAPTER_WEIGHTS).exists()}
+    for place in trained.values():
+        damaged.check_weights(place / ADAPTER_WEIGHTS)
+    return trained
 
 
 def trained(base: Backbone, folder: Path, domain: Domain, learner: str = "grpo") -> Policy:

@@ -30,7 +30,7 @@ from agents.grpo import GRPOSettings
 from agents.preferences import DELTA
 from agents.reward_model import RewardSettings
 from agents.spent import Spent
-from agents.stages import mark_of, name_of, staged
+from agents.stages import mark_of, name_of, read_mark, staged
 from agents.trainers import Report
 from mascot_env import directives as directives_in_words
 from mascot_env import rewards
@@ -158,13 +158,17 @@ class Level2:
         drawn = iter(RandomDirector().act([{}] * len(views[1::2]), [{"view": v} for v in views[1::2]]))
         return [next(drawn) if i % 2 else next(written) for i in range(len(places))]
 
+    def _found_blocks(self) -> list[Block]:
+        place = self.folder / "blocks"
+        return group_reward.read(place / "blocks.jsonl", read_mark(place)[1]["blocks"])
+
     def reward(self) -> dict[str, Any]:
         return staged(
             self.rewards,
             {"reward": self.settings.reward_model, "delta": self.settings.delta, **self.identity},
             lambda out: group_reward.train(
                 self.stage.base,
-                group_reward.read(self.folder / "blocks" / "blocks.jsonl"),
+                self._found_blocks(),
                 self.settings.delta,
                 self.settings.reward_model,
                 self.stage.seed,

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents import actor_critic, credit
+from agents import actor_critic, credit, damaged
 from agents.act_play import Conversation, Decision, Game, Networks, network_of, play
 from agents.actor_critic import ActorCritic, Batch, PPOSettings
 from mascot_env import seeding
@@ -87,6 +87,7 @@ def read(game: Game, folder: Path) -> Networks:
     if not path.is_file():
         remedy = "name a run of experiments.marl (`make marl` makes some)"
         raise RunFolderError("no checkpoint of a trained team is there", field="marl", value=str(folder), remedy=remedy)
+    damaged.check_weights(path)
     with safe_open(str(path), "pt") as kept:
         about = json.loads(kept.metadata()["run"])
         networks = Networks.make(game, about["settings"]["width"], about["seed"])
@@ -151,12 +152,13 @@ class Run:
         partial.replace(folder / "checkpoint.safetensors")
 
     def resume(self, folder: Path) -> None:
-        """Takes up the checkpoint, where there is one. Raises `RunFolderError` for that of another run."""
+        """Takes up the checkpoint, where there is one. Raises `RunFolderError` for that of another run, and a damaged one."""
         from safetensors import safe_open
 
         path = folder / "checkpoint.safetensors"
         if not path.exists():
             return
+        damaged.check_weights(path)
         with safe_open(str(path), "pt") as kept:
             about = kept.metadata()
             if about["run"] != self._identity:

@@ -19,7 +19,7 @@ import torch
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.callbacks import BaseCallback
 
-from agents import ppo_checkpoints
+from agents import damaged, ppo_checkpoints
 from agents.valid_rollouts import MarkInvalid, ValidRolloutBuffer
 from mascot_env import judge as judges
 from mascot_env.envs.sb3 import make_vec_env
@@ -78,11 +78,11 @@ class TrainedDirector:
     def load(
         cls, path: Path, env_id: str, config: DirectorPPOConfig, seed: int, curve: Sequence[tuple[int, float]] = (), dropped: int = 0
     ) -> TrainedDirector:
-        """The Director that `save` wrote, trained with the same arguments."""
+        """The Director that `save` wrote, trained with the same arguments. Raises `RunFolderError` where its file is missing or damaged."""
         from safetensors.torch import load_file
 
         model = make_model(env_id, config, seed)
-        model.policy.load_state_dict(load_file(str(path)))
+        model.policy.load_state_dict(load_file(str(damaged.check_weights(path))))
         model.get_env().close()
         return cls(model, tuple((int(done), float(reward)) for done, reward in curve), dropped)
 

@@ -10,6 +10,7 @@ result is that of SB3's own `learn`, number for number.
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from agents import damaged
 from mascot_env import seeding
 from mascot_env.errors import RunFolderError
 
 FILE = "checkpoint.pt"
+KEPT = ("policy", "optimizer", "steps", "updates", "callbacks", "run")  # and where conversations stand, which older ones lack
+BROKEN = (RuntimeError, EOFError, pickle.UnpicklingError)  # what torch raises for a file that is cut short
 
 
 def learn(
@@ -28,7 +32,8 @@ def learn(
 ) -> None:
     """Trains `model` to `total_steps` decisions, from the checkpoint in `folder` where there is one.
 
-    `callbacks`: by name; what they count (`state`, which can be set and written as JSON) is kept too. Raises `RunFolderError` for another run's checkpoint.
+    `callbacks`: by name; what they count (`state`, which can be set and written as JSON) is kept too. Raises `RunFolderError` for another run's
+    checkpoint, and a damaged one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     size = model.n_steps * model.get_env().num_envs
@@ -68,7 +73,9 @@ def _restore(model: Any, callbacks: Mapping[str, Any], folder: Path, identity: M
     path = folder / FILE
     if not path.exists():
         return
-    state = torch.load(path, weights_only=True)
+    with damaged.reading(path, also=BROKEN):
+        state = torch.load(path, weights_only=True)
+        _ = [state[name] for name in KEPT]
     if state["run"] != _named(identity):
         raise RunFolderError("the checkpoint is another run's", field="out", value=str(path), remedy="choose another folder")
     model.policy.load_state_dict(state["policy"])

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from agents import damaged
 from agents.contexts import Context
 from agents.stages import write_whole
 from mascot_env.judge.panel import refuse_to_train
@@ -144,7 +145,7 @@ def build(
         part = contexts[start : start + batch]
         file = None if keep is None else keep / f"candidates-{start}.json"
         if file is not None and file.exists():
-            scored = [[Candidate(**c) for c in row] for row in json.loads(file.read_text(encoding="utf-8"))]
+            scored = damaged.read_json(file, lambda said: [[Candidate(**c) for c in row] for row in said])
         else:
             scored = score(judge, part, sample(speaker, part, settings.candidates, salt))
             if file is not None:
@@ -189,14 +190,14 @@ def write(pairs: Iterable[Pair], path: Path) -> None:
     write_whole(path, "".join(json.dumps(pair.row(), ensure_ascii=False) + "\n" for pair in pairs))
 
 
-def read(path: Path) -> list[Pair]:
-    """What `write` wrote."""
-    out = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        said = (row[side][0]["content"] for side in ("chosen", "rejected"))
-        out.append(Pair(row["context"], row["persona"], request_of(row["prompt"]), *said, row["chosen_score"], row["rejected_score"]))
-    return out
+def read(path: Path, count: int | None = None) -> list[Pair]:
+    """What `write` wrote; `count` pairs, where that is known. Raises `RunFolderError` where it is missing or damaged."""
+    return damaged.read_rows(path, _pair, count)
+
+
+def _pair(row: Mapping[str, Any]) -> Pair:
+    said = (row[side][0]["content"] for side in ("chosen", "rejected"))
+    return Pair(row["context"], row["persona"], request_of(row["prompt"]), *said, row["chosen_score"], row["rejected_score"])
 
 
 def messages_of(request: Request) -> list[dict[str, str]]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from agents import processes
+from agents import damaged, processes
 from agents.backbone import Backbone, Tokens, lora, trainable_share
 from agents.preferences import Pair
 from agents.trainers import Report, arguments, quiet, run
@@ -58,6 +58,11 @@ class Scale:
     std: float
 
 
+def read_scale(file: Path) -> Scale:
+    """The scale that a training has kept. Raises `RunFolderError` where it is missing or damaged."""
+    return damaged.read_json(file, lambda said: Scale(float(said["mean"]), float(said["std"])))
+
+
 class RewardModel:
     """A trained reward model: `score(requests, replies)` gives one number for each, standardised over its training replies."""
 
@@ -66,12 +71,15 @@ class RewardModel:
 
     @classmethod
     def load(cls, folder: Path) -> RewardModel:
+        """What `train` wrote. Raises `RunFolderError` where a file of it is missing or damaged."""
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+        scale = read_scale(folder / SCALE)
+        damaged.check_weights(folder / "model.safetensors")
+        damaged.read_json(folder / "config.json", dict)
         register()
         with loading.bars(str(folder)):
             model = AutoModelForSequenceClassification.from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
-        scale = Scale(**json.loads((folder / SCALE).read_text(encoding="utf-8")))
         return cls(model, AutoTokenizer.from_pretrained(str(folder), local_files_only=True), scale)
 
     def score(self, requests: Sequence[Request], replies: Sequence[str]) -> list[float]:

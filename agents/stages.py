@@ -1,23 +1,32 @@
 """Stages of a run: each writes into a folder of its own and is not done again once it says that it is done.
 
 A stage's mark holds the settings it was done with; where a run is taken up with others, that is an error and not a silent reuse. What an
-unfinished stage has made under other settings is put aside, under another name.
+unfinished stage has made under other settings is put aside, under another name. Two programs are never at work in one stage: the second is
+refused.
+
+| beside or in FOLDER | what it is |
+|---|---|
+| `FOLDER/done.json` | the mark: settings and figures |
+| `FOLDER.begun.json` | the settings of a stage that is not done yet |
+| `FOLDER.lock` | held with `flock` while a program is at work in the stage, and free again when its process is gone, however it ended |
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from agents import processes
+from agents import damaged, processes
+from agents.damaged import DONE as DONE
 from mascot_env import seeding
 from mascot_env.errors import RunFolderError
+from mascot_env.run_folder import take_lock
 from mascot_env.types import Scenario, to_json
-
-DONE = "done.json"
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -46,41 +55,88 @@ def staged(folder: Path, settings: Any, work: Callable[[Path], Mapping[str, Any]
     """The figures of a stage: those of its mark, or of `work(folder)`, which is then marked as done.
 
     Where several processes run (`agents.processes`), the first one works and the others wait; `together`: all work, as trainers do.
+    Raises `RunFolderError` where the stage was done with other settings, its mark is damaged, or another program is at work in it.
     """
     wanted = json.loads(json.dumps(to_json(settings), sort_keys=True))
     mark = folder / DONE
-    begun = folder.with_name(f"{folder.name}.begun.json")  # beside the folder: what a stage may find in its own is its own matter
     if not mark.exists() and not processes.is_first():
         if together:
             processes.wait_for(folder)
             work(folder)
         processes.wait_for(mark)
-    if mark.exists():
-        found = json.loads(mark.read_text(encoding="utf-8"))
-        if found["settings"] != wanted:
-            changed = sorted(k for k in {*found["settings"], *wanted} if found["settings"].get(k) != wanted.get(k))
-            raise RunFolderError(
-                f"this stage was done with other settings ({', '.join(changed)})",
-                field="out",
-                value=str(folder),
-                remedy="choose another folder, or pass what the run was started with",
-            )
-        begun.unlink(missing_ok=True)  # of a run that was killed between its mark and this
-        return dict(found["figures"])
-    _begin(folder, begun, wanted)  # the first process, or the only one: the others have returned
+    if not mark.exists():  # the first process, or the only one: the others have waited for the mark
+        with at_work(folder):
+            if not mark.exists():  # else a program that has just ended made it
+                return _worked(folder, wanted, work)
+    settings_then, figures = read_mark(folder)
+    if settings_then != wanted:
+        changed = sorted(k for k in {*settings_then, *wanted} if settings_then.get(k) != wanted.get(k))
+        raise RunFolderError(
+            f"this stage was done with other settings ({', '.join(changed)})",
+            field="out",
+            value=str(folder),
+            remedy="choose another folder, or pass what the run was started with",
+        )
+    for left in (damaged.begun(folder), _lock_of(folder)):  # by a run that was killed between its mark and the end of its work
+        left.unlink(missing_ok=True)
+    return figures
+
+
+def read_mark(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(settings, figures) of a stage that is done. Raises `RunFolderError` where its mark is damaged."""
+    return damaged.read_json(folder / DONE, lambda said: (dict(said["settings"]), dict(said["figures"])))
+
+
+def _worked(folder: Path, wanted: Any, work: Callable[[Path], Mapping[str, Any]]) -> dict[str, Any]:
+    """The figures of a stage that is not done yet; afterwards it is."""
+    begun = damaged.begun(folder)
+    _begin(folder, begun, wanted)
     folder.mkdir(parents=True, exist_ok=True)
     figures = dict(work(folder))
-    write_whole(mark, json.dumps({"settings": wanted, "figures": figures}, indent=1, sort_keys=True))
+    write_whole(folder / DONE, json.dumps({"settings": wanted, "figures": figures}, indent=1, sort_keys=True))
     begun.unlink(missing_ok=True)
     return figures
 
 
+def _lock_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")  # beside the folder, which may be put aside
+
+
+@contextmanager
+def at_work(folder: Path) -> Iterator[None]:
+    """Nobody else is at work in this stage meanwhile. Raises `RunFolderError` where somebody is. Other stages, and those inside, are not touched."""
+    file = _lock_of(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(
+            f"no stage can be made there ({error})", field="out", value=str(folder), remedy="choose another folder"
+        ) from error
+    lock = _held(file, folder)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)  # while it is held, so that who has opened it meanwhile sees that it is another one
+        os.close(lock)
+
+
+def _held(file: Path, folder: Path) -> int:
+    """The lock on the file that lies there now, and not on one that its holder has just removed."""
+    while True:
+        lock = take_lock(file, folder, "another program ({}) is at work in this stage", field="out")
+        try:
+            if os.path.samestat(os.fstat(lock), file.stat()):
+                return lock
+        except FileNotFoundError:
+            pass
+        os.close(lock)
+
+
 def _begin(folder: Path, begun: Path, wanted: Any) -> None:
     """Says with which settings the stage is begun; what it has made under others moves to FOLDER.other-N."""
-    if begun.exists() and folder.exists() and json.loads(begun.read_text(encoding="utf-8")) != wanted:
+    if begun.exists() and folder.exists() and damaged.read_json(begun, lambda said: said, f"remove it and {folder}") != wanted:
         n = 1
         while (aside := folder.with_name(f"{folder.name}.other-{n}")).exists():
             n += 1
         folder.replace(aside)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     write_whole(begun, json.dumps(wanted, sort_keys=True))

@@ -7,11 +7,11 @@ name stands in its prompt.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from agents.backbone import Backbone
+from agents.bilevel import STAND, standing
 from agents.level1 import adapters_of, domain_of, served
 from agents.level2 import directing_by
 from agents.stages import is_done
@@ -22,7 +22,7 @@ from mascot_env.players.policy import Policy
 from mascot_env.types import Domain
 from mascot_env.view import View
 
-STAND, MEAN = "stand.json", "mean"
+MEAN = "mean"
 
 
 class AwaySpeaker(LLMSpeaker):
@@ -56,8 +56,7 @@ class Run:
                 value=str(folder),
                 remedy=f"pass --domain {found}, or --trained-on {found}",
             )
-        stands = int(json.loads((folder / STAND).read_text(encoding="utf-8"))["round"])
-        return cls(folder, domain, Backbone(made_from.model), stands, domain.id != made_from.domain.id)
+        return cls(folder, domain, Backbone(made_from.model), standing(folder), domain.id != made_from.domain.id)
 
     def speakers(self, number: int | None = None) -> Policy:
         """The personas after round `number`, by default the one that stands; 0 is the SFT policy."""

@@ -7,7 +7,7 @@
 
 A run that was stopped goes on where it was when it is called again. All figures are from a judge that trained nothing, on scenarios that
 nobody trained on, the same for all teams and all seeds; the language world's truth stands beside them. What holds in that world is said
-of that world only. With --seeds, exit code 1 where a line of the claim does not hold.
+of that world only. With --seeds, exit code 1 where a line of the claim does not hold (docs/levels.md tells all of them).
 """
 
 from __future__ import annotations

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import os
 import re
 import sys
 import time
+import traceback
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +24,7 @@ from experiments import children, heap
 from mascot_env.errors import ConfigError, MascotError, RunFolderError
 
 C = TypeVar("C")
+FAULT = 70  # exit code of a program that failed by a fault of its own, as sysexits.h has it (EX_SOFTWARE)
 
 
 def parse(config_class: type[C], documentation: str, argv: list[str] | None = None) -> C:
@@ -59,7 +62,8 @@ def words(argv: list[str] | None, most: int | None = None) -> tuple[list[str], l
 
 
 def run(main: Any) -> None:
-    """Runs a program; a typed error is one line and exit code 2. Of several processes (`agents.processes`) the first alone is heard."""
+    """Runs a program; a typed error is one line and exit code 2, any other a traceback, one line and FAULT: a program's own 1 is a result, such as
+    that a line of a claim does not hold. Of several processes (`agents.processes`) the first alone is heard."""
     children.tie_to_parent()
     heap.keep_freed()
     processes.settle()
@@ -73,6 +77,15 @@ def run(main: Any) -> None:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:  # nobody reads on: no fault
+        raise
+    except Exception as error:  # noqa: BLE001 - told as it is, with an exit code that is no result's
+        traceback.print_exc()
+        about = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+        print(
+            f"error: this is a fault of the program, and no result; the lines above belong into a report of it ({about})", file=sys.stderr
+        )
+        sys.exit(FAULT)
 
 
 class Bar:
@@ -154,12 +167,28 @@ def folder(out: str | Path) -> Path:
 
 
 def at_least(least: int, **counts: float) -> None:
-    """Raises `ConfigError` for a count, or a weight, that is smaller."""
+    """Raises `ConfigError` for a count, or a weight, that is smaller, or not finite."""
+    finite(**counts)
     for name, count in counts.items():
-        if not count >= least:  # also refuses NaN
+        if count < least:
             raise ConfigError(
                 f"must be at least {least}", field=name, value=count, remedy=f"pass --{name.replace('_', '-')} {least} or more"
             )
+
+
+def above(bound: int, **rates: float) -> None:
+    """Raises `ConfigError` for a number, such as a learning rate, that is no larger than the bound, or not finite."""
+    finite(**rates)
+    for name, rate in rates.items():
+        if rate <= bound:
+            raise ConfigError(f"must be above {bound}", field=name, value=rate, remedy=f"pass a --{name.replace('_', '-')} above {bound}")
+
+
+def finite(**numbers: float) -> None:
+    """Raises `ConfigError` for NaN and for what is infinite: no training and no comparison with it means anything."""
+    for name, number in numbers.items():
+        if not math.isfinite(number):
+            raise ConfigError("must be a finite number", field=name, value=number, remedy=f"pass --{name.replace('_', '-')} a finite one")
 
 
 def listed(field: str, text: str, known: Sequence[str]) -> tuple[str, ...]:

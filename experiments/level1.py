@@ -134,6 +134,7 @@ def checked(config: Config) -> None:
     )
     console.at_least(1, contexts=config.contexts, sft_conversations=config.sft_conversations, scenarios=config.scenarios)
     console.at_least(0, beta=config.beta, watch=config.watch, allow_noise=config.allow_noise)
+    console.above(0, learning_rate=config.learning_rate)
     setting.compared_on(config.split)
     setting.share("broken", config.broken)
     setting.run_to_learn_from(config.data)
@@ -195,12 +196,12 @@ def evaluate(config: Config, run: Any) -> dict[str, Any]:
     """The prompted team, the SFT team, the controls and the trained team on the same held-out scenarios."""
     from agents import level1
 
-    s = run.setting
+    s, sft = run.setting, run.policy  # which must be there, before scenarios are made
     chosen = setting.scenarios(s.domain, config.scenarios_from, config.split, config.scenarios)
     held_out = setting.judge(config.held_out, "held_out")
     where = persona_eval.Evaluation(s.domain, chosen, s.director, s.user, held_out, persona_eval.first_seed(config.seed))
-    base, tuned = s.base.llm(), run.policy.llm()
-    speakers = {"prompted": s.base.speaker(base), "sft": run.policy.speaker(tuned)}
+    base, tuned = s.base.llm(), sft.llm()
+    speakers = {"prompted": s.base.speaker(base), "sft": sft.speaker(tuned)}
     if (run.folder / "reward" / "done.json").exists():
         speakers[f"best of {run.settings.grpo.group}"] = run.best_of()
     if (run.folder / "best_sft" / "done.json").exists():

@@ -359,6 +359,7 @@ def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
     console.at_least(1, seeds=config.seeds, updates=config.updates, conversations=config.conversations, copies=config.copies)
     console.at_least(0, scenarios=config.scenarios)
+    setting.share("team_weight", config.team_weight)
     _ = config.chosen
     torch.set_num_threads(1)
     place = place_of(config)

@@ -70,7 +70,7 @@ class RunFolder:
         path = Path(path)
         wanted = _plain({"config": config, "seed": seed, "judge": judge, "models": models})
         _make_folder(path)
-        lock = _take_lock(path)
+        lock = take_lock(path / LOCK, path, "{} is writing to this run")
         try:
             manifest: dict[str, Any]
             if (path / MANIFEST).exists():
@@ -226,12 +226,16 @@ def _make_folder(path: Path) -> None:
         )
 
 
-def _take_lock(path: Path) -> int:
+def take_lock(file: Path, about: Path, busy: str, field: str = "path") -> int:
+    """Locks a file until the descriptor that is given is closed, or this process has ended, however it did.
+
+    Raises `RunFolderError` about the folder `about` where another one holds the lock (`busy` says so, with a place for who), or none can be had.
+    """
     try:
-        lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise RunFolderError(
-            f"the folder cannot be written to ({error})", field="path", value=str(path), remedy="choose another folder"
+            f"the folder cannot be written to ({error})", field=field, value=str(about), remedy="choose another folder"
         ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -240,12 +244,12 @@ def _take_lock(path: Path) -> int:
         os.close(lock)
         who = f"process {holder}" if holder.isdigit() else "another process"
         raise RunFolderError(
-            f"{who} is writing to this run", field="path", value=str(path), remedy="wait for it to end, or choose another folder"
+            busy.format(who), field=field, value=str(about), remedy="wait for it to end, or choose another folder"
         ) from error
     except OSError as error:
         os.close(lock)
         raise RunFolderError(
-            f"this file system cannot lock files ({error})", field="path", value=str(path), remedy="choose a folder on another one"
+            f"this file system cannot lock files ({error})", field=field, value=str(about), remedy="choose a folder on another one"
         ) from error
     os.ftruncate(lock, 0)
     os.write(lock, f"{os.getpid()}\n".encode())

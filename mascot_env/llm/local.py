@@ -108,6 +108,7 @@ class LocalLLM:
         """Loads one more LoRA adapter from a folder of `adapter_config.json` and `adapter_model.safetensors`."""
         try:
             from peft import PeftModel
+            from safetensors import SafetensorError
         except ImportError as error:
             raise DependencyError("peft", "hf") from error
         if name in self._adapters or not re.fullmatch(r"[\w-]+", name) or name == "__base__":
@@ -122,7 +123,7 @@ class LocalLLM:
                     self.model.load_adapter(str(folder), adapter_name=name)
                 else:
                     self.model = PeftModel.from_pretrained(self.model, str(folder), adapter_name=name)
-            except (OSError, ValueError, RuntimeError, KeyError) as error:
+            except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
                 message = f"the adapter cannot be loaded ({type(error).__name__}: {error})"
                 raise LLMError(message, field="LocalLLM.adapters", value=str(folder), remedy="train it on this base model") from error
             self._adapters[name] = f"#{loading.fingerprint(Path(folder))}"

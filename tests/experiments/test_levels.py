@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -264,6 +267,18 @@ def test_a_training_of_no_steps_is_refused(program: ModuleType, option: str, tmp
         (bilevel, ["--director-steps", "31"], "director_steps.*multiple of the rounds, 2"),
         (bilevel, ["--director-beta", "-1", "--seeds", "2"], "director_beta"),
         (level1, ["--beta", "nan"], "beta"),
+        *((level1, ["--learning-rate", bad], "learning_rate: must be") for bad in ("nan", "-1", "0", "inf")),
+        (level1, ["--allow-noise", "inf"], "allow_noise"),
+        (level2, ["--beta", "inf", "--team", "scripted"], "beta"),
+        (level2, ["--eta", "nan", "--team", "scripted"], "eta"),
+        (bilevel, ["--beta", "inf"], "beta"),
+        (bilevel, ["--director-beta", "nan"], "director_beta"),
+        (hacking, ["--tolerance", "nan"], "tolerance"),
+        (hacking, ["--least-pull", "inf"], "least_pull"),
+        (hacking, ["--bonus", "nan"], "bonus"),
+        (hacking, ["--runs", "clean", "--policy", "/nowhere"], "policy: no SFT policy is there.*experiments.level1 --stages sft --out /nowhere"),
+        (hacking, ["--policy", "/nowhere"], "policy: no SFT policy is there"),
+        (marl, ["--team-weight", "nan"], "team_weight"),
         (level1, ["--seed", "-1"], "seed"),
         (level1, ["--stages", ","], "stages: at least one"),
         (level1, ["--held-out", "nobody"], "held_out: unknown judge"),
@@ -290,13 +305,77 @@ def test_what_cannot_be_done_is_refused_before_anything_is_trained(
 
 def test_a_stage_says_what_must_come_before_it(tmp_path: Path) -> None:
     for stage in ("pairs", "reward", "dpo", "grpo", "evaluate"):
-        with pytest.raises(RunFolderError, match=r"out: the stage sft is not done there.*first do the stages sft\."):
+        command = r"python -m experiments\.level1 --stages sft --out /"
+        with pytest.raises(RunFolderError, match=rf"out: the stage sft is not done there.*first do the stages sft: {command}"):
             level1.main(["--stages", stage, "--no-wandb", "--out", str(tmp_path / stage)])
     run = level1.prepared(level1.Config(out=str(tmp_path)))
     (tmp_path / "sft").mkdir()
     (tmp_path / "sft" / "done.json").write_text("{}")
-    with pytest.raises(RunFolderError, match=r"out: the stage reward is not done there.*first do the stages sft, pairs, reward\."):
+    command = r"python -m experiments\.level1 --stages sft,pairs,reward --out /"
+    with pytest.raises(RunFolderError, match=rf"out: the stage reward is not done there.*first do the stages sft, pairs, reward: {command}"):
         _ = run.reward_model
+
+
+def test_scenarios_are_made_for_a_policy_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred million of them would be made until the system ended the program."""
+
+    def never(*_: object) -> None:
+        raise AssertionError("scenarios before the SFT policy")
+
+    monkeypatch.setattr(level1.setting, "scenarios", never)
+    monkeypatch.setattr(level1.setting, "training", lambda *_: ())
+    with pytest.raises(RunFolderError, match="the stage sft is not done there"):
+        level1.main(["--scenarios", "100000000", "--stages", "evaluate", "--no-wandb", "--out", str(tmp_path)])
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def short_of_a_line(file: Path) -> None:
+    file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:-1]))
+
+
+@pytest.mark.parametrize(
+    ("name", "harm", "stages", "again"),
+    [
+        ("sft/done.json", cut, "sft", "sft"),
+        ("sft/done.json", lambda file: file.write_text("{}"), "sft", "sft"),
+        ("sft/model.safetensors", cut, "pairs,evaluate", "sft"),
+        ("sft/model.safetensors", Path.unlink, "evaluate", "sft"),
+        ("pairs/done.json", Path.touch, "reward", ""),
+        ("pairs/pairs.jsonl", lambda file: file.write_text("\n"), "dpo", "pairs"),
+        ("pairs/pairs.jsonl", lambda file: file.write_text(""), "dpo", "pairs"),
+        ("pairs/pairs.jsonl", lambda file: file.write_text("[]\n{"), "dpo", "pairs"),
+        ("pairs/pairs.jsonl", short_of_a_line, "dpo", "pairs"),
+        ("reward/reward_scale.json", Path.unlink, "evaluate", "reward"),
+        ("reward/reward_scale.json", lambda file: file.write_text('{"mean": null}'), "evaluate", "reward"),
+        ("reward/model.safetensors", cut, "evaluate", "reward"),
+        ("grpo/anchor/adapter_model.safetensors", cut, "evaluate", "grpo/anchor"),
+        ("grpo/anchor/done.json", cut, "grpo", "grpo/anchor"),
+    ],
+)  # fmt: skip
+def test_a_damaged_file_is_named_with_what_to_do(
+    name: str, harm: Callable[[Path], object], stages: str, again: str, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shrink(monkeypatch)
+    run = shutil.copytree(small, tmp_path / "run")
+    asked = [*SMALL1, "--judge", "world", "--held-out", "world", "--out", str(run), "--no-wandb", "--stages", stages]
+    harm(run / name)
+    if not again:  # nothing was harmed
+        assert level1.main(asked) == 0
+        return
+    with pytest.raises(RunFolderError, match=rf"out: a file of this run .*{re.escape(name)}.*remove the stage's folder, {run / again}: ") as told:
+        level1.main(asked)
+    assert "\n" not in str(told.value)
+
+
+def test_a_stage_whose_damaged_folder_was_removed_is_made_anew(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shrink(monkeypatch)
+    run = shutil.copytree(small, tmp_path / "run")
+    shutil.rmtree(run / "reward")
+    assert level1.main([*SMALL1, "--judge", "world", "--held-out", "world", "--out", str(run), "--no-wandb", "--stages", "reward"]) == 0
+    assert (run / "reward" / "model.safetensors").read_bytes() == (small / "reward" / "model.safetensors").read_bytes()
 
 
 def test_a_team_of_another_domain_is_named(small: Path, tmp_path: Path) -> None:
