@@ -38,8 +38,8 @@ class MARLSettings:
 
     updates: of both networks. conversations: that each update plays. copies: of each scenario among them (for groups).
     width: units in each hidden layer.
-    credit: `gae` (a critic), `groups` (relative to copies of the same agent and turn), `roles` (relative to the role's mean), or `left-out`
-        (`gae`, with each speaker paid `share` times what its block loses without its turn).
+    credit: `gae` (a critic), `groups` (relative to an agent's n-th decisions in the copies of a scenario; at least 2 copies), `roles` (relative
+        to the role's mean), or `left-out` (`gae`, with each speaker paid `share` times what its block loses without its turn).
     share: weight of that; the environment's own `team_weight` pays all speakers of a block alike.
     answerable: what the Director is paid besides, for each turn that it called: this times the turn's reward, relative to the mean turn's.
     ppo: PPO's own.
@@ -59,6 +59,9 @@ class MARLSettings:
             raise ConfigError("no such way to give credit", field="credit", value=self.credit, remedy=f"use one of {', '.join(CREDITS)}")
         if self.copies < 1 or self.conversations % self.copies:
             raise ConfigError("must divide the conversations of an update", field="copies", value=self.copies)
+        if self.credit == "groups" and self.copies < 2:
+            message = "a group of one has advantage 0 throughout, so that nothing would be learnt"
+            raise ConfigError(message, field="copies", value=self.copies, remedy="use at least 2, or another credit than groups")
 
 
 def train(
@@ -117,7 +120,7 @@ class Run:
         """One update."""
         s, rng = self.settings, seeding.generator("marl", self.seed, len(self.curve))
         drawn = rng.integers(len(scenarios), size=s.conversations // s.copies).repeat(s.copies)
-        seeds = rng.integers(2**31, size=s.conversations)
+        seeds = rng.integers(2**31, size=s.conversations // s.copies).repeat(s.copies)  # copies differ by what the team does alone
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         played = play(self.networks, game, [(int(k), scenarios[i]) for k, i in zip(seeds, drawn, strict=True)], generator)
         figures = _paid(played)
@@ -204,7 +207,10 @@ def batch_of(network: ActorCritic, taken: Sequence[Sequence_], settings: MARLSet
 def credited(
     network: ActorCritic, taken: Sequence[Sequence_], values_B: credit.Floats, s: MARLSettings
 ) -> tuple[credit.Floats, credit.Floats]:
-    """(advantages, what the critic learns) of all decisions, in their order; NaN where a reward is not valid."""
+    """(advantages, what the critic learns) of all decisions, in their order; NaN where a reward is not valid.
+
+    A group is what one agent decided the n-th time it acted, in all copies of one scenario, each paid its return from there on.
+    """
     parts, start = [], 0
     for decisions, conversation in taken:
         paid = [d.reward for d in decisions]

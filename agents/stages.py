@@ -1,8 +1,8 @@
 """Stages of a run: each writes into a folder of its own and is not done again once it says that it is done.
 
 A stage's mark holds the settings it was done with; where a run is taken up with others, that is an error and not a silent reuse. What an
-unfinished stage has made under other settings is put aside, under another name. Two programs are never at work in one stage: the second is
-refused.
+unfinished stage has made under other settings is put aside, under another name (`times_begun_anew` says how often that was). Two programs are never
+at work in one stage: the second is refused.
 
 | beside or in FOLDER | what it is |
 |---|---|
@@ -18,6 +18,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from mascot_env import seeding
 from mascot_env.errors import RunFolderError
 from mascot_env.run_folder import take_lock
 from mascot_env.types import Scenario, to_json
+
+_BEGUN_ANEW: ContextVar[int] = ContextVar("begun anew", default=0)
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -92,7 +95,11 @@ def _worked(folder: Path, wanted: Any, work: Callable[[Path], Mapping[str, Any]]
     begun = damaged.begun(folder)
     _begin(folder, begun, wanted)
     folder.mkdir(parents=True, exist_ok=True)
-    figures = dict(work(folder))
+    before = _BEGUN_ANEW.set(_BEGUN_ANEW.get() + _aside(folder))
+    try:
+        figures = dict(work(folder))
+    finally:
+        _BEGUN_ANEW.reset(before)
     write_whole(folder / DONE, json.dumps({"settings": wanted, "figures": figures}, indent=1, sort_keys=True))
     begun.unlink(missing_ok=True)
     return figures
@@ -135,8 +142,23 @@ def _held(file: Path, folder: Path) -> int:
 def _begin(folder: Path, begun: Path, wanted: Any) -> None:
     """Says with which settings the stage is begun; what it has made under others moves to FOLDER.other-N."""
     if begun.exists() and folder.exists() and damaged.read_json(begun, lambda said: said, f"remove it and {folder}") != wanted:
-        n = 1
-        while (aside := folder.with_name(f"{folder.name}.other-{n}")).exists():
-            n += 1
-        folder.replace(aside)
+        folder.replace(_other(folder, _aside(folder) + 1))
     write_whole(begun, json.dumps(wanted, sort_keys=True))
+
+
+def _other(folder: Path, n: int) -> Path:
+    return folder.with_name(f"{folder.name}.other-{n}")
+
+
+def _aside(folder: Path) -> int:
+    """How often what the stage had made was put aside."""
+    n = 0
+    while _other(folder, n + 1).exists():
+        n += 1
+    return n
+
+
+def times_begun_anew() -> int:
+    """Of the stage that is at work, and of those it is a part of: how often what it had made under other settings was put aside. 0 outside of
+    stages. What was reported of it by then is another training's (`experiments.progress`)."""
+    return _BEGUN_ANEW.get()

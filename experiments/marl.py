@@ -68,7 +68,7 @@ class Config:
     realiser: who puts acts into words
     updates: of each team
     conversations: that each update plays
-    copies: of each scenario among them
+    copies: of each scenario among them; at least 2 with the credit groups
     credit: gae, groups, roles or left-out
     team_weight: share of the group reward that a block's speakers are paid as well
     seeds: training seeds, counted from seed
@@ -360,14 +360,12 @@ def main(argv: list[str] | None = None) -> int:
     console.at_least(1, seeds=config.seeds, updates=config.updates, conversations=config.conversations, copies=config.copies)
     console.at_least(0, scenarios=config.scenarios)
     setting.share("team_weight", config.team_weight)
-    _ = config.chosen
+    _, settings = config.chosen, settings_of(config)
     torch.set_num_threads(1)
     place = place_of(config)
     place.make_env()  # which says what is wrong with its arguments
     console.folder(config.folder)
-    staged(
-        config.folder / "setting", {"settings": settings_of(config), **identity(config, place)}, lambda _: {}
-    )  # refuses another run's folder
+    staged(config.folder / "setting", {"settings": settings, **identity(config, place)}, lambda _: {})  # refuses another run's folder
     tracker = Tracker(config.folder, config.folder.name, asdict(config), config.wandb)
     options = 2 * len(place.domain.agents) * len(place.domain.acts)
     progress = Progress(tracker, {"fixed": options, **dict.fromkeys(ALGORITHMS, config.updates)})

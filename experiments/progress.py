@@ -1,12 +1,16 @@
-"""Where the figures of a training stage go: the tracker, and a bar of the stage that is at work."""
+"""Where the figures of a training stage go: the tracker, and a bar of the stage that is at work.
+
+A stage that was put aside and begun anew under other settings (`agents.stages`) counts from 1 again: its rows say `STAGE/anew`, how often that was.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
 
+from agents.stages import times_begun_anew
 from experiments import console
-from experiments.tracking import Tracker
+from experiments.tracking import Tracker, reported
 
 SHOWN = ("loss", "reward", "kl", "accuracy", "completions/mean_length", "held_out", "step_time", "contexts", "blocks")
 
@@ -18,9 +22,11 @@ class Progress:
         self.tracker, self.totals = tracker, dict(totals)
         self._bars: list[console.Bar] = []
         self._logged = max(tracker.last, 0)  # W&B takes no step that is smaller than the last, and every stage counts from 1
-        self._had: dict[str, float] = {}  # the last step of each stage that was reported before the run was stopped
+        self._had: dict[tuple[str, int], float] = {}  # (stage, times begun anew) -> the last step reported before the run was stopped
         for row in tracker.rows:
-            self._had |= {k: max(v, self._had.get(k, v)) for k, v in row.items() if k.endswith("/step")}
+            if (at := reported(row)) is not None:
+                stage, anew, step = at
+                self._had[stage, anew] = max(step, self._had.get((stage, anew), step))
 
     def __call__(self, stage: str) -> Callable[[int, Mapping[str, float]], None]:
         kind = re.sub(r" \(round \d+\)$", "", stage)
@@ -29,9 +35,11 @@ class Progress:
         self._bars.append(bar)
 
         def report(step: int, values: Mapping[str, float]) -> None:
-            if step > self._had.get(f"{stage}/step", -1):  # else it was reported before the run was stopped
+            anew = times_begun_anew()
+            if step > self._had.get((stage, anew), -1):  # else it was reported before the run was stopped
                 self._logged += 1
-                self.tracker.log(self._logged, **{f"{stage}/step": step}, **{f"{stage}/{k}": v for k, v in values.items()})
+                at = {"step": step, **({"anew": anew} if anew else {})}
+                self.tracker.log(self._logged, **{f"{stage}/{k}": v for k, v in {**at, **values}.items()})
             bar.update(step, "  ".join(f"{k.split('/')[-1]} {values[k]:.3g}" for k in SHOWN if k in values))
 
         return report

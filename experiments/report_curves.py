@@ -47,13 +47,14 @@ def of_run(rows: Rows) -> list[str]:
 
 
 def stages(rows: Rows) -> dict[str, list[Mapping[str, float]]]:
-    """stage -> its reports, with `update` counted on through the rounds: a stage of round 2 begins where that of round 1 ended."""
+    """stage -> its reports, with `update` counted on through the rounds: a stage of round 2 begins where that of round 1 ended. Of a stage that was
+    begun anew under other settings, those since then."""
     out: dict[str, list[Mapping[str, float]]] = {}
     before: dict[str, tuple[str, float]] = {}  # stage -> (its name with the round, updates of the rounds before)
-    for row in rows:
-        at = next((k.removesuffix("/step") for k in row if k.endswith("/step")), "")
-        values = {k.removeprefix(f"{at}/"): v for k, v in row.items() if k.startswith(f"{at}/") and isinstance(v, int | float)}
-        if not at or "step" not in values:
+    reports = _reports(rows)
+    last = {at: values.get("anew", 0) for at, values in reports}
+    for at, values in reports:
+        if values.get("anew", 0) != last[at]:
             continue
         found = ROUND.match(at)
         stage = found["stage"] if found else at
@@ -63,6 +64,17 @@ def stages(rows: Rows) -> dict[str, list[Mapping[str, float]]]:
             base = had[-1]["update"]
         before[stage] = at, base
         had.append({**values, "update": base + values["step"]})
+    return out
+
+
+def _reports(rows: Rows) -> list[tuple[str, dict[str, float]]]:
+    """(stage with its round, its numbers) of each row that a trainer has reported."""
+    out = []
+    for row in rows:
+        at = next((k.removesuffix("/step") for k in row if k.endswith("/step")), "")
+        values = {k.removeprefix(f"{at}/"): v for k, v in row.items() if k.startswith(f"{at}/") and isinstance(v, int | float)}
+        if at and "step" in values:
+            out.append((at, values))
     return out
 
 

@@ -81,6 +81,12 @@ def numbers(figures: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, 
             yield path, value
 
 
+def reported(row: Mapping[str, Any]) -> tuple[str, int, float] | None:
+    """(stage, how often it was begun anew, step) of a row that `experiments.progress` has logged; None of another."""
+    stage = next((k.removesuffix("/step") for k in row if k.endswith("/step")), "")
+    return (stage, int(row.get(f"{stage}/anew", 0)), row[f"{stage}/step"]) if stage else None
+
+
 def whole_rows(file: Path) -> list[dict[str, Any]]:
     """The rows of a file of JSON lines. An end that a kill tore off is cut off, so that the next row is not glued to it."""
     if not file.exists():

@@ -127,6 +127,16 @@ def test_a_look_is_compared_with_the_first_and_kept(contexts: list[Context], tmp
             WatchSettings(**wrong)
 
 
+def test_the_gap_is_counted_from_the_first_look() -> None:
+    """With every look the training judge gains 2 points and the held-out judge nothing: 2 after the second look, 4 > 3 after the third."""
+    looks = [
+        {"training by place": [50.0 + 2 * n] * 12, "held_out by place": [40.0] * 12, "covariance by place": [0.0] * 12, "variance by place": [0.0] * 12}
+        for n in range(3)
+    ]
+    found = [hacking.compared(looks[:n], WatchSettings(tolerance=3.0)) for n in (1, 2, 3)]
+    assert [f.gap.gap for f in found] == [0.0, 2.0, 4.0] and [f.why for f in found] == ["", "", "gap"]
+
+
 class Taught(Constant):
     """Scores by a hash of the text, so that replies differ; counts the cases of each call."""
 
@@ -229,19 +239,20 @@ def test_a_look_before_training_shows_a_judge_that_pays_for_what_the_other_minds
 
 @pytest.mark.parametrize("stop", [True, False])
 def test_training_stops_at_the_flag_and_the_adapter_before_it_comes_back(contexts: list[Context], tmp_path: Path, stop: bool) -> None:
-    """With every look the held-out score falls by 6.25 points: at look 1 by 6.25 > 3, so training stops after its first update and leaves
-    the adapter of look 0, which changes nothing."""
+    """With every look the held-out score falls by 6.25 points: at look 2 by 12.5 > 10, so training stops after its second update and leaves the
+    adapter of look 1, which changes nothing: the first update only warms up."""
     from safetensors.torch import load_file
 
     settings = GRPOSettings(steps=3, places=2, group=2, learning_rate=1e-2)
     speaker, training = NANO.speaker(Unasked()), judges.resolve("world")
     assert training is not None
-    watch = Watch(contexts, speaker, Constant(), Turning(5.0), WatchSettings(every=1, places=12, replies=2, first=1, stop=stop), tmp_path / "watch")
+    looking = WatchSettings(every=1, places=12, replies=2, first=1, tolerance=10.0, stop=stop)
+    watch = Watch(contexts, speaker, Constant(), Turning(5.0), looking, tmp_path / "watch")
     told: list[tuple[int, float]] = []
     report = lambda step, f: told.append((step, f["held_out"]))  # noqa: E731
     figures = grpo.train(NANO, Rollouts(contexts, speaker, settings, 0), grpo.by_judge(training), tmp_path, report, watch=watch)
     assert told[0] == (1, 87.5)  # 4.5 of 5, at the second look
-    assert (figures["flagged at"], figures["flagged by"]) == (1, "gap") and figures["looks"] == (2 if stop else 4)
+    assert (figures["flagged at"], figures["flagged by"]) == (2, "gap") and figures["looks"] == (3 if stop else 4)
     weights = load_file(str(tmp_path / "adapter_model.safetensors"))
     moved = max(float(w.abs().max()) for name, w in weights.items() if "lora_B" in name)
     assert (moved == 0.0) == stop

@@ -15,7 +15,7 @@ from agents import act_players, ippo, mappo, marl
 from agents.act_play import Conversation, Decision, Game, Networks, play, words
 from agents.actor_critic import PPOSettings
 from agents.marl import MARLSettings
-from mascot_env import catalog
+from mascot_env import catalog, seeding
 from mascot_env import judge as judges
 from mascot_env.envs import features
 from mascot_env.envs.dialogue import DialogueEnv
@@ -24,7 +24,7 @@ from mascot_env.judge import Judge
 from mascot_env.players.policy import Team
 from mascot_env.players.resolve import resolve_speakers, resolve_user
 from mascot_env.rollout import Task, rollout
-from mascot_env.types import DIRECTOR, USER, JudgeError
+from mascot_env.types import DIRECTOR, USER, Directive, JudgeError, Score, Transcript, Turn
 from mascot_env.worlds import frames
 
 DOMAIN = catalog.domain("support")
@@ -168,7 +168,7 @@ def test_a_held_out_judge_trains_nobody(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- credit in the loop
 
 
-def conversation(**rewards: list[float]) -> Conversation:
+def conversation(scenario: Any = TRAIN[0], **rewards: list[float]) -> Conversation:
     """The Director calls anchor (turn 2), then beacon (turn 4), then hands back (turn 5)."""
     zero = np.zeros(1, np.float32)
     turns = {"director_0": [1, 3, 5], "anchor_0": [2], "beacon_0": [4]}
@@ -178,7 +178,7 @@ def conversation(**rewards: list[float]) -> Conversation:
         ]
         for agent, paid in rewards.items()
     }
-    return Conversation(TRAIN[0], made)
+    return Conversation(scenario, made)
 
 
 def test_who_called_a_turn_is_paid_for_it_relative_to_the_mean() -> None:
@@ -189,6 +189,90 @@ def test_who_called_a_turn_is_paid_for_it_relative_to_the_mean() -> None:
     failed = conversation(director_0=[0, 0, 1], anchor_0=[0.8], beacon_0=[math.nan])
     marl.pay_the_one_who_called([failed], 0.5)
     assert [d.reward for d in failed.decisions[DIRECTOR]] == pytest.approx([0, math.nan, 1], nan_ok=True)
+
+
+class Valuing(Judge):
+    """A block is worth 3 points, 2 more with a turn of anchor and 1 less with one of beacon; with `alone` it fails where beacon speaks alone."""
+
+    name = "valuing"
+
+    def __init__(self, alone: bool = True) -> None:
+        self.alone = alone
+
+    def score(self, cases: Any) -> Any:
+        def verdict(who: list[str]) -> Any:
+            if not self.alone and who == ["beacon_0"]:
+                return JudgeError("timeout")
+            return Score(3.0 + 2.0 * ("anchor_0" in who) - 1.0 * ("beacon_0" in who))
+
+        return [dict.fromkeys((c.id for c in case.rubric.criteria), verdict([t.agent for t in case.speech])) for case in cases]
+
+
+def spoken() -> Transcript:
+    """What was said in `conversation`."""
+    turns = [Turn(USER, TRAIN[0].opening)]
+    for agent in ("anchor_0", "beacon_0"):
+        turns += [Turn(DIRECTOR, "", Directive(agent)), Turn(agent, f"{agent} speaks")]
+    return Transcript(TRAIN[0], DOMAIN.agents, (*turns, Turn(DIRECTOR, "", Directive(None))))
+
+
+def test_speakers_are_paid_besides_what_their_block_loses_without_them() -> None:
+    """eta 0. Both speak: 4 points, which pay 0.5. Without anchor 2 points, -0.5, so it is worth 1; without beacon 5 points, 1, so it is worth -0.5.
+    Half of that comes on top of the turns' own 0.8 and 0.2; the Director's rewards stay."""
+    c = conversation(director_0=[0, 0, 1], anchor_0=[0.8], beacon_0=[0.2])
+    c.transcript = spoken()
+    marl.pay_left_out([c], game(judge=Valuing(), eta=0.0), 0.5)
+    assert {agent: [d.reward for d in made] for agent, made in c.decisions.items()} == {
+        DIRECTOR: [0, 0, 1],
+        "anchor_0": [pytest.approx(1.3)],
+        "beacon_0": [pytest.approx(-0.05)],
+    }
+    failed = conversation(director_0=[0, 0, 1], anchor_0=[0.8], beacon_0=[0.2])
+    failed.transcript = spoken()
+    marl.pay_left_out([failed], game(judge=Valuing(alone=False), eta=0.0), 0.5)
+    assert math.isnan(failed.decisions["anchor_0"][0].reward) and failed.decisions["beacon_0"][0].reward == pytest.approx(-0.05)
+
+
+def test_a_group_is_an_agents_nth_decision_in_the_copies_of_a_scenario() -> None:
+    """gamma 0. In each group of two copies the better decision gets 1 and the other -1, however far apart scenarios, agents and turns pay."""
+    paid = [
+        conversation(TRAIN[0], director_0=[0, 10, 200], anchor_0=[0.1]),
+        conversation(TRAIN[0], director_0=[1, 30, 100], anchor_0=[0.2], beacon_0=[7]),
+        conversation(TRAIN[1], director_0=[1000, 2000, 3000], anchor_0=[0.9]),
+        conversation(TRAIN[1], director_0=[1001, 2001, 3001], anchor_0=[0.8]),
+    ]
+    settings = MARLSettings(credit="groups", copies=2, ppo=PPOSettings(gamma=0.0))
+    director, speakers = ([s for s in marl.sequences(paid) if (s[0][0].agent == DIRECTOR) == yes] for yes in (True, False))
+    network: Any = None  # no critic is asked
+    found, learnt = marl.credited(network, director, np.zeros(12), settings)
+    assert found.tolist() == pytest.approx([-1, -1, 1, 1, 1, -1, -1, -1, -1, 1, 1, 1])
+    assert learnt.tolist() == [0, 10, 200, 1, 30, 100, 1000, 2000, 3000, 1001, 2001, 3001]
+    found, _ = marl.credited(network, speakers, np.zeros(5), settings)
+    assert found.tolist() == pytest.approx([-1, 1, 0, 1, -1])  # beacon spoke in one copy alone
+
+
+@pytest.mark.parametrize("copies", [1, 4])
+def test_copies_of_a_scenario_have_one_conversation_seed(copies: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, str]] = []
+
+    def play(networks: Any, game: Any, tasks: Any, generator: Any) -> Any:
+        asked.extend((seed, scenario.id) for seed, scenario in tasks)
+        raise Stopped
+
+    monkeypatch.setattr(marl, "play", play)
+    with pytest.raises(Stopped):
+        marl.Run(Networks.make(game(), 16, 0), MARLSettings(conversations=8, copies=copies, width=16), 7).step(game(), TRAIN)
+    rng = seeding.generator("marl", 7, 0)
+    scenarios, seeds = rng.integers(len(TRAIN), size=8 // copies), rng.integers(2**31, size=8 // copies)
+    assert asked == [(int(k), TRAIN[i].id) for i, k in zip(scenarios, seeds, strict=True) for _ in range(copies)]
+
+
+def test_the_directors_first_decisions_in_copies_are_of_one_situation() -> None:
+    g = game()
+    found = play(Networks.make(g, 16, 0), g, [(5, TRAIN[0])] * 4, torch.Generator().manual_seed(0))
+    firsts = [c.decisions[DIRECTOR][0] for c in found]
+    assert all((d.observation == firsts[0].observation).all() for d in firsts)
+    assert len({tuple(d.action.tolist()) for d in firsts}) > 1  # the samples differ
 
 
 @pytest.mark.parametrize("how", marl.CREDITS)
@@ -206,6 +290,8 @@ def test_wrong_settings() -> None:
         MARLSettings(credit="luck")
     with pytest.raises(ConfigError, match="must divide"):
         MARLSettings(conversations=8, copies=3)
+    with pytest.raises(ConfigError, match=r"copies: a group of one"):
+        MARLSettings(credit="groups")
 
 
 # ---------------------------------------------------------------------- stopping and learning

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from agents.group_reward import Block
 from agents.level1 import Level1Settings, evenly
 from agents.level2 import Level2Settings
 from agents.preferences import Pair
-from agents.reward_model import agreement, split
+from agents.reward_model import Scale, agreement, split
 from agents.spent import Spent
 from agents.stages import name_of, staged
 from mascot_env import judge as judges
@@ -79,6 +80,26 @@ def test_pairs_of_blocks_come_from_one_decision_and_keep_the_margin() -> None:
     made, dropped = group_reward.pairs([block("d", "a", 0.5), block("d", "b", 0.2), block("d", "c", 0.3), block("e", "x", -1.0)])
     assert [(p.chosen, p.rejected) for p in made] == [("a", "b")]  # 0.3 of reward is 0.6 of score; the others are 0.4 and 0.2
     assert made[0].margin == pytest.approx(0.6) and dropped == {"margin below delta": 2}
+    assert len(group_reward.pairs([block("d", "a", 0.25), block("d", "b", 0.0)], delta=0.5)[0]) == 1  # by 0.5 of score: delta or more
+
+
+def test_blocks_are_paid_on_the_judges_scale_with_what_diversity_adds() -> None:
+    """Mean 0.2, standard deviation 0.5: z of 1 and -2 are 0.7 and -0.8. Of the first block's two turns both are fresh: + 0.1. Of the second's two
+    one is: the first speaker spoke last before it, + 0.05."""
+    asked: list[Any] = []
+
+    def score(requests: list[Request], replies: list[str]) -> list[float]:
+        asked.extend(zip(requests, replies, strict=True))
+        return [1.0, -2.0]
+
+    model = group_reward.GroupRewardModel(SimpleNamespace(score=score), Scale(0.2, 0.5), 0.1)  # type: ignore[arg-type]
+    other = Request((Message("user", "y"),))
+    blocks = [
+        Block("d", ASKED, "a", math.nan, ("anchor_0", "beacon_0"), ()),
+        Block("e", other, "b", math.nan, ("anchor_0", "beacon_0"), ("anchor_0",)),
+    ]
+    assert model.rewards(blocks) == pytest.approx([0.8, -0.75])
+    assert asked == [(ASKED, "a"), (other, "b")]
 
 
 def test_blocks_are_written_and_read(tmp_path: Path) -> None:
@@ -184,6 +205,14 @@ def test_playing_out_ends_with_the_block_and_pays_it(stage: Stage, found: list[d
         assert o.start <= len(d.view.transcript) < o.end == len(o.transcript)
         assert all(t.agent != USER for t in o.transcript.turns[o.start : o.end])
         assert o.transcript[len(d.view.transcript)].directive == Directive("anchor_0", "reflect_feeling", "calm")
+
+
+def test_a_block_is_paid_for_itself_where_earlier_ones_were_judged_too(stage: Stage) -> None:
+    team = stage.team(resolve_director("world", stage.domain))
+    later = [d for d in decisions.collect(team, [Task(0, stage.scenarios[0])], stage.make_env) if d.view.transcript.blocks()[1:]]
+    assert later
+    for d, o in zip(later, decisions.play_out(later, [Directive(None)] * len(later), team, stage.make_env), strict=True):
+        assert o.reward is not None and o.start <= len(d.view.transcript) < o.end == len(o.transcript)
 
 
 def test_what_comes_after_one_directive_is_the_same_each_time_and_whoever_is_beside_it(stage: Stage, found: list[decisions.Decision]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,8 @@ import pytest
 pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
 
 from agents import reward_model  # noqa: E402
+from agents.preferences import Pair  # noqa: E402
+from mascot_env.llm import Message, Request  # noqa: E402
 from mascot_env.llm.prefixes import Prefixes  # noqa: E402
 from tests.llm import tiny  # noqa: E402
 
@@ -31,6 +35,40 @@ def groups(count: int, seed: int) -> list[list[int]]:
     prompts = [rng.integers(1, 250, size=rng.integers(20, 70)).tolist() for _ in range(count)]
     made = [p + rng.integers(1, 250, size=rng.integers(1, 20)).tolist() + [257] for p in prompts for _ in range(4)]
     return [made[i] for i in rng.permutation(len(made))]
+
+
+class Letters:
+    """Tokens of which a reply has one for each letter, after one for the prompt."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        pass
+
+    def prompt(self, request: Request) -> list[int]:
+        return [len(request.messages)]
+
+    def reply(self, request: Request, text: str) -> list[int]:
+        return [ord(letter) for letter in text]
+
+
+ASKED = Request((Message("user", "x"),))
+
+
+def test_rewards_are_given_in_standard_deviations_above_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model whose number is the length, 2, 6 and 4 with the prompt's token, at mean 4 and standard deviation 2."""
+    monkeypatch.setattr(reward_model, "Tokens", Letters)
+    monkeypatch.setattr(reward_model, "shared", lambda model, ids, batch_size: [float(len(line)) for line in ids])
+    model: Any = SimpleNamespace(eval=lambda: None)
+    found = reward_model.RewardModel(model, None, reward_model.Scale(4.0, 2.0))
+    assert found.score([ASKED] * 3, ["a", "hello", "yes"]) == [-1.0, 1.0, 0.0]
+
+
+def test_the_scale_is_that_of_all_training_replies_and_what_was_chosen_is_the_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lengths with the prompt's token: 4 and 2 in training, mean 3, standard deviation 1; held out 5 and 2, so that the chosen one is ahead by 3."""
+    monkeypatch.setattr(reward_model, "raw", lambda model, ids: [float(len(line)) for line in ids])
+    train, held = (Pair("s|0|0", "anchor", ASKED, chosen, rejected, 4.0, 3.0) for chosen, rejected in (("yes", "n"), ("well", "n")))
+    figures, scale = reward_model._measured(None, Letters(None), [train], [held])  # type: ignore[arg-type]
+    assert (scale.mean, scale.std) == (3.0, 1.0)
+    assert figures["accuracy"] == 1.0 and figures["loss"] == pytest.approx(math.log1p(math.exp(-3.0)))
 
 
 @pytest.mark.parametrize("kind", ["qwen3", "lfm2", "llama"])

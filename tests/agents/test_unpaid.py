@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from agents.grpo import GRPOSettings, Rollouts  # noqa: E402
 from mascot_env.envs.settlement import Judgement  # noqa: E402
 from mascot_env.errors import MascotError  # noqa: E402
 from mascot_env.judge.protocol import Case, Judge, Verdicts  # noqa: E402
+from mascot_env.llm import Request  # noqa: E402
 from mascot_env.rewards import Reward  # noqa: E402
 from mascot_env.rollout import Episode  # noqa: E402
 from mascot_env.types import Completion, JudgeError, Score, Transcript  # noqa: E402
@@ -73,6 +75,23 @@ def test_a_policy_that_says_nothing_earns_the_least(contexts: list[Context]) -> 
     unreachable = Completion("", (), (), stop="unreachable", message="no server")
     words = Completion("I hear you.", (1,), (0.0,))
     assert pay([contexts[0]] * 3, [silent, unreachable, words], None) == [-1.0, None, -1.0]  # type: ignore[arg-type]
+
+
+class Counting:
+    """A reward model that pays a tenth for each letter, and remembers what it was asked."""
+
+    asked: Any = ()
+
+    def score(self, requests: Sequence[Request], replies: Sequence[str]) -> list[float]:
+        self.asked = list(requests)
+        return [len(r) / 10 for r in replies]
+
+
+def test_replies_are_paid_what_the_reward_model_says_of_them(contexts: list[Context]) -> None:
+    model, speaker = Counting(), NANO.speaker(Unasked())
+    replies = [Completion("I hear you.", (1,), (0.0,)), Completion("", (0,), (0.0,), stop="empty", message="nothing")]
+    assert grpo.by_reward_model(model, speaker)(contexts, replies, None) == [1.1, 0.0]  # type: ignore[arg-type]
+    assert model.asked == [speaker.request(c.view) for c in contexts]
 
 
 def test_a_conversation_that_a_model_ended_by_failing_is_not_paid_by_the_blocks_before() -> None:

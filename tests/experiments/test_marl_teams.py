@@ -86,6 +86,12 @@ def test_other_settings_are_not_mixed_into_a_run(tmp_path: Path) -> None:
         marl.main([*one, "--algorithms", "ippo,qmix"])
 
 
+def test_groups_of_one_are_refused_before_anything_is_played(tmp_path: Path) -> None:
+    with pytest.raises(MascotError, match=r"copies: a group of one.*at least 2"):
+        marl.main([*SMALL, "--credit", "groups", "--out", str(tmp_path / "run")])
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_best_fixed_acts_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a score that says which acts are right, the search ends there, and kept scores are not asked for again."""
     config = marl.console.parse(marl.Config, "", ["--held-out", "world"])

@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from agents.stages import staged, times_begun_anew
+from experiments import report_curves
 from experiments.progress import Progress
 from experiments.tracking import Tracker, logged_in
 
@@ -113,6 +115,49 @@ def test_stages_go_on_counting_where_they_were(tmp_path: Path) -> None:
     progress("grpo anchor")(1, {"loss": 0.25})
     seen = [(row["step"], row.get("sft/step"), row.get("grpo anchor/step")) for row in rows(tmp_path)]
     assert seen == [(1, 1, None), (2, 2, None), (3, 3, None), (4, None, 1)]
+
+
+def test_a_stage_that_is_begun_anew_says_all_that_it_does(tmp_path: Path) -> None:
+    """Three steps under one setting are put aside; the second training is stopped after two of its own, and goes on from its first."""
+
+    def train(rate: float, steps: range, stop: bool) -> None:
+        with Progress(Tracker(tmp_path, "a run", {}, False), {"sft": 4}) as progress:
+            report = progress("sft")  # some stages ask for it before they begin
+
+            def work(out: Path) -> dict[str, float]:
+                for step in steps:
+                    report(step, {"loss": rate})
+                if stop:
+                    raise KeyboardInterrupt
+                return {}
+
+            staged(tmp_path / "sft", {"rate": rate}, work)
+
+    for rate, steps in ((0.5, range(1, 4)), (0.25, range(1, 3))):
+        with pytest.raises(KeyboardInterrupt):
+            train(rate, steps, True)
+    train(0.25, range(2, 5), False)
+    found = rows(tmp_path)
+    assert [row["step"] for row in found] == [1, 2, 3, 4, 5, 6, 7]
+    seen = [(row["sft/step"], row["sft/loss"], row.get("sft/anew")) for row in found]
+    assert seen == [(i, 0.5, None) for i in (1, 2, 3)] + [(i, 0.25, 1) for i in (1, 2, 3, 4)]
+    assert [p["loss"] for p in report_curves.stages(found)["sft"]] == [0.25] * 4  # those of the training that there is
+
+
+def test_what_a_stage_is_part_of_begins_it_anew_too(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def inner(out: Path) -> dict[str, float]:
+        seen.append(times_begun_anew())
+        raise KeyboardInterrupt
+
+    def outer(rate: float) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            staged(tmp_path / "outer", {"rate": rate}, lambda out: staged(out / "inner", {}, inner))
+
+    for rate in (0.5, 0.5, 0.25, 0.125, 0.125):
+        outer(rate)
+    assert seen == [0, 0, 1, 2, 2] and times_begun_anew() == 0
 
 
 def test_without_the_package_there_is_the_file_alone(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
