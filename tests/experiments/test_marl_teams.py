@@ -35,7 +35,10 @@ def test_both_algorithms_are_compared_and_nothing_is_done_twice(
     asked = [*SMALL, "--out", str(tmp_path)]
     assert marl.main(asked) == 0
     first = last_json(capsys.readouterr().out)
-    assert set(first) == {"ippo", "mappo"}
+    assert set(first) == {"ippo", "mappo", "between"}
+    gap, low, high = first["between"]["held-out judge"]
+    ours = [first[name]["trained"]["held-out judge"]["team"] for name in ("ippo", "mappo")]
+    assert gap == pytest.approx(ours[0] - ours[1]) and low <= gap <= high
     names = {"trained", "its Director, best fixed acts", "its Director, random acts", "random Director, random acts"}
     assert set(first["ippo"]) == names | {"rotation, best fixed acts", "rule, best fixed acts", "(rule, obeyed)"}
     for row in first["ippo"].values():

@@ -74,8 +74,8 @@ def test_one_selection_after_another(model: Any) -> None:
 
 def test_a_damaged_adapter_harms_its_own_rows_only(model: Any) -> None:
     tokens = torch.randint(0, 250, (5, 9), generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        next(p for n, p in model.named_parameters() if "lora_A.b." in n).fill_(float("nan"))
+    with torch.no_grad():  # not a query's: the attention of some CPUs passes over scores that are no numbers
+        next(p for n, p in model.named_parameters() if "down_proj.lora_A.b." in n).fill_(float("nan"))
     by = stacked(model, ["a", "b", "wide"])
     assert by is not None
     found = logits_of(model, ROWS, tokens, by)
