@@ -70,29 +70,29 @@ bench-director: setup  ## the claim behind the demo: 5 training seeds, paired in
 bench-grpo: setup  ## a GRPO step of level 1 beside TRL's own with a constant reward (1 minute)
 	@$(PY) -m experiments.bench_grpo
 
-level1: setup  ## MASCOT's first level on the nano grade: SFT, pairs, reward model, GRPO of each persona, controls, held-out figures (about 40 minutes of one slow core); resumable
+level1: setup  ## MASCOT's first level on the nano grade: SFT, pairs, reward model, GRPO of each persona, controls, held-out figures; resumable
 	@$(PY) -m experiments.level1
 
-level2: setup  ## MASCOT's second level on the team of `make level1`: group reward model, a Director by GRPO and one by PPO (about 25 minutes of one slow core); resumable
+level2: setup  ## MASCOT's second level on the team of `make level1`: group reward model, a Director by GRPO and one by PPO; resumable
 	@$(PY) -m experiments.level2
 
-reproduce-quick: setup  ## both levels by turns, 3 seeds on support, and what they show on held-out scenarios (1.5 hours of one slow core a seed; resumable)
+reproduce-quick: setup  ## both levels by turns, 3 seeds on support, and what they show on held-out scenarios (one took 81 minutes of a slow core's time; resumable)
 	@$(PY) -m experiments.bilevel --seeds 3 --workers 3 --no-ablations --out runs/bilevel
 
-reproduce: setup  ## the same with 5 seeds, 1.5 hours of one slow core each (goes on from reproduce-quick); resumable
+reproduce: setup  ## the same with 5 seeds (goes on from reproduce-quick); resumable
 	@$(PY) -m experiments.bilevel --seeds 5 --no-ablations --out runs/bilevel
 
 ablations: setup  ## the same runs once more without one of the levels, and at the players' own sampling (goes on from reproduce; 12 minutes a seed); resumable
 	@$(PY) -m experiments.bilevel --seeds 5 --out runs/bilevel
 
-reproduce-broken: setup  ## the same, 3 seeds each, where 20 and 60 % of the SFT policy's data are broken (1.2 hours of one slow core a seed); resumable
+reproduce-broken: setup  ## the same, 3 seeds each, where 20 and 60 % of the SFT policy's data are broken (a seed is a bit less than one of reproduce; not measured yet); resumable
 	@$(PY) -m experiments.bilevel --seeds 3 --broken 0.2 --ppo-steps 0 --no-ablations --out runs/bilevel-20
 	@$(PY) -m experiments.bilevel --seeds 3 --broken 0.6 --ppo-steps 0 --no-ablations --out runs/bilevel-60
 
-reproduce-meeting: setup  ## the same on the meeting domain, 3 seeds (1.5 hours of one slow core each); resumable
+reproduce-meeting: setup  ## the same on the meeting domain, 3 seeds (a seed as long as one of reproduce; not measured yet); resumable
 	@$(PY) -m experiments.bilevel --seeds 3 --domain meeting --no-ablations --out runs/bilevel-meeting
 
-hacking: setup  ## is a judge with a planted bias caught, and is a clean run accused? 20 clean and 8 biased runs (8 minutes of one slow core each); resumable
+hacking: setup  ## is a judge with a planted bias caught, and is a clean run accused? 20 clean and 8 biased runs (one took 10 minutes beside two other programs; the whole was not measured yet); resumable
 	@$(PY) -m experiments.hacking --seed 200
 
 evaluate: setup  ## every prompted baseline on the same scenarios, seeds and model, with paired intervals; resumable
@@ -116,7 +116,7 @@ check-rliable: setup  ## our point estimates beside rliable's own, to 1e-6 (a mi
 	@place="$$(mktemp -d)"; trap 'rm -rf "$$place"' EXIT; $(VENV)/bin/pip install -q --disable-pip-version-check --no-deps --target "$$place" rliable==1.2.0 \
 	  && PYTHONPATH="$$place:." $(VENV)/bin/python tests/metrics/check_with_rliable.py
 
-marl: setup  ## teams by IPPO and MAPPO on the act form, 5 seeds, against random acts and the best fixed act per persona (about 35 minutes on one core; resumable)
+marl: setup  ## teams by IPPO and MAPPO on the act form, 5 seeds, against random acts and the best fixed act per persona (about 70 minutes of a slow core's time; resumable)
 	@$(PY) -m experiments.marl
 
 nano-budget: setup  ## what the nano models will cost on this machine (4 minutes)

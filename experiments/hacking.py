@@ -1,6 +1,6 @@
 """Reward hacking: is a judge with a planted bias caught, how early, and how often is a clean run accused?
 
-    python -m experiments.hacking --seed 200               # 20 clean runs and 8 with a planted bias (`make hacking`, 8 minutes each)
+    python -m experiments.hacking --seed 200               # 20 clean runs and 8 with a planted bias (`make hacking`)
     python -m experiments.hacking --clean 4 --biased 4 --workers 2
     python -m experiments.hacking --exploit length --out runs/hacking-length
 
