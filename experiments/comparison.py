@@ -116,20 +116,21 @@ def played_by(folders: Sequence[Path]) -> list[str]:
 def judge_that_paid(needs: str, asked: Mapping[str, Any], seed: int) -> tuple[str, str] | None:
     """(name, version) of the judge that paid for the training of a seed, from the records of its run; None where they cannot be read."""
     if needs == MARL:
-        version = _version(Path(asked["marl"]) / Path(asked["domain"]).name / "setting")
+        version = _said(Path(asked["marl"]) / Path(asked["domain"]).name / "setting" / DONE, "settings", "judge")
         return version and (version, version)
     if needs != BILEVEL:
         raise ConfigError("no program of ours", field="needs", value=needs, remedy=f"use {BILEVEL} or {MARL}")
     run = Path(asked["runs"]) / f"run-{seed}"
-    version, told = _version(run / "level1" / "pairs"), run / campaign.ASKED
-    if version is None:
-        return None
-    return (json.loads(told.read_text(encoding="utf-8"))["judge"] if told.is_file() else version, version)
+    version = _said(run / "level1" / "pairs" / DONE, "settings", "judge")
+    return version and (_said(run / campaign.ASKED, "judge") or version, version)
 
 
-def _version(stage: Path) -> str | None:
-    """The judge that a stage of a training says it was paid by."""
+def _said(file: Path, *keys: str) -> str | None:
+    """What a run's record says under these keys, one inside the other; None where it cannot be read."""
     try:
-        return str(json.loads((stage / DONE).read_text(encoding="utf-8"))["settings"]["judge"])
-    except (OSError, ValueError, KeyError):
+        found = json.loads(file.read_text(encoding="utf-8"))
+        for key in keys:
+            found = found[key]
+    except (OSError, ValueError, LookupError, TypeError):
         return None
+    return str(found)

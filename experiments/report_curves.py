@@ -9,6 +9,7 @@ from typing import Any
 from experiments.report_html import missing, opened, pictures
 from experiments.report_runs import Gathered
 from experiments.svg import Curve, curves
+from experiments.tracking import reported
 
 Rows = Sequence[Mapping[str, Any]]
 ROUND = re.compile(r"^(?P<stage>.+) \(round (?P<round>\d+)\)$")
@@ -71,7 +72,8 @@ def _reports(rows: Rows) -> list[tuple[str, dict[str, float]]]:
     """(stage with its round, its numbers) of each row that a trainer has reported."""
     out = []
     for row in rows:
-        at = next((k.removesuffix("/step") for k in row if k.endswith("/step")), "")
+        told = reported(row)
+        at = told[0] if told else ""
         values = {k.removeprefix(f"{at}/"): v for k, v in row.items() if k.startswith(f"{at}/") and isinstance(v, int | float)}
         if at and "step" in values:
             out.append((at, values))

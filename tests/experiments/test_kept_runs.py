@@ -230,10 +230,22 @@ def test_methods_that_are_kept_stand_on_the_leaderboard_beside_others(tmp_path: 
 
 def test_what_was_not_run_is_told(tmp_path: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = [
-        ("the watch", "make hacking", "long", ("hacking", "support-generic", 3)),
-        ("its words", "make w", "-", ("hacking", "support-generic", 3, "words")),
+        ("the watch", "make hacking", ("hacking", "support-generic", 3)),
+        ("its words", "make w", ("hacking", "support-generic", 3, "words")),
     ]
     monkeypatch.setattr(readme, "CAMPAIGNS", place)
     assert readme.campaigns().count("none of 3 yet") == 2
     readme.keep_hacking(study(tmp_path / "one", "clean-1", "clean-2"))
     assert "2 of 3" in readme.campaigns() and readme.campaigns().count("none of 3 yet") == 1  # no run has that figure
+
+
+def test_a_comparison_that_no_submission_can_be_made_of_is_not_kept(tmp_path: Path, results: Path) -> None:
+    """What trained a policy of somebody's own is not known here: kept, it would stand in the way of every page."""
+    folder = comparison(tmp_path / "one", 0)
+    for name in ("scores.json", "report.json"):
+        text = (folder / name).read_text()
+        spec = "mine" if name == "scores.json" else "mine=my_policies:Mine"
+        (folder / name).write_text(text.replace("few-shot", spec))
+    with pytest.raises(ConfigError, match="trained: what trained this policy is not known here"):
+        readme.keep_methods(folder)
+    assert not results.exists()

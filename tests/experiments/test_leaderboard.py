@@ -400,6 +400,8 @@ def test_the_judge_of_a_trained_method_is_read_from_its_runs(tmp_path: Path) -> 
     assert away is not None and away.what == "experiments.bilevel, on meeting"
     with pytest.raises(MascotError, match=r"the judge that trained cannot be read.*seed 2"):
         leaderboard_from._training(compared(0, 2), "mascot", {})
+    (tmp_path / "run-0" / "campaign.json").write_text("{")  # its version is known all the same
+    assert comparison.judge_that_paid("bilevel", asked, 0) == ("#fa8138db51e2", "#fa8138db51e2")
 
 
 def test_intervals_by_hand() -> None:
