@@ -12,7 +12,8 @@ folder of its own.
 The `nano` grade has small models, players and judges, and is the default; `scripted` has none, and is what real data are played with.
 Neither downloads anything or needs a key. Speakers are frozen; MaskablePPO learns who should speak, how, and when to stop. The table's
 scores come from a second judge, built on other measures, that trained nothing. One training seed is an illustration;
-`make bench-director` makes the claim with five.
+`make bench-director` makes the claim with five. Exit code 1, with a line that says so, where the trained Director is not ahead of round-robin and
+random beyond chance: processors round differently, and one training ends a little better on some than on others.
 """
 
 from __future__ import annotations
@@ -135,9 +136,10 @@ def main(argv: list[str] | None = None) -> int:
     print("\nThe same scenario as in 1/4, now with the trained Director:\n")
     show(setting, director, config.seed)
     what_next(out)
+    print(unshown(figures), end="")
     console.write_whole(out / TABLE, json.dumps(figures, indent=2))  # last: with it the run is finished
     console.finish(figures, config.json)
-    return 0 if figures["beats_round_robin"] and figures["beats_random"] else 1
+    return 1 if unshown(figures) else 0
 
 
 def scenarios(config: Config) -> tuple[tuple[Scenario, ...], tuple[Scenario, ...], str]:
@@ -315,6 +317,17 @@ def _hacked(figures: dict[str, Any]) -> str:
     return (
         "\nBoth judges prefer the trained Director to round-robin, and the truth of the language world does not: it has learnt what they fail "
         "to see. That is reward hacking, as it really happens; a held-out judge that errs alike does not show it."
+    )
+
+
+def unshown(figures: Mapping[str, Any]) -> str:
+    """What the comparison was to show and did not, in words that a reader of an exit code 1 needs; empty where it did."""
+    lost = [name for name, key in (("round-robin", "beats_round_robin"), ("random", "beats_random")) if not figures[key]]
+    if not lost:
+        return ""
+    return (
+        f"\nNothing failed, and exit code 1 says that something was not shown: in this run the trained Director is not ahead of {' and '.join(lost)}"
+        " beyond chance.\nOne training is an illustration, and processors round differently; `make bench-director` makes the claim, with five.\n"
     )
 
 

@@ -25,8 +25,10 @@ def last_json(text: str) -> dict:
 def test_demo_writes_what_it_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "demo"
     code = demo.main([*SMALL, "--out", str(out), "--json"])
-    figures = last_json(capsys.readouterr().out)
+    shown = capsys.readouterr().out
+    figures = last_json(shown)
     assert code == (0 if figures["beats_round_robin"] and figures["beats_random"] else 1)
+    assert ("exit code 1 says that something was not shown" in shown) == bool(code)
     for name in (
         "manifest.json",
         "episodes.jsonl",
@@ -161,6 +163,13 @@ def test_step_is_no_dearer_than_connect_four_and_flat() -> None:
     found = [benchmark.measure(benchmark.Config(repeats=12)) for _ in range(3)]
     assert min(f["ratio_to_connect_four"]["features on, judge off"] for f in found) <= 1.0, found
     assert min(f["turn_400_to_turn_10"] for f in found) <= 1.2, found
+
+
+def test_what_a_demo_did_not_show_is_named() -> None:
+    assert demo.unshown({"beats_round_robin": True, "beats_random": True}) == ""
+    told = demo.unshown({"beats_round_robin": False, "beats_random": True})
+    assert "is not ahead of round-robin beyond chance" in told and "Nothing failed" in told
+    assert "round-robin and random" in demo.unshown({"beats_round_robin": False, "beats_random": False})
 
 
 def test_demo_plays_and_judges_with_nano_models(
