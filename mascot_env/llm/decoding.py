@@ -23,6 +23,7 @@ from mascot_env.seeding import generator
 
 SHARED = 16  # tokens that prompts must share at least to be prefilled together
 SPARED = 0.2  # share of the prompts' tokens that must be spared for the detour to pay
+FEW = 64  # likeliest tokens among which a nucleus mostly ends
 BASE = "__base__"  # PEFT's name for a row without an adapter
 
 
@@ -240,11 +241,28 @@ def sample(logits_BV: Tensor, temperature_B: Tensor, top_p_B: Tensor, uniform_B:
 
 
 def nucleus(probs_BV: Tensor, top_p_B: Tensor) -> Tensor:
-    """The likeliest tokens whose probabilities reach top_p (at least one); the others get 0. Not renormalised."""
-    ordered_BV, order_BV = probs_BV.sort(dim=-1, descending=True, stable=True)
-    before_BV = ordered_BV.cumsum(-1) - ordered_BV
-    keep_BV = (before_BV < top_p_B[:, None]) | (top_p_B >= 1)[:, None]
-    return torch.zeros_like(probs_BV).scatter(-1, order_BV, ordered_BV * keep_BV)
+    """The likeliest tokens whose probabilities reach top_p (at least one; of equals the first); the others get 0. Not renormalised.
+
+    The few that nearly all rows need are looked for first: to sort whole vocabularies took as long as the model itself.
+    """
+    kept_BV = torch.ones_like(probs_BV, dtype=torch.bool)
+    left_N, few = (top_p_B < 1).nonzero()[:, 0], FEW
+    while len(left_N):
+        kept_BV[left_N], ends_N = _likeliest(probs_BV[left_N], top_p_B[left_N], few)
+        left_N, few = left_N[~ends_N], 8 * few
+    return torch.where(kept_BV, probs_BV, 0.0)
+
+
+def _likeliest(probs_NV: Tensor, top_p_N: Tensor, few: int) -> tuple[Tensor, Tensor]:
+    """(which tokens are in the nucleus (N, V), whether it ends among the `few` likeliest (N), so that this is right)."""
+    ordered_NK = probs_NV.topk(min(few, probs_NV.shape[-1])).values
+    inside_NK = ordered_NK.cumsum(-1) - ordered_NK < top_p_N[:, None]
+    count_N1 = inside_NK.sum(-1, keepdim=True).clamp(min=1)
+    least_N1 = ordered_NK.gather(-1, count_N1 - 1)
+    equal_NV, equals_N1 = probs_NV == least_N1, ((ordered_NK == least_N1) & inside_NK).sum(-1, keepdim=True)
+    if bool((equal_NV.sum(-1, keepdim=True) > equals_N1).any()):
+        equal_NV &= equal_NV.cumsum(-1) <= equals_N1
+    return (probs_NV > least_N1) | equal_NV, (count_N1[:, 0] < few) | (few >= probs_NV.shape[-1])
 
 
 @torch.inference_mode()

@@ -132,6 +132,22 @@ def test_sampling_follows_the_distribution() -> None:
     assert sample(torch.tensor([[0.0, -math.inf]]), one, one, almost_one)[0].tolist() == [0]
 
 
+@pytest.mark.parametrize("vocabulary", [5, 64, 65, 700])
+@pytest.mark.parametrize("peaked", [0.1, 3.0, 20.0])
+def test_a_nucleus_is_what_sorting_the_whole_vocabulary_gives(vocabulary: int, peaked: float) -> None:
+    from mascot_env.llm.decoding import nucleus
+
+    random = torch.Generator().manual_seed(vocabulary)
+    logits_BV = peaked * torch.randn(64, vocabulary, generator=random).double()
+    logits_BV[:24] = logits_BV[:24].round()  # ties, at the end of the nucleus too
+    probs_BV, top_p_B = torch.softmax(logits_BV, -1), torch.rand(64, generator=random).double()
+    top_p_B[::9] = 1.0
+    ordered_BV, order_BV = probs_BV.sort(dim=-1, descending=True, stable=True)
+    keep_BV = (ordered_BV.cumsum(-1) - ordered_BV < top_p_B[:, None]) | (top_p_B >= 1)[:, None]
+    expected_BV = torch.zeros_like(probs_BV).scatter(-1, order_BV, ordered_BV * keep_BV)
+    assert torch.equal(nucleus(probs_BV, top_p_B), expected_BV)
+
+
 def test_stop_tokens_and_stop_strings(llm: LocalLLM) -> None:
     free = llm.generate(ask("Hi", temperature=0.8, max_tokens=40))[0]
     position = next(i for i, c in enumerate(free.text) if i > 2 and c.isascii() and c.isalnum() and free.text.find(c) == i)
