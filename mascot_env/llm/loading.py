@@ -69,12 +69,13 @@ def _of_use(record: logging.LogRecord) -> bool:
     return "falling back to its reference PyTorch implementation" not in record.getMessage()
 
 
-def version(path: str, model: Any) -> str:
-    """`#` and a fingerprint for a folder, `@` and the commit for an id of the Hub: what `LLM.name` adds to the path."""
+def named(path: str, model: Any) -> str:
+    """`LLM.name` of what was loaded: for a folder its own name, wherever it lies, `#` and a fingerprint; for an id of the Hub the id, `@` and the
+    commit. A run or a cache that moves to another machine finds the same model under the same name, and tells nobody where it lay."""
     if Path(path).is_dir():
-        return f"#{fingerprint(Path(path))}"
+        return f"hf:{Path(path).resolve().name}#{fingerprint(Path(path))}"
     commit = getattr(model.config, "_commit_hash", None)
-    return f"@{commit[:12]}" if commit else ""
+    return f"hf:{path}@{commit[:12]}" if commit else f"hf:{path}"
 
 
 def fingerprint(folder: Path) -> str:

@@ -72,7 +72,7 @@ class LocalLLM:
             wanted = {"offline": offline, "allow_remote_code": allow_remote_code, "tokenizer": tokenizer is None}
             self.model, loaded = loading.load(path, device, dtype, **wanted)
             tokenizer, self.cacheable = tokenizer or loaded, True
-            self._base_name = name or f"hf:{path}{loading.version(path, self.model)}"
+            self._base_name = name or loading.named(path, self.model)
         else:
             self.model, self.cacheable = path_or_model, name is not None
             self._base_name = name or f"hf:{type(path_or_model).__name__}"
@@ -92,7 +92,7 @@ class LocalLLM:
 
     @property
     def name(self) -> str:
-        """Path or id with a fingerprint of the weights, and those of the adapters."""
+        """The folder's name with a fingerprint of the weights, or the id with its commit, and the fingerprints of the adapters."""
         return self._base_name + "".join(f"+{name}{digest}" for name, digest in sorted(self._adapters.items()))
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,15 @@ def adapted(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> LocalLLM:
 def test_resolve_loads_once(folder: Path) -> None:
     one = resolve(f"hf:{folder}")
     assert one is resolve(f"hf:{folder}") and isinstance(one, LocalLLM)
-    assert one.name.startswith(f"hf:{folder}#") and repr(one) == f"LocalLLM({one.name!r})"
+    assert one.name.startswith(f"hf:{folder.name}#") and repr(one) == f"LocalLLM({one.name!r})"
+
+
+def test_a_model_that_has_moved_keeps_its_name_and_tells_nobody_where_it_lay(folder: Path, tmp_path: Path) -> None:
+    moved = shutil.copytree(folder, tmp_path / "elsewhere" / folder.name)
+    name = LocalLLM(folder).name
+    assert LocalLLM(moved).name == name and str(folder.parent) not in name
+    (moved / "chat_template.jinja").write_text("{{ messages }}", encoding="utf-8")
+    assert LocalLLM(moved).name != name
 
 
 @pytest.mark.parametrize("kind", ["qwen3", "llama", "gpt2", "lfm2"])
