@@ -27,7 +27,7 @@ from typing import Any
 
 from agents import processes
 from agents.stages import staged
-from experiments import bilevel_report, campaign, console, level1, level2, manners, persona_eval, setting
+from experiments import bilevel_report, campaign, console, level1, level2, manners, persona_eval, setting, took
 from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env import catalog
@@ -373,7 +373,7 @@ def main(argv: list[str] | None = None) -> int:
     text, figures = bilevel_report.page(asdict(config), list(runs.values()))
     print(f"\n{text}")
     console.keep_report(out, of_split(config, "report"), text, figures)
-    console.finish(figures, config.json)
+    console.finish({**figures, "took": took.said([out / f"run-{name}" for name in runs] if config.seeds else [out])}, config.json)
     return 0 if config.seeds < 2 or all(figures["shown"].values()) else 1
 
 

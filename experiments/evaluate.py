@@ -35,7 +35,7 @@ from typing import Any
 from agents.stages import mark_of, name_of, staged
 from baselines import METHODS
 from baselines.method import BILEVEL, MARL, TEXT, Ingredients, Players
-from experiments import automatic, children, comparison, console, evaluate_tables, persona_eval, setting
+from experiments import automatic, children, comparison, console, evaluate_tables, persona_eval, setting, took
 from experiments.automatic import References
 from experiments.entrants import Entrant, entrant, listed
 from experiments.tracking import Tracker
@@ -306,7 +306,7 @@ def main(argv: list[str] | None = None) -> int:
     console.keep_report(out, "report", text, {**figures, "config": asdict(config)})
     tracker.summarise(figures)
     tracker.close()
-    console.finish(figures, config.json)
+    console.finish({**figures, "took": took.said([out])}, config.json)
     return 0
 
 

@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments import campaign, console, level1, setting
+from experiments import campaign, console, level1, setting, took
 from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env import catalog
@@ -257,7 +257,7 @@ def main(argv: list[str] | None = None) -> int:
     text, figures = page(asdict(config), runs)
     print(f"\n{text}")
     console.keep_report(Path(config.out), "report", text, figures)
-    console.finish(figures, config.json)
+    console.finish({**figures, "took": took.said(Path(config.out) / f"run-{name}" for name in runs)}, config.json)
     return (
         0 if not figures["not compared"] and not figures["clean flagged"] and figures["biased flagged in time"] == figures["biased"] else 1
     )

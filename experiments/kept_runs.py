@@ -2,6 +2,7 @@
 
     docs/results/runs/bilevel/support-40/about.json       what all its runs were asked
     docs/results/runs/bilevel/support-40/run-0.json.gz    the figures.json of one run, as it wrote it
+    docs/results/runs/bilevel/support-40/took.json        what each has cost, as far as it was counted
 
 Runs join only what was asked the same: of a campaign's config all but what differs between its runs, or has no say in them.
 """
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments import campaign, console
+from experiments import campaign, console, took
 from mascot_env.errors import ConfigError
 
 ABOUT = "about.json"
@@ -57,7 +58,16 @@ def keep(folder: Path, place: Path, asked: Asked) -> list[str]:
     for run in found[1:]:
         _same(run, asked.of_run(run), about, f"name the folder of a campaign whose runs are alike, without {run}")
     join(place, about, {run.name: (run / "figures.json").read_bytes() for run in found}, asked, folder)
+    costs = read_costs(place) | {run.name: cost for run in found if (cost := took.read(run)) is not None}
+    if costs:
+        console.write_whole(place / took.FILE, json.dumps(costs, indent=1, sort_keys=True) + "\n")
     return [run.name for run in found]
+
+
+def read_costs(place: Path) -> dict[str, dict[str, float]]:
+    """Run (with `run-`) -> what it took (`experiments.took`), of those that were timed."""
+    file = place / took.FILE
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def join(place: Path, about: Mapping[str, Any], runs: Mapping[str, bytes], asked: Asked, folder: Path) -> None:

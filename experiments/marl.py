@@ -33,7 +33,7 @@ import numpy as np
 
 from agents.kept import Numbers
 from agents.stages import name_of, staged
-from experiments import console, persona_eval, setting, unscored
+from experiments import console, persona_eval, setting, took, unscored
 from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env import catalog, seeding
@@ -386,7 +386,7 @@ def main(argv: list[str] | None = None) -> int:
     console.write_whole(config.folder / "figures.json", json.dumps({**figures, "config": asdict(config)}, indent=1, sort_keys=True))
     tracker.summarise(figures)
     tracker.close()
-    console.finish(figures, config.json)
+    console.finish({**figures, "took": took.said([config.folder])}, config.json)
     return 0
 
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mascot_env  # noqa: F401 - registers the environments
-from experiments import console, kept_runs, leaderboard_page
+from experiments import console, kept_runs, leaderboard_page, took
 from experiments.leaderboard import KEPT as SUBMITTED
 from experiments.leaderboard import PAGE, file_of
 from experiments.leaderboard_format import Submission, read
@@ -135,7 +135,8 @@ def sections() -> dict[str, str]:
 def campaigns() -> str:
     """Which of the long programs have been run to what extent, from what is kept: what was not run is not passed over."""
     return console.table(
-        ["what is measured", "by", "runs kept"], [[what, f"`{command}`", _kept(*where)] for what, command, where in CAMPAIGNS]
+        ["what is measured", "by", "runs kept", "minutes of a core, a run"],
+        [[what, f"`{command}`", _kept(*where), _cost(*where)] for what, command, where in CAMPAIGNS],
     )
 
 
@@ -144,6 +145,14 @@ def _kept(kind: str, name: str, wanted: int, field: str = "") -> str:
     runs = kept_runs.read(RUNS / kind / name) if (RUNS / kind / name / kept_runs.ABOUT).exists() else {}
     count = sum(not field or field in run for run in runs.values())
     return f"{count} of {wanted}" if count else f"none of {wanted} yet"
+
+
+def _cost(kind: str, name: str, wanted: int, field: str = "") -> str:
+    """What one run of a campaign takes, by those that were timed; nothing of a part of the runs that was not timed for itself."""
+    minutes = sorted(cost[took.CORE] / 60 for cost in kept_runs.read_costs(RUNS / kind / name).values())
+    if field or not minutes:
+        return "not measured"
+    return f"{minutes[0]:.0f} (1 timed)" if len(minutes) == 1 else f"{minutes[0]:.0f} to {minutes[-1]:.0f} ({len(minutes)} timed)"
 
 
 def leaderboard() -> str:

@@ -1,4 +1,5 @@
-"""Where a run's numbers go: always a local `metrics.jsonl`; W&B too, offline unless the user is logged in. Never asks for a login.
+"""Where a run's numbers go: always a local `metrics.jsonl`; W&B too, offline unless the user is logged in. Never asks for a login. While it is open
+the run's time is counted (`experiments.took`).
 
 W&B is on where the package is installed, `WANDB_MODE` is not `disabled` and the program's `--wandb` is not turned off. A key
 is only looked for, never read into a config or log.
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 
 from agents import processes
 from experiments import console
+from experiments.took import Took
 
 
 def logged_in() -> bool:
@@ -42,6 +44,7 @@ class Tracker:
         self.rows = whole_rows(folder / "metrics.jsonl") if first else []
         self.last = max((row["step"] for row in self.rows), default=-1)  # of those that were there before
         self._file = (folder / "metrics.jsonl" if first else Path(os.devnull)).open("a", encoding="utf-8")
+        self._took = Took(folder) if first else None
         self._run: Any = None
         if first and use_wandb and os.environ.get("WANDB_MODE") != "disabled" and importlib.util.find_spec("wandb") is not None:
             import wandb
@@ -67,6 +70,8 @@ class Tracker:
 
     def close(self) -> None:
         self._file.close()
+        if self._took is not None:
+            self._took.close()
         if self._run is not None:
             self._run.finish()
 

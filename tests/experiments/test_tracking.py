@@ -84,7 +84,7 @@ def test_without_wandb_there_is_the_file_alone(
     tracker.summarise({"best": 0.75})
     tracker.close()
     assert rows(folder) == [{"step": 1, "reward": 0.5, "loss": 2}, {"step": 2, "reward": 0.75}]
-    assert [p.name for p in folder.iterdir()] == ["metrics.jsonl"] and list(home.iterdir()) == []
+    assert sorted(p.name for p in folder.iterdir()) == ["metrics.jsonl", "took.json"] and list(home.iterdir()) == []
 
 
 def test_a_run_that_goes_on_keeps_what_it_had(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_without_the_package_there_is_the_file_alone(tmp_path: Path, home: Path,
     tracker = Tracker(tmp_path / "run", "a run", {}, True)
     tracker.log(1, reward=0.5)
     tracker.close()
-    assert [p.name for p in (tmp_path / "run").iterdir()] == ["metrics.jsonl"]
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["metrics.jsonl", "took.json"]
 
 
 # ---------------------------------------------------------------------- W&B, offline

@@ -1,0 +1,97 @@
+"""What a run has cost so far: seconds of a core and on the clock, over all times that it was started.
+
+    RUN/took.json    {"core seconds": 4860.1, "seconds": 5012.4, "starts": 2}
+
+A thread writes it down every quarter of a minute, so that a run which is killed and started again forgets little of what it cost. Seconds of a
+core are those of the run's own process and of those of its children that have ended; what a program imports before it opens its run folder is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from agents.stages import write_whole
+
+FILE = "took.json"
+EVERY = 15.0  # seconds between two notes of it
+CORE, CLOCK, STARTS = "core seconds", "seconds", "starts"
+
+
+class Took:
+    """Counts from when it is made until it is closed, on top of what `folder` tells of earlier starts."""
+
+    def __init__(self, folder: Path, every: float = EVERY) -> None:
+        self.file = folder / FILE
+        self._before = read(folder) or {CORE: 0.0, CLOCK: 0.0, STARTS: 0}
+        self._began = _core(), time.monotonic()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._note_every, args=(every,), daemon=True)
+        self._thread.start()
+
+    def so_far(self) -> dict[str, float]:
+        core, clock = self._began
+        spent = {CORE: _core() - core, CLOCK: time.monotonic() - clock, STARTS: 1}
+        return {k: round(self._before[k] + v, 1) for k, v in spent.items()}
+
+    def _note_every(self, every: float) -> None:
+        while not self._closed.wait(every):
+            try:
+                self._note()
+            except OSError:  # a folder that is gone, a disk that is full: the run itself will tell
+                return
+
+    def _note(self) -> None:
+        write_whole(self.file, json.dumps(self.so_far()) + "\n")
+
+    def close(self) -> None:
+        self._closed.set()
+        self._thread.join()
+        self._note()
+
+
+def _core() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def read(folder: Path) -> dict[str, float] | None:
+    """What a run has cost so far; None where nothing tells of it, or what does was damaged: no other figure hangs on it."""
+    try:
+        found = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        return {k: float(found[k]) for k in (CORE, CLOCK, STARTS)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def of_runs(folders: Iterable[Path]) -> dict[str, float]:
+    """Of several runs: "core hours" together, "core minutes a run" at the least and at the most, "runs timed"; those that nothing tells of are left out."""
+    hours = [found[CORE] / 3600 for folder in folders if (found := read(folder)) is not None]
+    if not hours:
+        return {"runs timed": 0}
+    return {
+        "core hours": sum(hours),
+        "least core minutes a run": 60 * min(hours),
+        "most core minutes a run": 60 * max(hours),
+        "runs timed": len(hours),
+    }
+
+
+def said(folders: Iterable[Path]) -> dict[str, float]:
+    """`of_runs`, which is printed too."""
+    found = of_runs(folders)
+    if text := told(found):
+        print(text)
+    return found
+
+
+def told(figures: Mapping[str, float]) -> str:
+    """`of_runs` in words; empty where no run was timed."""
+    if not figures["runs timed"]:
+        return ""
+    least, most = (figures[f"{which} core minutes a run"] for which in ("least", "most"))
+    return f"{figures['runs timed']} run(s) took {figures['core hours']:.1f} hours of a core, {least:.0f} to {most:.0f} minutes each."

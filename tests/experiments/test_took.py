@@ -1,0 +1,103 @@
+"""What a run cost, over all times that it was started."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from experiments import campaign, kept_runs, readme, took
+from experiments.took import CLOCK, CORE, STARTS, Took
+from experiments.tracking import Tracker
+
+BUSY = """
+import sys, time
+from pathlib import Path
+from experiments.took import Took
+Took(Path(sys.argv[1]), every=0.1)
+while True:
+    sum(range(10_000))
+"""
+
+
+def work(seconds: float) -> None:
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        sum(range(10_000))
+
+
+def test_seconds_of_all_starts_add_up_and_sleep_costs_no_core(tmp_path: Path) -> None:
+    for starts in (1, 2):
+        one = Took(tmp_path)
+        work(0.3)
+        time.sleep(0.4)
+        one.close()
+        found = took.read(tmp_path)
+        assert found is not None and found[STARTS] == starts
+        assert 0.3 * starts - 0.11 <= found[CORE] < 0.6 * starts and found[CLOCK] >= 0.7 * starts - 0.11  # a tenth is rounded away
+
+
+def test_what_a_killed_run_has_cost_is_known(tmp_path: Path) -> None:
+    run = subprocess.Popen([sys.executable, "-c", BUSY, str(tmp_path)])
+    try:
+        until = time.monotonic() + 60
+        while ((found := took.read(tmp_path)) is None or found[CORE] < 0.5) and time.monotonic() < until:
+            time.sleep(0.05)
+    finally:
+        run.kill()
+        run.wait()
+    again = Took(tmp_path)
+    again.close()
+    found = took.read(tmp_path)
+    assert found is not None and found[CORE] >= 0.5 and found[STARTS] == 2
+
+
+def test_children_that_have_ended_count(tmp_path: Path) -> None:
+    one = Took(tmp_path)
+    subprocess.run([sys.executable, "-c", "import time\nwhile time.process_time() < 0.5: pass"], check=True)
+    one.close()
+    found = took.read(tmp_path)
+    assert found is not None and found[CORE] >= 0.4
+
+
+def test_every_run_that_is_tracked_is_timed(tmp_path: Path) -> None:
+    Tracker(tmp_path, "a run", {}, False).close()
+    assert took.read(tmp_path) is not None
+
+
+def test_what_is_damaged_counts_nothing_and_stops_nobody(tmp_path: Path) -> None:
+    for text in ("", "[]", '{"core seconds": "many"}', '{"core seconds": 1}'):
+        (tmp_path / took.FILE).write_text(text, encoding="utf-8")
+        assert took.read(tmp_path) is None
+        Took(tmp_path).close()
+        assert (took.read(tmp_path) or {})[STARTS] == 1
+
+
+def test_several_runs_are_told_together(tmp_path: Path) -> None:
+    for name, seconds in (("a", 3600.0), ("b", 7200.0)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / took.FILE).write_text(json.dumps({CORE: seconds, CLOCK: 9000.0, STARTS: 1}), encoding="utf-8")
+    found = took.of_runs(tmp_path / name for name in ("a", "b", "not timed"))
+    assert found == {"core hours": 3.0, "least core minutes a run": 60.0, "most core minutes a run": 120.0, "runs timed": 2}
+    assert took.told(found) == "2 run(s) took 3.0 hours of a core, 60 to 120 minutes each."
+    assert took.told(took.of_runs([tmp_path / "not timed"])) == ""
+
+
+def test_what_kept_runs_cost_is_kept_with_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readme, "RUNS", tmp_path / "runs")
+    for seed, seconds in ((0, 3600.0), (1, None), (2, 4800.0)):
+        run = tmp_path / f"of-{seed}" / f"run-{seed}"
+        run.mkdir(parents=True)
+        (run / "figures.json").write_text("{}", encoding="utf-8")
+        (run / campaign.ASKED).write_text('{"broken": 0.4}', encoding="utf-8")
+        if seconds is not None:
+            (run / took.FILE).write_text(json.dumps({CORE: seconds, CLOCK: seconds, STARTS: 1}), encoding="utf-8")
+        kept_runs.keep(run.parent, tmp_path / "runs" / "bilevel" / "support-20", kept_runs.Asked())
+    assert set(kept_runs.read_costs(tmp_path / "runs" / "bilevel" / "support-20")) == {"run-0", "run-2"}
+    row = next(line for line in readme.campaigns().splitlines() if "20 % broken" in line)
+    assert "3 of 3" in row and "60 to 80 (2 timed)" in row
+    assert readme.campaigns().count("not measured") == len(readme.CAMPAIGNS) - 1
