@@ -79,8 +79,11 @@ level2: setup  ## MASCOT's second level on the team of `make level1`: group rewa
 reproduce-quick: setup  ## both levels by turns, 3 seeds on support, and what they show on held-out scenarios (one took 81 minutes of a slow core's time; resumable)
 	@$(PY) -m experiments.bilevel --seeds 3 --workers 3 --no-ablations --out runs/bilevel
 
-reproduce: setup  ## the same with 5 seeds (goes on from reproduce-quick); resumable
-	@$(PY) -m experiments.bilevel --seeds 5 --no-ablations --out runs/bilevel
+ALL_METHODS = $(PY) -m experiments.evaluate --methods all --runs runs/bilevel --marl runs/marl --workers $(WORKERS) --out runs/methods
+# A line of the claim that does not hold (exit code 1) stops nothing, and is what it ends with.
+reproduce: setup  ## all training and evaluation: the same with 5 seeds (goes on from reproduce-quick), then marl and methods; resumable, each says what it took
+	@$(PY) -m experiments.bilevel --seeds 5 --no-ablations --out runs/bilevel; lines=$$?; test $$lines -le 1 || exit $$lines; \
+	  $(PY) -m experiments.marl && $(ALL_METHODS) && exit $$lines
 
 ablations: setup  ## the same runs once more without one of the levels, and at the players' own sampling (goes on from reproduce; 12 minutes a seed); resumable
 	@$(PY) -m experiments.bilevel --seeds 5 --out runs/bilevel
@@ -99,7 +102,7 @@ evaluate: setup  ## every prompted baseline on the same scenarios, seeds and mod
 	@$(PY) -m experiments.evaluate --workers $(WORKERS)
 
 methods: setup  ## all baselines, the trained ones of `make reproduce` and `make marl` among them, 5 seeds: the paper's tables on the nano grade; resumable
-	@$(PY) -m experiments.evaluate --methods all --runs runs/bilevel --marl runs/marl --workers $(WORKERS) --out runs/methods
+	@$(ALL_METHODS)
 
 compare: setup  ## what `make evaluate` played, pair by pair: wins, ties, Bradley-Terry strengths with intervals; resumable
 	@$(PY) -m experiments.compare
