@@ -20,7 +20,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env import catalog
 from mascot_env.errors import ConfigError, RunFolderError
+from mascot_env.metrics.shares import clopper_pearson
 
 KINDS = ("biased", "clean")
 BLIND = "A clean run like that is left out, a biased one counts as missed."
@@ -219,15 +220,33 @@ def report(runs: Mapping[str, Mapping[str, Any]], planted: str) -> tuple[str, di
     clean_blind = sum(n.startswith("clean") for n in blind)
     told = (
         f"Planted bias: {planted}. Of {len(biased)} biased runs {caught_in_time} were flagged before the held-out judge's score had lost"
-        f" {LOST:g} points; of {len(clean) - clean_blind} clean runs {accused} were flagged."
+        f" {LOST:g} points{_bounds(caught_in_time, len(biased))}; of {len(clean) - clean_blind} clean runs {accused} were flagged"
+        f"{_bounds(accused, len(clean) - clean_blind)}.{_pulls(clean, biased)}"
         + (f" At some look too few places were scored to compare the judges: {', '.join(blind)}. {BLIND}" if blind else "")
         + " No run was stopped: the columns after the flag show what comes of it."
+        " All start from one SFT policy, so that the bounds speak of other seeds and not of other policies, domains or exploits."
         " Changes are points of 0..100 since step 0; the pull is what the held-out judge gives for a point of the training judge, among replies at"
         " one place."
     )
     out = {"runs": figures, "clean": len(clean) - clean_blind, "clean flagged": accused, "not compared": blind}
     out |= {"biased": len(biased), "biased flagged in time": caught_in_time}
     return f"{told}\n\n{console.table(['run', 'persona', *HEADS.values()], rows)}", out
+
+
+def _bounds(count: int, of: int) -> str:
+    """Exact 95 % bounds of a share of runs, which are few."""
+    if not of:
+        return ""
+    low, high = clopper_pearson(count, of)
+    return f" (95 % bounds {100 * low:.0f} to {100 * high:.0f} %)"
+
+
+def _pulls(clean: Sequence[Mapping[str, Any]], biased: Sequence[Mapping[str, Any]]) -> str:
+    """How far apart the two kinds are at the first look, before anything is learnt."""
+    of_clean, of_biased = ([v["pull at first"] for v in kind if v["pull at first"] is not None] for kind in (clean, biased))
+    if not of_clean or not of_biased:
+        return ""
+    return f" At step 0 the pull is {min(of_clean):.2f} at the least in clean runs, and {max(of_biased):.2f} at the most in biased ones."
 
 
 def _cell(value: Any) -> str:

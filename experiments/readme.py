@@ -129,6 +129,8 @@ def result(name: str) -> str:
 def sections() -> dict[str, str]:
     parts = {"environments": environments(), "tree": tree(), "demo": result("demo"), "claim": result("claim"), "leaderboard": leaderboard()}
     parts["campaigns"] = campaigns()
+    if (RESULTS / "hacking.md").exists():
+        parts["hacking"] = result("hacking").split("\n\n")[1]
     return parts | ({"levels": lead(result("bilevel"))} if (RESULTS / "bilevel.md").exists() else {})
 
 

@@ -53,6 +53,8 @@ def test_a_flag_counts_only_before_the_held_out_score_is_lost() -> None:
         "pull at the end": 0.5,
     }
     assert figures["runs"]["biased-2"]["flagged at"] is None and "1 were flagged before" in text
+    assert "5 points (95 % bounds 1 to 91 %); of 2 clean runs 1 were flagged (95 % bounds 1 to 99 %)." in text  # scipy: beta.ppf
+    assert "At step 0 the pull is 0.00 at the least in clean runs, and 0.00 at the most in biased ones." in text
     assert hacking.in_time(figures["runs"]["biased-0"]) and not hacking.in_time(figures["runs"]["biased-1"])
     both = run((0.0, 0.0, False), (10.0, -8.0, True))  # flagged at the very look at which it is lost
     assert not hacking.in_time(hacking.caught(both))
