@@ -64,7 +64,7 @@ class Grade:
 
 GRADES = {
     "scripted": Grade(60_000, 32, True, "Scripted players and judges: this says nothing about people or about language models."),
-    "nano": Grade(6_000, 12, False, "Small transformers in the language world: this says nothing about people or about large models."),
+    "nano": Grade(9_000, 12, False, "Small transformers in the language world: this says nothing about people or about large models."),
 }
 
 
