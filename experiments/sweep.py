@@ -79,11 +79,10 @@ class Listed:
 
     def __init__(self, sweep: Sweep, seed: int) -> None:
         self.sweep, self.seed = sweep, seed
-        self.rows = sweep.grid() if sweep.method == "grid" else None
 
     def ask(self, number: int) -> Mapping[str, Value]:
-        if self.rows is not None:
-            return self.rows[number]
+        if self.sweep.method == "grid":
+            return self.sweep.row(number)
         rng = seeding.generator("sweep", self.seed, number)
         return {p.name: p.drawn(rng) for p in self.sweep.parameters}
 
@@ -165,7 +164,7 @@ def run_one(sweep: Sweep, number: int, parameters: Mapping[str, Value], out: Pat
 
 def count(sweep: Sweep, wanted: int) -> int:
     """How many trials there are to be."""
-    whole = len(sweep.grid()) if sweep.method == "grid" else None
+    whole = sweep.size if sweep.method == "grid" else None
     asked = wanted or sweep.run_cap or whole
     if not asked:
         raise ConfigError("how many trials?", field="trials", value=wanted, remedy=f"pass --trials, or set run_cap in {sweep.file}")

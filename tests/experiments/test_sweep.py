@@ -50,7 +50,8 @@ def last(capsys: pytest.CaptureFixture[str]) -> Any:
 
 def test_a_grid_is_walked_in_order_and_the_best_is_found(tmp_path: Path, last: Any) -> None:
     path = file(tmp_path, "x: {values: [1.0, 2.5, 4.0]}, n: {min: 0, max: 1}, kind: {value: good}")
-    assert sweep_files.read(path).grid()[:2] == [{"x": 1.0, "n": 0, "kind": "good"}, {"x": 1.0, "n": 1, "kind": "good"}]
+    read = sweep_files.read(path)
+    assert [read.row(i) for i in range(2)] == [{"x": 1.0, "n": 0, "kind": "good"}, {"x": 1.0, "n": 1, "kind": "good"}] and read.size == 6
     assert sweep.main([path, "--local", "--workers", "2", "--out", str(tmp_path / "sweep"), "--json"]) == 0
     found = last()
     assert found["trials"] == 6 and found["best"]["value"] == 0.25 and found["best"]["parameters"] == {"x": 2.5, "n": 0, "kind": "good"}
@@ -113,6 +114,27 @@ def test_trials_that_fail_are_told_counted_and_not_numbers(tmp_path: Path, last:
         ("program: p\nmethod: random\nmetric: {name: m}\nparameters: {x: {min: a, max: 1}}", "parameters.x.min: is a number"),
         ("program: p\nmethod: grid\nmetric: {name: m}\nearly_terminate: {type: hyperband}\nparameters: {x: {value: 1}}", "early_terminate"),
         ("program: p\nmethod: grid\nmetric: {name: m}\nrun_cap: -1\nparameters: {x: {value: 1}}", "run_cap"),
+        ("program: p\nmethod: grid\nmetric: m\nparameters: {x: {value: 1}}", "metric: is a mapping.*got 'm'"),
+        ("program: p\nmethod: grid\nmetric: {name: m}\ncommand: python p\nparameters: {x: {value: 1}}", "command: is a list of words"),
+        ("program: p\nmethod: grid\nmetric: {name: m}\n1: a\nzz: b\nparameters: {x: {value: 1}}", "1: not read by this project"),
+        ("program: p\nmethod: grid\nmetric: {name: m}\nparameters: {x: {value: 1, 3: 4, y: 1}}", "parameters.x: 3 is not read"),
+        (
+            "program: p\nmethod: grid\nmetric: {name: m}\nparameters: {x: {values: [1, 2], min: 0, max: 3}}",
+            "parameters.x: values and max contra",
+        ),
+        (
+            "program: p\nmethod: random\nmetric: {name: m}\nparameters: {x: {min: 0, max: 1" + "0" * 400 + "}}",
+            "parameters.x.max: is too large",
+        ),
+        (
+            "program: p\nmethod: random\nmetric: {name: m}\nparameters: {x: {min: 0, max: 10000000000000000000}}",
+            "parameters.x: whole numbers",
+        ),
+        (
+            "program: p\nmethod: random\nmetric: {name: m}\nparameters: {x: {distribution: int_uniform, min: 0.5, max: 0.7}}",
+            "whole numbers",
+        ),
+        ("program: p\nmethod: grid\nmetric: {name: m}\nparameters: {x: {value: .nan}}", "parameters.x: needs a list of plain values"),
         ("program: p\nmethod: grid\nmetric: {name: m}\ncommand: ['${envvar:HOME}']\nparameters: {x: {value: 1}}", "no such macro"),
     ],
 )
@@ -120,6 +142,15 @@ def test_what_cannot_be_read_is_named(text: str, named: str, tmp_path: Path) -> 
     (tmp_path / "bad.yaml").write_text(text)
     with pytest.raises(CatalogError, match=named):
         sweep_files.read(tmp_path / "bad.yaml")
+
+
+def test_a_grid_is_never_listed_so_that_a_huge_one_runs_as_far_as_it_is_asked_to(tmp_path: Path, last: Any) -> None:
+    many = "{values: [" + ", ".join(map(str, range(1000))) + "]}"
+    path = file(tmp_path, f"x: {many}, a: {many}, b: {many}, c: {many}, d: {many}, n: {{min: 0, max: 1000000000000}}", more="run_cap: 1")
+    (tmp_path / "program.py").write_text('import json\nprint(json.dumps({"evaluate": {"all of it": 1}}))\n')
+    assert sweep_files.read(path).size == 10**15 * (10**12 + 1)
+    assert sweep.main([path, "--local", "--out", str(tmp_path / "sweep"), "--json"]) == 0
+    assert last()["best"]["parameters"] == dict.fromkeys(("x", "a", "b", "c", "d", "n"), 0)
 
 
 def test_what_cannot_be_run_is_named(tmp_path: Path) -> None:
