@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from agents import damaged
 from experiments import console, evaluate_tables, evaluated, human_answers, human_sheets
 from mascot_env import catalog, seeding
 from mascot_env.errors import ConfigError
@@ -92,16 +93,25 @@ def questions(domain: Domain, names: str) -> dict[str, str]:
     return {n: f"{known[n]} Of all turns of this conversation together (1: not at all, 5: fully)." for n in chosen}
 
 
+def study_of(config: Export, methods: list[str], criteria: Mapping[str, str], texts: Mapping[Any, Any]) -> str:
+    """What ids of items begin with: others for other conversations, questions or sheets; it tells a rater nothing."""
+    asked = (config.seed, config.size, config.raters, config.shared, config.own)
+    return f"item-{seeding.digest('human-study', *map(repr, (asked, methods, criteria, sorted(texts.items())))):016x}"[:13]
+
+
 def export(config: Export) -> int:
     console.at_least(1, raters=config.raters)
     console.at_least(0, shared=config.shared, own=config.own)
     if not config.shared + config.own:
         raise ConfigError("nothing would be compared", field="own", value=0, remedy="pass --own or --shared 1 or more")
     found, methods = played(Path(config.run), config.methods)
+    if not found:
+        raise ConfigError("no conversation went to its end", field="run", value=config.run, remedy="read its report: its models failed")
     domain = catalog.domain(next(iter(found.values())).scenario.domain)
     criteria = questions(domain, config.criteria)
-    made = human_sheets.sheets(of_all(found, methods), methods, config.size, config.raters, config.shared, config.own, config.seed)
     texts = {place: human_sheets.said(t, domain) for place, t in found.items()}
+    study = study_of(config, methods, criteria, texts)
+    made = human_sheets.sheets(of_all(found, methods), methods, config.size, config.raters, config.shared, config.own, config.seed, study)
     out = console.folder(config.out)
     names = human_sheets.write(out, made, texts, criteria, {"run": config.run, "domain": domain.id}, config.seed)
     count = {s.rater: len(s.items) for s in made}
@@ -111,17 +121,18 @@ def export(config: Export) -> int:
 
 
 def judged(run: Path, criterion: str) -> dict[str, dict[tuple[str, str, int], float]]:
-    """judge -> (method, scenario, seed) -> 1..5, from what the comparison kept; empty where it kept nothing."""
+    """judge -> (method, scenario, seed) -> 1..5, from what the comparison kept; empty where it kept nothing. Raises `RunFolderError` for a damaged file."""
     file = run / evaluate_tables.SCORES
-    if not file.is_file():
-        return {}
-    kept = json.loads(file.read_text(encoding="utf-8"))
     out: dict[str, dict[tuple[str, str, int], float]] = {}
-    for method, runs in kept["found"].items():
-        for seed, measured in zip(kept["seeds"], runs, strict=True):
-            for judge, by_kind in measured["judges"].items():
-                for scenario, value in by_kind["agent-specific"].get(criterion, {}).items():
-                    out.setdefault(judge, {})[method, scenario, seed] = 1 + value / 25
+    if not file.is_file():
+        return out
+    with damaged.reading(file, remedy="run that comparison once more: nothing is played again"):
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        for method, runs in kept["found"].items():
+            for seed, measured in zip(kept["seeds"], runs, strict=True):
+                for judge, by_kind in measured["judges"].items():
+                    for scenario, value in by_kind["agent-specific"].get(criterion, {}).items():
+                        out.setdefault(judge, {})[method, scenario, seed] = 1 + value / 25
     return out
 
 
@@ -135,6 +146,10 @@ def report(config: Report) -> int:
     strengths = human_answers.preferred(answers, key, rng)
     people = human_answers.between_people(answers, key)
     judges: dict[str, dict[str, Any]] = {}
+    if config.run and not (Path(config.run) / evaluate_tables.SCORES).is_file():
+        raise ConfigError(
+            f"has no {evaluate_tables.SCORES}", field="run", value=config.run, remedy="name a finished run of experiments.evaluate"
+        )
     for criterion in key["criteria"]:
         human = human_answers.mean_ratings(answers, key, criterion)
         for judge, scores in judged(Path(config.run or key["run"]), criterion).items():
@@ -172,6 +187,8 @@ def told(figures: Mapping[str, Any], why: str) -> str:
     if rows:
         heads = ["judge", "criterion", "conversations", "Spearman", "people = offset + slope * judge [slope, 95 %]"]
         parts.append(f"Judges and people's mean ratings:\n\n{console.table(heads, rows)}")
+    else:
+        parts.append("No judge is held against people: the comparison's scores are not there (--run names it).")
     if figures["problems"]:
         parts.append("Could not be read, and left out:\n" + "\n".join(f"  {p}" for p in figures["problems"]))
     return "\n\n".join(parts)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.human_sheets import ALIKE, PLACES
+from agents.damaged import MALFORMED
+from experiments.human_sheets import ALIKE, PLACES, columns
 from mascot_env.errors import ConfigError
 from mascot_env.metrics import (
     Comparison,
@@ -43,11 +45,27 @@ class Answers:
 
 
 def key_of(folder: Path) -> dict[str, Any]:
-    """The key of exported sheets. Raises `ConfigError` where there is none."""
+    """The key of exported sheets. Raises `ConfigError` where there is none, or a damaged one."""
     file = folder / "key.json"
     if not file.is_file():
         raise ConfigError("no key.json there", field="sheets", value=str(folder), remedy="name the folder that sheets were exported to")
-    return json.loads(file.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    try:
+        return _key(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, *MALFORMED) as error:
+        remedy = "restore it; the same export in another folder makes the same key"
+        raise ConfigError(f"key.json is damaged ({type(error).__name__})", field="sheets", value=str(folder), remedy=remedy) from error
+
+
+def _key(said: Any) -> dict[str, Any]:
+    """Raises one of MALFORMED for what no export has written."""
+    names = [*said["criteria"], *said["raters"], said["run"]]
+    for item in said["items"].values():
+        names += [item["scenario"], *item["methods"]]
+        if not (2 <= len(item["methods"]) <= len(PLACES) and isinstance(item["seed"], int) and isinstance(item["shared"], bool)):
+            raise ValueError(item)
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError(names)
+    return dict(said)
 
 
 def read(files: Sequence[Path], key: Mapping[str, Any]) -> Answers:
@@ -56,19 +74,28 @@ def read(files: Sequence[Path], key: Mapping[str, Any]) -> Answers:
     ratings: dict[str, dict[str, dict[tuple[str, str], int]]] = {}
     problems: list[str] = []
     for file in files:
-        rater = next((r for r in sorted(key["raters"], key=len, reverse=True) if file.name.startswith(r)), None)
+        rater = next((r for r in key["raters"] if re.match(rf"{re.escape(r)}(?!\d)", file.name)), None)  # rater-12 is not rater-1
         if rater is None or rater in better:
             why = "answers of this rater were read already" if rater else f"its name begins with none of {', '.join(key['raters'])}"
             raise ConfigError(why, field="answers", value=str(file), remedy="name each rater's file once, as the sheets name them")
         better[rater], ratings[rater] = {}, {}
-        for line, row in _rows(file):
+        rows, heads = _rows(file)
+        problems.extend(f"{file.name}: has no column {name!r}" for name in _columns(key) if name not in heads)
+        for line, row in rows:
             _read_row(
                 row, key, better[rater], ratings[rater], lambda what, line=line, file=file: problems.append(f"{file.name}:{line}: {what}")
             )
     return Answers(better, ratings, problems)
 
 
-def _rows(file: Path) -> list[tuple[int, dict[str, str]]]:
+def _columns(key: Mapping[str, Any]) -> list[str]:
+    """Those of ratings; every sheet has them."""
+    size = max((len(item["methods"]) for item in key["items"].values()), default=0)
+    return columns(size, key["criteria"])[size + 2 :]
+
+
+def _rows(file: Path) -> tuple[list[tuple[int, dict[str, str]]], Sequence[str]]:
+    """(line, row) of each, and the names of the columns."""
     try:
         if file.stat().st_size > MOST:
             raise ConfigError("is too large for a sheet", field="answers", value=str(file), remedy="name an answer file")
@@ -83,7 +110,7 @@ def _rows(file: Path) -> list[tuple[int, dict[str, str]]]:
         raise ConfigError(
             f"has no column {missing[0]!r}", field="answers", value=str(file), remedy="keep the first line of the sheet as it is"
         )
-    return found
+    return found, rows.fieldnames or ()
 
 
 def _read_row(row: Mapping[str, Any], key: Mapping[str, Any], better: dict[str, str], ratings: dict[str, Any], problem: Any) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from mascot_env import prompts, seeding
+from mascot_env.envs.render import visible
 from mascot_env.errors import ConfigError
 from mascot_env.types import DIRECTOR, Domain, Transcript
 
@@ -48,11 +49,19 @@ class Sheet:
 
 
 def sheets(
-    played: Sequence[tuple[str, int]], methods: Sequence[str], size: int, raters: int, shared: int, own: int, seed: int
+    played: Sequence[tuple[str, int]],
+    methods: Sequence[str],
+    size: int,
+    raters: int,
+    shared: int,
+    own: int,
+    seed: int,
+    study: str = "item",
 ) -> list[Sheet]:
     """A sheet for each rater: `shared` items that all have and `own` that nobody else has, in an order of its own.
 
-    played: (scenario, seed) of the conversations that every method has; size: methods in a comparison, 2 or 3. Raises `ConfigError` where there are
+    played: (scenario, seed) of the conversations that every method has; size: methods in a comparison, 2 or 3; study: what ids of items begin with, so
+    that answers of another study are none of this one's. Raises `ConfigError` where there are
     too few conversations: none is compared twice by the same methods.
     """
     groups = list(itertools.combinations(sorted(methods), size))
@@ -65,7 +74,7 @@ def sheets(
             f"{wanted} comparisons are wanted, and {len(played) * len(groups)} can be made", field="own", value=own, remedy=remedy
         )
     made = _balanced(played, groups, wanted, rng)
-    items = [Item(f"item-{i + 1:03}", *place, order, i < shared) for i, (place, order) in enumerate(made)]
+    items = [Item(f"{study}-{i + 1:03}", *place, order, i < shared) for i, (place, order) in enumerate(made)]
     out = []
     for r in range(raters):
         mine = [*items[:shared], *items[shared + r * own : shared + (r + 1) * own]]
@@ -91,9 +100,9 @@ def _balanced(
 
 
 def said(transcript: Transcript, domain: Domain) -> list[tuple[str, str]]:
-    """(name, words) of what was said aloud."""
+    """(name, words) of what was said aloud, without signs that turn a line around or that no file can hold."""
     names = prompts.names(domain)
-    return [(names[t.agent], prompts.fold(t.text) or "(silence)") for t in transcript if t.agent != DIRECTOR]
+    return [(visible(names[t.agent]), visible(prompts.fold(t.text)) or "(silence)") for t in transcript if t.agent != DIRECTOR]
 
 
 def columns(size: int, criteria: Sequence[str]) -> list[str]:
@@ -167,14 +176,20 @@ def key(sheet_list: Sequence[Sheet], criteria: Sequence[str], about: Mapping[str
 def write(
     folder: Path, sheet_list: Sequence[Sheet], texts: Mapping[Any, Any], criteria: Mapping[str, str], about: Mapping[str, Any], seed: int
 ) -> list[str]:
-    """Writes rater-N.csv and rater-N.html for each, and key.json; gives their names."""
+    """Writes rater-N.csv and rater-N.html for each, and key.json; gives their names. Raises `ConfigError` where the key of another study is there:
+    without it, answers that come back can no longer be read."""
+    kept, made = folder / "key.json", key(sheet_list, list(criteria), about)
+    if kept.exists() and kept.read_text(encoding="utf-8", errors="replace") != made:
+        raise ConfigError(
+            "another study's sheets are there", field="out", value=str(folder), remedy="choose another folder, or remove that one"
+        )
     nonce = f"{seeding.digest('human-page', seed):016x}"
     names = []
     for sheet in sheet_list:
         for suffix, text in (("csv", as_csv(sheet, texts, list(criteria))), ("html", as_page(sheet, texts, criteria, nonce))):
             (folder / f"{sheet.rater}.{suffix}").write_text(text, encoding="utf-8", newline="")
             names.append(f"{sheet.rater}.{suffix}")
-    (folder / "key.json").write_text(key(sheet_list, list(criteria), about), encoding="utf-8")
+    kept.write_text(made, encoding="utf-8")
     return [*names, "key.json"]
 
 

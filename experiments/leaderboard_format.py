@@ -1,15 +1,17 @@
 """What a submission to a leaderboard holds, and how one is read: strictly, since it may be anybody's.
 
 The values below are the format; `leaderboard.schema.json` (JSON Schema 2020-12) is made from them, and a test holds it against them. What a schema
-cannot say is checked by `read` too: that intervals hold their estimates, that both kinds of scores have an `overall`, that no seed stands twice, that no
-more is lost than there was, and that the judge that reports trained nothing.
+cannot say is checked by `read` too: that intervals hold their estimates, that both kinds of scores have an `overall`, their mean, that no seed stands
+twice, that no more is lost than there was, and that the judge that reports trained nothing.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,9 +26,10 @@ SCHEMA = Path(__file__).with_name("leaderboard.schema.json")
 FORMAT = 1  # raised when a reader of the old one could not read the new one
 MAX_BYTES = 1 << 20
 KINDS = ("agent_specific", "collective")
+ROUNDED = 0.1  # how far a mean may lie from that of figures that were rounded to one digit
 STRICT = {"extra": "forbid", "strict": True, "allow_inf_nan": False}  # read by pydantic
 
-Name = Annotated[str, Field(min_length=1, max_length=60)]
+Name = Annotated[str, Field(max_length=60, pattern=r"^\S(.*\S)?$")]  # on one line, and no other name but for space around it
 Text = Annotated[str, Field(max_length=200)]
 Spec = Annotated[str, Field(min_length=1, max_length=200)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
@@ -175,6 +178,8 @@ def written(submission: Submission) -> str:
 def read(file: Path) -> Submission:
     """A submission from its file. Raises `CatalogError`, with file, field, value and remedy, for what is none or contradicts itself."""
     try:
+        if file.exists() and not (file.is_file() or file.is_dir()):  # a pipe or a device has no end
+            raise CatalogError("is no file", file=str(file), remedy="name the file of a submission")
         text = file.read_bytes() if file.stat().st_size <= MAX_BYTES else None
     except OSError as error:
         raise CatalogError(f"cannot be read ({error.strerror})", file=str(file), remedy="name the file of a submission") from error
@@ -197,6 +202,7 @@ def problems(s: Submission) -> Iterator[tuple[str, str, Any, str]]:
         found: dict[str, Estimate] = getattr(s.scores, kind)
         if "overall" not in found:
             yield "has no overall", f"scores.{kind}", sorted(found), "add the mean of its criteria, named overall"
+        yield from _no_mean(found, kind, getattr(s.not_scored, kind))
         for name, e in found.items():
             if not e.low <= e.estimate <= e.high:
                 yield (
@@ -219,13 +225,26 @@ def problems(s: Submission) -> Iterator[tuple[str, str, Any, str]]:
             yield "the judge that reports has trained the method", f"training.judges[{i}]", judge.version, remedy
 
 
+def _no_mean(found: Mapping[str, Estimate], kind: str, lost: Lost) -> Iterator[tuple[str, str, Any, str]]:
+    """Whether `overall` is something else than its criteria's mean. Where cases were lost, or scenarios, theirs are other cases than its own are."""
+    criteria = [e for name, e in found.items() if name != "overall"]
+    if not criteria:
+        yield "has no criterion", f"scores.{kind}", sorted(found), "add what overall is the mean of"
+    elif "overall" in found and not lost.lost and len({e.n for e in found.values()}) == 1:
+        mean = math.fsum(e.estimate for e in criteria) / len(criteria)
+        if abs(found["overall"].estimate - mean) > ROUNDED:
+            yield "is not the mean of its criteria", f"scores.{kind}.overall", found["overall"].estimate, f"theirs is {mean:.2f}"
+
+
 def one_judge(a: JudgeName, b: JudgeName) -> bool:
     """Whether two are one judge, or one holds the other: a panel or a biased judge is every judge inside of it."""
     return bool({*_inside(a.name), *_inside(a.version)} & {*_inside(b.name), *_inside(b.version)})
 
 
 def _inside(name: str) -> Iterator[str]:
-    """The judges in `biased:EXPLOIT@JUDGE`, `biased:EXPLOIT(JUDGE)`, `panel(JUDGE, JUDGE; lam=0.5)`; a model, wherever it is served."""
+    """The judges in `biased:EXPLOIT@JUDGE`, `biased:EXPLOIT(JUDGE)`, `panel(JUDGE, JUDGE; lam=0.5)`; a model, wherever it is served. Signs that nobody
+    sees make no other name."""
+    name = "".join(ch for ch in unicodedata.normalize("NFKC", name) if unicodedata.category(ch) not in ("Cc", "Cf"))
     form, _, base = name.strip().partition("@")
     if form.startswith("biased") and "(" not in form:
         yield from _inside(base or "scripted")

@@ -12,14 +12,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agents.damaged import MALFORMED
 from experiments import evaluate_tables
-from mascot_env.errors import ConfigError
+from experiments.evaluate_tables import KINDS
+from mascot_env.errors import ConfigError, MascotError, RunFolderError, short
 from mascot_env.run_folder import RunFolder
-from mascot_env.types import Scenario, Transcript
+from mascot_env.types import Scenario, Transcript, verdict_from_json
 
 READS = "a folder of experiments.evaluate (a comparison), or one of experiments.bilevel (a campaign with run-S folders, or a single run)"
 TEAMS = (
@@ -120,9 +123,13 @@ def is_run(place: Path) -> bool:
 
 def comparison(place: Path) -> Gathered:
     figures, kept = read_json(place / "report.json"), read_json(place / evaluate_tables.SCORES)
-    asked = dict(figures["config"]) if figures else (read_json(place / "setting" / "done.json") or {}).get("settings", {})
-    names = list((kept or {}).get("methods", ()))  # none yet, of a comparison that goes on: then by their names
-    found = _in_order(kept["found"], names) if kept else {}
+    begun = (read_json(place / "setting" / "done.json") or {}).get("settings", {})
+    with reading(place / "report.json"):
+        asked = dict(figures["config"]) if figures else begun
+    with reading(place / evaluate_tables.SCORES):
+        names = list((kept or {}).get("methods", ()))  # none yet, of a comparison that goes on: then by their names
+        found = _in_order(kept["found"], names) if kept else {}
+        _check_scores(found, kept["seeds"] if kept else [])
     folders = sorted(place.glob("*/seed-*/play"), key=lambda p: (_order(p.parents[1].name, names), _by_seed(p.parent)))
     played: dict[str, dict[Place, Conversation]] = {}
     for folder in folders:
@@ -131,6 +138,17 @@ def comparison(place: Path) -> Gathered:
     first = [j for j in str(asked.get("judges", "")).split(",") if j in judges]
     judges, seeds = list(dict.fromkeys([*first, *judges])), kept["seeds"] if kept else []
     return Gathered(place.resolve().name, "comparison", asked, figures, seeds, found, judges, {"methods": played})
+
+
+def _check_scores(found: evaluate_tables.Found, seeds: Sequence[int]) -> None:
+    """Raises one of MALFORMED where it is not what `Gathered.found` holds, so that nothing on the page is drawn of something else."""
+    for runs in found.values():
+        if len(runs) != len(seeds):
+            raise ValueError(f"{len(runs)} measurements with {len(seeds)} seeds")
+        for by_kind in (judged for measured in runs for judged in measured["judges"].values()):
+            for value in (v for kind in KINDS for by in by_kind[kind].values() for v in by.values()):
+                if value is not None and not isinstance(value, int | float):
+                    raise ValueError(f"a score is {value!r}")
 
 
 def _order(name: str, names: Sequence[str]) -> tuple[int, str]:
@@ -155,22 +173,26 @@ def campaign(place: Path, folders: Mapping[str, Path]) -> Gathered:
         ("directors", "directors", "directors"),
         ("systems", "systems", "systems"),
     ):
-        known = {letters(n): n for r in runs.values() for n in r.get(named, {})}
+        with reading(place / "figures.json"):
+            known = {letters(n): n for r in runs.values() for n in r.get(named, {})}
         for path in folders.values():
             for folder in sorted((path / inside).glob("*/manifest.json")):
                 name = known.get(letters(folder.parent.name), folder.parent.name)
                 played.setdefault(what, {}).setdefault(name, {}).update(conversations(folder.parent, _by_seed(path)[0]))
         played[what] = _in_order(played.get(what, {}), TEAMS)
+    with reading(place / "figures.json"):
+        teams, systems = _teams(runs, judge), _systems(runs, judge)
+        true = any("true overall" in t["read"] for r in runs.values() for t in r["teams"].values())
     return Gathered(
         place.resolve().name,
         "campaign",
         asked,
         read_json(place / "report.json"),
         [_by_seed(Path(name))[0] for name in runs],
-        _teams(runs, judge),
-        [judge, "truth"] if any("true overall" in t["read"] for r in runs.values() for t in r["teams"].values()) else [judge],
+        teams,
+        [judge, "truth"] if true else [judge],
         played,
-        _systems(runs, judge),
+        systems,
         {name: rows_of(path / "metrics.jsonl") for name, path in folders.items()},
         runs,
         [name for name in folders if name not in runs],
@@ -214,13 +236,36 @@ def _systems(runs: Mapping[str, Mapping[str, Any]], judge: str) -> dict[str, lis
 def conversations(folder: Path, seed: int) -> dict[Place, Conversation]:
     """Those that went to their end, without what models sampled: (scenario, seed) -> conversation."""
     found = {}
-    for row in RunFolder.open(folder).episodes():
-        if row["valid"]:
-            turns = [{k: v for k, v in turn.items() if k != "completion"} for turn in row["transcript"]["turns"]]
-            found[row["scenario"], seed] = Conversation(
-                Transcript.from_json({**row["transcript"], "turns": turns}), row.get("judgements", ())
-            )
+    with reading(folder / "episodes.jsonl"):
+        for row in RunFolder.open(folder).episodes():
+            if row["valid"]:
+                turns = [{k: v for k, v in turn.items() if k != "completion"} for turn in row["transcript"]["turns"]]
+                transcript = Transcript.from_json({**row["transcript"], "turns": turns})
+                found[row["scenario"], seed] = Conversation(transcript, _judgements(row))
     return found
+
+
+def _judgements(row: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Those of a row. Raises one of MALFORMED, or `MascotError`, where a verdict is none."""
+    found: Sequence[Mapping[str, Any]] = row.get("judgements", ())
+    for judgement in found:
+        if not {"kind", "end"} <= judgement.keys():
+            raise ValueError("a judgement of nothing")
+        for verdict in judgement["verdicts"].values():
+            verdict_from_json(verdict)
+    return found
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Inside, what is taken apart is of `file`. Raises `ConfigError` where that is not what its program writes."""
+    try:
+        yield
+    except RunFolderError:  # which names its file and line
+        raise
+    except (*MALFORMED, MascotError) as error:
+        about = f"{file.name} is not what its program writes ({type(error).__name__}: {short(str(error))})"
+        raise ConfigError(about, field="RUN", value=str(file.parent), remedy="restore it, or make it anew") from error
 
 
 def read_json(file: Path) -> dict[str, Any] | None:

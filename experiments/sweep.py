@@ -5,8 +5,8 @@
 
 Trials are runs of the file's program, `--workers` of them side by side, each in a folder of its own; its metric is read from the JSON object that the
 program ends with. Grids are walked in order, random trials are drawn by the seed, `bayes` is Optuna's TPE (extra `sweeps`), which is asked for as many
-trials at a time as there are workers, so that a sweep is repeatable. One that was stopped goes on where it was. A trial that fails is told
-to the optimiser as failed, counted and shown; exit code 1 where one did.
+trials at a time as there are workers, so that a sweep is repeatable. One that was stopped goes on where it was, with the program, metric and options
+that it was begun with. A trial that fails is told to the optimiser as failed, counted and shown; exit code 1 where one did.
 
 With a server: `wandb sweep FILE`, then `wandb agent` with what it prints.
 """
@@ -20,18 +20,23 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from agents import damaged
 from experiments import children, console, sweep_files
 from experiments.sweep_files import Sweep, Value
 from experiments.tracking import whole_rows
 from mascot_env import seeding
+from mascot_env.envs.render import visible
 from mascot_env.errors import ConfigError, DependencyError, RunFolderError
+from mascot_env.run_folder import take_lock
 
 TRIALS = "trials.jsonl"
+ASKED = "sweep.json"  # what makes trials of one folder one sweep's, beside their parameters
 SHOWN = 10  # rows of the table
 
 
@@ -79,11 +84,10 @@ class Listed:
 
     def __init__(self, sweep: Sweep, seed: int) -> None:
         self.sweep, self.seed = sweep, seed
-        self.rows = sweep.grid() if sweep.method == "grid" else None
 
     def ask(self, number: int) -> Mapping[str, Value]:
-        if self.rows is not None:
-            return self.rows[number]
+        if self.sweep.method == "grid":
+            return self.sweep.row(number)
         rng = seeding.generator("sweep", self.seed, number)
         return {p.name: p.drawn(rng) for p in self.sweep.parameters}
 
@@ -131,7 +135,15 @@ def command(sweep: Sweep, parameters: Mapping[str, Value], out: Path, extra: str
     """What runs a trial: the file's command with its macros filled in; a folder of its own and --json are added."""
     macros = {"${env}": [], "${interpreter}": [sys.executable], "${program}": [sweep.program]}
     macros["${args}"] = [f"--{name}={value}" for name, value in parameters.items()]
-    return [*(word for part in sweep.command for word in macros.get(part, [part])), *shlex.split(extra), f"--out={out}", "--json"]
+    return [*(word for part in sweep.command for word in macros.get(part, [part])), *options(extra), f"--out={out}", "--json"]
+
+
+def options(extra: str) -> list[str]:
+    """The words of --extra. Raises `ConfigError` where quotes are left open."""
+    try:
+        return shlex.split(extra)
+    except ValueError as error:
+        raise ConfigError(f"cannot be read ({error})", field="extra", value=extra, remedy="write options as a shell takes them") from error
 
 
 def found_at(figures: Any, path: str) -> float:
@@ -146,18 +158,26 @@ def found_at(figures: Any, path: str) -> float:
 
 
 def run_one(sweep: Sweep, number: int, parameters: Mapping[str, Value], out: Path, extra: str = "") -> Trial:
-    """Runs a trial; what it prints goes to its log.txt."""
+    """Runs a trial; what it prints goes to its output.txt, what it says beside that to its log.txt."""
     folder = console.folder(out / f"trial-{number}")
-    log = folder / "log.txt"
-    with log.open("w", encoding="utf-8") as said, children.tied() as tied:
-        done = subprocess.run(command(sweep, parameters, folder / "run", extra), stdout=said, stderr=subprocess.STDOUT, check=False, **tied)
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    output, log = folder / "output.txt", folder / "log.txt"
+    try:
+        with output.open("w", encoding="utf-8") as said, log.open("w", encoding="utf-8") as beside, children.tied() as tied:
+            done = subprocess.run(command(sweep, parameters, folder / "run", extra), stdout=said, stderr=beside, check=False, **tied)
+    except (OSError, ValueError) as error:
+        return Trial(number, parameters, None, f"cannot be started ({getattr(error, 'strerror', None) or error})")
+    lines = _lines(output)
     try:
         return Trial(number, parameters, found_at(json.loads(lines[-1]), sweep.metric))
     except KeyError as error:
         return Trial(number, parameters, None, str(error.args[0]))
-    except (IndexError, ValueError):
-        return Trial(number, parameters, None, f"exit code {done.returncode}: {lines[-1] if lines else 'it said nothing'}")
+    except (IndexError, ValueError, RecursionError):
+        last = [*lines[-1:], *_lines(log)[-1:]] or ["it said nothing"]
+        return Trial(number, parameters, None, f"exit code {done.returncode}: {visible(last[-1])}")
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text(encoding="utf-8", errors="replace").strip().splitlines()
 
 
 # ---------------------------------------------------------------------- all of them
@@ -165,19 +185,51 @@ def run_one(sweep: Sweep, number: int, parameters: Mapping[str, Value], out: Pat
 
 def count(sweep: Sweep, wanted: int) -> int:
     """How many trials there are to be."""
-    whole = len(sweep.grid()) if sweep.method == "grid" else None
+    whole = sweep.size if sweep.method == "grid" else None
     asked = wanted or sweep.run_cap or whole
     if not asked:
         raise ConfigError("how many trials?", field="trials", value=wanted, remedy=f"pass --trials, or set run_cap in {sweep.file}")
     return min(asked, whole) if whole is not None else asked
 
 
+@contextmanager
+def taken_up(sweep: Sweep, extra: str, out: Path) -> Iterator[dict[int, Trial]]:
+    """number -> the trials that a folder has, which nobody else adds to meanwhile. Raises `RunFolderError` where they are another sweep's, another
+    program is at work there, or a file is damaged."""
+    lock = take_lock(out / "lock", out, "{} runs this sweep", field="out")
+    try:
+        asked = {"program": sweep.program, "command": list(sweep.command), "metric": sweep.metric, "extra": extra}
+        if (out / ASKED).exists():
+            then = damaged.read_json(out / ASKED, dict)
+            if other := [k for k, v in asked.items() if then.get(k) != v]:
+                raise RunFolderError(
+                    f"its trials were run with another {', '.join(other)}",
+                    field="out",
+                    value=str(out),
+                    remedy="choose another folder, or pass what it was started with",
+                )
+        console.write_whole(out / ASKED, json.dumps(asked, indent=1, sort_keys=True) + "\n")
+        with damaged.reading(out / TRIALS):
+            known = {trial.number: trial for trial in map(_kept, whole_rows(out / TRIALS))}
+        yield known
+    finally:
+        os.close(lock)
+
+
+def _kept(row: Mapping[str, Any]) -> Trial:
+    """A row of TRIALS. Raises `ValueError` or `TypeError` for what is none."""
+    trial = Trial(**row)
+    if not isinstance(trial.number, int) or not isinstance(trial.value, float | int | None) or not isinstance(trial.parameters, Mapping):
+        raise ValueError(f"no trial: {row}")
+    return trial
+
+
 def trials(sweep: Sweep, config: Config, out: Path) -> list[Trial]:
     """All trials, in the order of their numbers; those that the folder has are not run again."""
     chooser: Chooser = Bayes(sweep, config.seed) if sweep.method == "bayes" else Listed(sweep, config.seed)
-    known = {row["number"]: Trial(**row) for row in whole_rows(out / TRIALS)}
     total, done = count(sweep, config.trials), []
     with (
+        taken_up(sweep, config.extra, out) as known,
         (out / TRIALS).open("a", encoding="utf-8") as kept,
         concurrent.futures.ThreadPoolExecutor(config.workers) as pool,
         console.Bar("trials", total) as bar,
@@ -227,16 +279,16 @@ def report(sweep: Sweep, done: Sequence[Trial]) -> tuple[str, dict[str, Any]]:
         text += "\n\nFailed: " + "; ".join(f"trial {t.number} ({t.why})" for t in failed)
     best = ranked[0] if ranked else None
     figures = {"trials": len(done), "failed": {str(t.number): t.why for t in failed}, "best": asdict(best) if best else None}
-    return text, {**figures, "values": {str(t.number): t.value for t in done}}
+    return text, {**figures, "values": {str(t.number): t.value for t in done}, "parameters": {str(t.number): t.parameters for t in done}}
 
 
 def _cell(value: Value) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else visible(str(value)).replace("|", "\\|")
 
 
 def main(argv: list[str] | None = None) -> int:
-    named, options = console.words(argv, most=1)
-    file, config = "".join(named), console.parse(Config, __doc__ or "", options)
+    named, given = console.words(argv, most=1)
+    file, config = "".join(named), console.parse(Config, __doc__ or "", given)
     console.at_least(1, workers=config.workers)
     console.at_least(0, trials=config.trials)
     if not file:
@@ -248,6 +300,7 @@ def main(argv: list[str] | None = None) -> int:
         remedy = f"pass --local to run it here, or start it with: wandb sweep {os.path.relpath(file)}"
         raise ConfigError("a sweep with a server is W&B's own", field="local", value=False, remedy=remedy)
     count(sweep, config.trials)
+    options(config.extra)
     out = console.folder(config.out or f"runs/sweep/{sweep.name}")
     done = trials(sweep, config, out)
     text, figures = report(sweep, done)

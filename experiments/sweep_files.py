@@ -16,7 +16,6 @@ run's summary. What W&B knows and this reader does not (early_terminate, nested 
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ KEYS = {"program", "command", "method", "metric", "run_cap", "parameters", "name
 COUNTED = ("constant", "categorical", "int_uniform")
 DISTRIBUTIONS = (*COUNTED, "uniform", "q_uniform", "log_uniform_values")
 COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")  # W&B's default
+LARGEST = 2**53  # above, not every whole number is a float
 Value = str | int | float | bool
 
 
@@ -48,8 +48,8 @@ class Parameter:
     high: float = 0.0
     q: float = 1.0
 
-    def grid(self) -> tuple[Value, ...]:
-        return tuple(range(int(self.low), int(self.high) + 1)) if self.distribution == "int_uniform" else self.values
+    def grid(self) -> Sequence[Value]:
+        return range(int(self.low), int(self.high) + 1) if self.distribution == "int_uniform" else self.values
 
     def drawn(self, rng: np.random.Generator) -> Value:
         if self.values:
@@ -76,23 +76,33 @@ class Sweep:
     run_cap: int = 0
     name: str = ""
 
-    def grid(self) -> list[dict[str, Value]]:
-        """All combinations, the last parameter's values changing first."""
-        return [
-            dict(zip((p.name for p in self.parameters), row, strict=True))
-            for row in itertools.product(*(p.grid() for p in self.parameters))
-        ]
+    @property
+    def size(self) -> int:
+        """How many combinations a grid has; there may be more of them than anybody could list."""
+        return math.prod(len(p.grid()) for p in self.parameters)
+
+    def row(self, number: int) -> dict[str, Value]:
+        """A combination of a grid by its place, the last parameter's values changing first."""
+        chosen: list[Value] = []
+        for p in reversed(self.parameters):
+            number, place = divmod(number, len(p.grid()))
+            chosen.append(p.grid()[place])
+        return dict(zip((p.name for p in self.parameters), reversed(chosen), strict=True))
 
 
 def read(path: str | Path) -> Sweep:
     """Raises `CatalogError` with the file and the field."""
     raw, file = files.read_yaml(path), str(path)
-    if unknown := sorted(set(raw) - KEYS):
+    if unknown := sorted(map(str, set(raw) - KEYS)):
         raise CatalogError("not read by this project", file=file, field=unknown[0], remedy=f"use {', '.join(sorted(KEYS))}")
     for key in ("program", "method", "parameters"):
         if not raw.get(key):
             raise CatalogError("is needed", file=file, field=key, remedy="see experiments/sweep_files.py")
     method, metric = _one_of(raw["method"], METHODS, file, "method"), raw.get("metric") or {}
+    if not isinstance(metric, Mapping):
+        raise CatalogError(
+            "is a mapping, such as {name: loss, goal: minimize}", file=file, field="metric", value=metric, remedy="write both"
+        )
     goal = _one_of(metric.get("goal", "minimize"), GOALS, file, "metric.goal")
     if not metric.get("name"):
         raise CatalogError(
@@ -103,9 +113,7 @@ def read(path: str | Path) -> Sweep:
     parameters = tuple(_parameter(str(name), given, file) for name, given in raw["parameters"].items())
     if method == "grid" and (endless := [p.name for p in parameters if p.distribution not in COUNTED]):
         raise CatalogError("a grid needs values", file=file, field=f"parameters.{endless[0]}", remedy="list values, or use method: random")
-    command = tuple(str(part) for part in raw.get("command") or COMMAND)
-    if macros := [part for part in command if part.startswith("${") and part not in COMMAND]:
-        raise CatalogError("no such macro here", file=file, field="command", value=macros[0], remedy=f"use {', '.join(COMMAND)}")
+    command = _command(raw.get("command") or list(COMMAND), file)
     return Sweep(
         file,
         str(raw["program"]),
@@ -119,6 +127,15 @@ def read(path: str | Path) -> Sweep:
     )
 
 
+def _command(given: Any, file: str) -> tuple[str, ...]:
+    if not isinstance(given, list):
+        raise CatalogError("is a list of words", file=file, field="command", value=given, remedy="write one word of it to an item")
+    command = tuple(map(str, given))
+    if macros := [part for part in command if part.startswith("${") and part not in COMMAND]:
+        raise CatalogError("no such macro here", file=file, field="command", value=macros[0], remedy=f"use {', '.join(COMMAND)}")
+    return command
+
+
 def _cap(raw: Mapping[str, Any], file: str) -> int:
     cap = raw.get("run_cap", 0)
     if not isinstance(cap, int) or isinstance(cap, bool) or cap < 0:
@@ -130,23 +147,31 @@ def _parameter(name: str, given: Any, file: str) -> Parameter:
     field = f"parameters.{name}"
     if not isinstance(given, Mapping):
         raise CatalogError("is a mapping, such as {values: [1, 2]}", file=file, field=field, value=given)
-    if unknown := sorted(set(given) - {"value", "values", "min", "max", "q", "distribution"}):
+    if unknown := sorted(map(str, set(given) - {"value", "values", "min", "max", "q", "distribution"})):
         raise CatalogError(f"{unknown[0]} is not read by this project", file=file, field=field, remedy="use value, values, or min and max")
+    listed = next((k for k in ("value", "values") if k in given), "")
+    if listed and (others := sorted(set(given) - {listed, "distribution"})):
+        raise CatalogError(
+            f"{listed} and {others[0]} contradict each other", file=file, field=field, value=dict(given), remedy="keep one of them"
+        )
     kind = _one_of(given.get("distribution") or _implied(given), DISTRIBUTIONS, file, f"{field}.distribution")
     if kind in ("constant", "categorical"):
         values = [given["value"]] if kind == "constant" and "value" in given else given.get("values", ())
-        if (
-            not isinstance(values, Sequence)
-            or isinstance(values, str)
-            or not values
-            or not all(isinstance(v, str | int | float) for v in values)
-        ):
+        if not isinstance(values, Sequence) or isinstance(values, str) or not values or not all(map(_is_plain, values)):
             raise CatalogError("needs a list of plain values", file=file, field=field, value=values)
         return Parameter(name, kind, tuple(values))
     low, high, q = (_number(given.get(k, default), file, f"{field}.{k}") for k, default in (("min", None), ("max", None), ("q", 1.0)))
     if not low < high or (kind == "log_uniform_values" and low <= 0) or q <= 0:
         raise CatalogError("min must be below max, and above 0 where it is logarithmic", file=file, field=field, value=dict(given))
+    if kind == "int_uniform" and not all(n.is_integer() and abs(n) <= LARGEST for n in (low, high)):
+        remedy = "write both without a point, or use distribution: uniform"
+        raise CatalogError(f"whole numbers up to {LARGEST:,} are needed", file=file, field=field, value=dict(given), remedy=remedy)
     return Parameter(name, kind, (), low, high, q)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether an option can have the value, and a trial be found again by it: NaN is equal to nothing."""
+    return math.isfinite(value) if isinstance(value, float) else isinstance(value, str | int)
 
 
 def _implied(given: Mapping[str, Any]) -> str:
@@ -157,9 +182,12 @@ def _implied(given: Mapping[str, Any]) -> str:
 
 
 def _number(given: Any, file: str, field: str) -> float:
-    if not isinstance(given, int | float) or isinstance(given, bool) or not math.isfinite(given):
+    if not isinstance(given, int | float) or isinstance(given, bool) or not _is_plain(given):
         raise CatalogError("is a number", file=file, field=field, value=given)
-    return float(given)
+    try:
+        return float(given)
+    except OverflowError as error:
+        raise CatalogError("is too large a number", file=file, field=field, remedy="write a smaller one") from error
 
 
 def _one_of(given: Any, known: Sequence[str], file: str, field: str) -> str:

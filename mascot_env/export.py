@@ -32,7 +32,7 @@ from typing import Any
 
 from mascot_env import catalog, directives, prompts
 from mascot_env.envs.arguments import Arguments
-from mascot_env.errors import ConfigError, RunFolderError
+from mascot_env.errors import ConfigError, MascotError, RunFolderError, StateError
 from mascot_env.run_folder import RunFolder
 from mascot_env.types import DIRECTOR, USER, Domain, Transcript, Turn
 from mascot_env.version import VERSION
@@ -175,15 +175,22 @@ def _put(file: Any, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _rows(run: RunFolder, row: Mapping[str, Any], brief: bool) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A row of `conversations`, and its rows of `turns`, from a row of a run folder."""
+    """A row of `conversations`, and its rows of `turns`, from a row of a run folder. Raises `RunFolderError` where that is none."""
     try:
-        transcript, end, valid, judgements = Transcript.from_json(row["transcript"]), row["end"], row["valid"], row["judgements"]
-        paid = _paid(transcript, judgements)
-        returns = row["returns"] if valid and judgements else dict.fromkeys(row["returns"])
-    except (KeyError, TypeError, AttributeError) as error:
+        return _taken_apart(run, row, brief)
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, MascotError) and not isinstance(error, StateError):  # which names something else, such as the domain
+            raise
         raise RunFolderError(
             f"a row is no episode ({error})", field="runs", value=str(run.path), remedy="export what mascot play --out, or rollout, kept"
         ) from error
+
+
+def _taken_apart(run: RunFolder, row: Mapping[str, Any], brief: bool) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The same, of a row that is whole."""
+    transcript, end, valid, judgements = Transcript.from_json(row["transcript"]), row["end"], row["valid"], row["judgements"]
+    paid = _paid(transcript, judgements)
+    returns = dict(row["returns"]) if valid and judgements else dict.fromkeys(dict(row["returns"]))
     domain, s = catalog.domain(transcript.scenario.domain), transcript.scenario
     which = {"run": str(run.path), "scenario": s.id, "seed": row["seed"], "domain": s.domain, "split": s.split}
     decisions = [

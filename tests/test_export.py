@@ -169,6 +169,27 @@ def test_whole_or_not_at_all(tmp_path: Path) -> None:
     assert (tmp_path / "out.tmp").exists()  # it may be somebody's who is at work
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"returns": [1]},
+        {"judgements": 3},
+        {"judgements": [{"kind": "speaker", "start": 2, "end": 3}]},
+        {"judgements": [{"kind": "speaker", "start": 2, "end": 3, "reward": {"value": "high"}}]},
+        {"transcript": {"turns": []}},
+        {"end": ...},
+    ],
+)
+def test_a_row_that_is_no_episode_is_named(changed: dict[str, Any], tmp_path: Path) -> None:
+    run = kept(tmp_path / "run", count=1)
+    file = run.path / "episodes.jsonl"
+    row = json.loads(file.read_text()) | changed
+    file.write_text(json.dumps({k: v for k, v in row.items() if v is not ...}) + "\n")
+    with pytest.raises(RunFolderError, match="a row is no episode"):
+        export.write([RunFolder.open(run.path)], tmp_path / "out")
+    assert not (tmp_path / "out").exists() and not (tmp_path / "out.tmp").exists()
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, out = str(tmp_path / "run"), tmp_path / "out"
     assert cli.main(["play", "--episodes", "2", "--quiet", "--out", run]) == 0

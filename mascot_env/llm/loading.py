@@ -37,7 +37,16 @@ def load(path: str, device: str | None, dtype: Any, *, offline: bool, allow_remo
         with bars(path):
             model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True, **common)
         return model.to(device).eval(), words
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:  # of bad or missing files
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        ImportError,
+        SafetensorError,
+    ) as error:  # of bad files
         where = "it is looked up on this machine only; MASCOT_ONLINE=1 allows a download" if offline else "check the id"
         remedy = f"pass a folder of config.json, safetensors weights and a tokenizer, or an id ({where})"
         raise LLMError(f"cannot be loaded ({type(error).__name__}: {error})", field="hf", value=path, remedy=remedy) from error

@@ -123,7 +123,7 @@ class LocalLLM:
                     self.model.load_adapter(str(folder), adapter_name=name)
                 else:
                     self.model = PeftModel.from_pretrained(self.model, str(folder), adapter_name=name)
-            except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+            except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, SafetensorError) as error:  # of bad files
                 message = f"the adapter cannot be loaded ({type(error).__name__}: {error})"
                 raise LLMError(message, field="LocalLLM.adapters", value=str(folder), remedy="train it on this base model") from error
             self._adapters[name] = f"#{loading.fingerprint(Path(folder))}"

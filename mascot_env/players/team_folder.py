@@ -16,9 +16,9 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from mascot_env.catalog import files
 from mascot_env.errors import CatalogError, ConfigError
@@ -29,6 +29,7 @@ from mascot_env.types import Domain
 
 CARD = "team.json"
 FORMAT = 1
+MOST_TOKENS = 1 << 15  # of a reply: a card of anybody's makes nobody wait for longer ones
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
 
@@ -38,10 +39,10 @@ class Manner:
 
     __pydantic_config__ = _STRICT
 
-    max_tokens: int
-    temperature: float = 1.0
-    top_p: float = 1.0
-    budget: int | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=MOST_TOKENS)]
+    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    budget: Annotated[int, Field(ge=0)] | None = None
     brief: bool = False
 
 
@@ -62,7 +63,7 @@ class TeamCard:
     personas: tuple[str, ...]
     speaks: Manner
     directs: Manner
-    director: str = "nano"
+    director: Annotated[str, Field(pattern=r"^(nano|(nano|hf):.+)$")] = "nano"
     directing: bool = False
     about: Mapping[str, Any] = field(default_factory=dict)
 

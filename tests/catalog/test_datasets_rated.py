@@ -175,3 +175,12 @@ def test_the_real_sets_are_read_whole(path: str) -> None:
     found = load(DATA / path)
     assert len(found.replies or found.pairs) == count == found.report.kept
     assert not found.report.malformed.keys() - {"rating", "duplicate"}
+
+
+def test_two_files_of_one_set_are_not_one_set(tmp_path: Path) -> None:
+    """A judge is held against one of them: figures of the other would be lost, or be taken for it."""
+    for name in ("llmbar.dev.jsonl", "llmbar.test.jsonl"):
+        (tmp_path / name).write_text(json.dumps({"input": "Say yes.", "output_1": "Yes.", "output_2": "No.", "label": 1}) + "\n")
+    with pytest.raises(CatalogError, match=r"two files of the set llmbar.*llmbar\.dev\.jsonl.*llmbar\.test\.jsonl.*name one of them"):
+        rated.load_all(tmp_path)
+    assert len(rated.load_all(tmp_path / "llmbar.dev.jsonl")) == 1

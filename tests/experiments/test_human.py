@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 
 from experiments import human, human_answers, human_sheets
-from mascot_env.errors import ConfigError
+from mascot_env import catalog
+from mascot_env.errors import ConfigError, RunFolderError
 from mascot_env.metrics import NotMeasured
 from mascot_env.types import Scenario, Transcript, Turn
 
 PLAYED = [(f"s{i}", seed) for i in range(6) for seed in (0, 1)]
 METHODS = ("cat", "dog", "owl")
+EXPORT = ["export", "--raters", "2", "--shared", "4", "--own", "2", "--criteria", "consistency"]
 HOSTILE = "<script>alert(1)</script> @BODY@ </p>{{x}} =1+1"
 
 
@@ -76,6 +78,10 @@ def test_a_sheet_names_no_method_and_lets_nothing_run() -> None:
     assert rows[0]["A"] == f"User: Hi.\nAnchor: {HOSTILE}" and rows[0]["better"] == ""
     assert human_sheets._no_formula("=1+1") == "'=1+1"
     assert not any(m in made or m in text for m in ("lynx", "newt"))
+
+
+def said_by(method: str, scenario: str, words: str) -> Transcript:
+    return Transcript(Scenario(scenario, "support", "valid", "Hi."), ("anchor_0",), (Turn("user_0", "Hi."), Turn("anchor_0", words)))
 
 
 def exported(folder: Path) -> dict[str, Any]:
@@ -151,6 +157,70 @@ def test_what_cannot_be_read_is_told_and_no_number(tmp_path: Path) -> None:
         human_answers.key_of(tmp_path / "nowhere")
 
 
+def test_answers_of_another_study_or_rater_are_not_taken_for_this_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two studies have raters of the same names, and as many items: nothing but an item's id tells them apart."""
+    studies = []
+    for words in ("Hi.", "Hello."):
+        found = {(m, s, k): said_by(m, s, words) for m in ("cat", "dog") for s, k in PLAYED}
+        monkeypatch.setattr(human, "played", lambda run, methods, found=found: (found, ["cat", "dog"]))
+        studies.append(tmp_path / words)
+        assert human.main([*EXPORT, "--out", str(studies[-1])]) == 0
+        assert human.main([*EXPORT, "--out", str(studies[-1])]) == 0  # the same once more
+    ids = [set(human_answers.key_of(s)["items"]) for s in studies]
+    assert not ids[0] & ids[1]
+    other = answered(studies[1], "rater-1", cat_is_better)
+    answers = human_answers.read([other], human_answers.key_of(studies[0]))
+    assert len(answers.problems) == 6 and "no such item" in answers.problems[0] and not answers.better["rater-1"]
+    with pytest.raises(ConfigError, match="begins with none"):
+        human_answers.read([other.rename(other.with_name("rater-12-answers.csv"))], human_answers.key_of(studies[1]))
+    with pytest.raises(ConfigError, match="out: .*another study"):
+        human.main([*EXPORT, "--out", str(studies[0])])
+    assert set(human_answers.key_of(studies[0])["items"]) == ids[0]
+
+
+def test_a_column_that_is_gone_is_told(tmp_path: Path) -> None:
+    key = exported(tmp_path)
+    path = answered(tmp_path, "rater-1", cat_is_better)
+    path.write_text(path.read_text().replace("A consistency", "A consistent"))
+    answers = human_answers.read([path], key)
+    assert answers.problems == ["rater-1-answers.csv: has no column 'A consistency'"] and len(answers.better["rater-1"]) == 6
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", "{}", '{"items": {"i": 3}, "raters": ["r"], "criteria": ["c"], "run": "y"}', '{"items": [], "raters": 1, "criteria": 2}'],
+)
+def test_a_damaged_key_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "key.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"sheets: key\.json is damaged"):
+        human_answers.key_of(tmp_path)
+
+
+def test_judges_that_were_asked_for_and_are_not_there_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exported(tmp_path)
+    path = answered(tmp_path, "rater-1", cat_is_better)
+    given = ["report", "--sheets", str(tmp_path), "--answers", str(path)]
+    assert human.main(given) == 0 and "No judge is held against people" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match=r"run: has no scores\.json"):
+        human.main([*given, "--run", str(tmp_path)])
+    (tmp_path / "scores.json").write_text('{"found": 3}')
+    with pytest.raises(RunFolderError, match=r"damaged.*scores\.json"):
+        human.main([*given, "--run", str(tmp_path)])
+
+
+def test_odd_signs_of_a_model_neither_turn_a_sheet_around_nor_stop_it() -> None:
+    words = human_sheets.said(said_by("cat", "s1", "a \ud800 \u202eb\x00c"), catalog.domain("support"))
+    assert words[-1][1] == "a \ufffd \ufffdb\ufffdc"
+
+
+def test_nothing_that_went_to_its_end_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(human, "played", lambda run, methods: ({}, ["cat", "dog"]))
+    with pytest.raises(ConfigError, match="run: no conversation went to its end"):
+        human.main(["export", "--out", str(tmp_path / "out")])
+
+
 def test_a_judge_is_calibrated_by_least_squares() -> None:
     judged = {("m", f"s{i}", 0): 1 + i / 5 for i in range(20)}
     people = {place: 0.5 + 0.8 * value for place, value in judged.items()}
@@ -165,12 +235,7 @@ def test_a_judge_is_calibrated_by_least_squares() -> None:
 
 
 def test_from_a_comparison_to_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def conversation(method: str, scenario: str) -> Transcript:
-        return Transcript(
-            Scenario(scenario, "support", "valid", "Hi."), ("anchor_0",), (Turn("user_0", "Hi."), Turn("anchor_0", f"{method} says so."))
-        )
-
-    found = {(m, s, k): conversation(m, s) for m in ("cat", "dog") for s, k in PLAYED}
+    found = {(m, s, k): said_by(m, s, f"{m} says so.") for m in ("cat", "dog") for s, k in PLAYED}
     monkeypatch.setattr(human, "played", lambda run, methods: (found, ["cat", "dog"]))
     run = tmp_path / "run"
     run.mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -171,12 +172,18 @@ def _items(value: Any) -> list[tuple[str, Any]]:
     [
         ("scores.collective.consistency.low", 61.0, "does not hold its estimate"),
         ("scores.collective.overall", ..., "has no overall"),
+        ("scores.collective", {"overall": {"estimate": 50.0, "low": 40.0, "high": 60.0, "n": 20}}, "has no criterion"),
+        ("scores.collective.overall", {"estimate": 99.0, "low": 98.0, "high": 100.0, "n": 20}, "overall: is not the mean of its criteria"),
         ("scores.collective.overall.n", 21, "more scenarios than there are"),
         ("not_scored.collective", {"lost": 5, "of": 4}, "more is lost than there was"),
         ("seeds", [1, 1], "a seed stands twice"),
         ("training.judges", [{"name": "nano-heldout", "version": "#other"}], "has trained the method"),
         ("training.judges", [{"name": "mine", "version": "biased:length:2(#908be857da6b)"}], "has trained the method"),
         ("training.judges", [{"name": "biased:phrase@nano-heldout", "version": "x"}], "has trained the method"),
+        ("training.judges", [{"name": "nano\u200b-heldout", "version": "x"}], "has trained the method"),
+        ("method", "  ", "submission.method"),
+        ("method", "ours ", "submission.method"),
+        ("method", "ours\n# A heading", "submission.method"),
     ],
 )
 def test_what_contradicts_itself_is_refused(path: str, value: Any, named: str) -> None:
@@ -191,6 +198,23 @@ def test_what_is_no_submission_is_a_typed_error(text: str | bytes, tmp_path: Pat
         leaderboard_format.read(tmp_path / "s.json")
     with pytest.raises(CatalogError, match="cannot be read"):
         leaderboard_format.read(tmp_path / "nobody.json")
+
+
+def test_an_overall_is_held_against_its_criteria_where_all_of_them_are_of_the_same_cases() -> None:
+    """Where something could not be scored, criteria are of other cases than the mean of all is."""
+    parted = at(made_up(), "scores.collective.relevance", {"estimate": 40.0, "low": 30.0, "high": 50.0, "n": 20})
+    with pytest.raises(CatalogError, match="mean of its criteria"):
+        parsed(json.dumps(parted), Path("s.json"))
+    rounded = {"estimate": 50.04, "low": 40.0, "high": 60.0, "n": 20}
+    for more in (("scores.collective.overall", rounded), ("not_scored.collective.lost", 1), ("scores.collective.relevance.n", 19)):
+        assert parsed(json.dumps(at(parted, *more)), Path("s.json"))
+
+
+def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    for path in (tmp_path / "pipe.json", Path("/dev/zero")):
+        with pytest.raises(CatalogError, match="is no file"):
+            leaderboard_format.read(path)
 
 
 @pytest.mark.parametrize(

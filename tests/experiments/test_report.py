@@ -74,7 +74,9 @@ def scores(scenarios: list[Scenario], gain: float, seed: int) -> dict[str, Any]:
 
 def comparison(folder: Path, names: tuple[str, ...] = ("zero-shot", "ours"), words: str = "I am here.", judged: bool = False) -> Path:
     """A comparison as experiments.evaluate leaves it: its report is made by the program's own tables."""
-    scenarios = [Scenario(f"s{i}", "support", "test", f"It is late. {words}", summary=words, valence=VALENCES[i % 2], user="INFJ") for i in range(4)]
+    scenarios = [
+        Scenario(f"s{i}", "support", "test", f"It is late. {words}", summary=words, valence=VALENCES[i % 2], user="INFJ") for i in range(4)
+    ]
     asked = {
         "against": names[0],
         "methods": ",".join(names),
@@ -306,6 +308,51 @@ def test_a_damaged_report_is_named(tmp_path: Path) -> None:
     folder = comparison(tmp_path / "run")
     (folder / "report.json").write_text("{")
     with pytest.raises(ConfigError, match=r"report\.json cannot be read"):
+        report.main([str(folder), "--out", str(tmp_path / "page.html")])
+
+
+def changed(folder: Path, file: str, change: Any) -> None:
+    """A file of JSON, or each of its lines, with a change."""
+    lines = (folder / file).read_text().splitlines() if file.endswith("l") else [(folder / file).read_text()]
+    found = [json.loads(line) for line in lines]
+    for one in found:
+        change(one)
+    (folder / file).write_text("".join(json.dumps(one) + "\n" for one in found))
+
+
+EPISODES = "ours/seed-0/play/episodes.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("report.json", lambda it: it.update(dict.fromkeys(it))),
+        ("report.json", lambda it: it.update(config=[1])),
+        ("scores.json", lambda it: it.update(dict.fromkeys(it))),
+        ("scores.json", lambda it: it.update(found="x")),
+        ("scores.json", lambda it: it["found"]["ours"].pop()),
+        ("scores.json", lambda it: it["found"]["ours"][0].pop("judges")),
+        ("scores.json", lambda it: it["found"]["ours"][0]["judges"]["world"].update(collective=[1])),
+        ("scores.json", lambda it: it["found"]["ours"][0]["judges"]["world"]["collective"]["overall"].update(s0="high")),
+        (EPISODES, lambda it: it.pop("transcript")),
+        (EPISODES, lambda it: it.update(judgements=3)),
+        (EPISODES, lambda it: it.update(judgements=[{"end": 3}])),
+        (EPISODES, lambda it: it.update(judgements=[{"end": 3, "kind": "speaker", "verdicts": {"a": {"value": "x"}}}])),
+    ],
+)
+def test_what_no_program_wrote_is_named(file: str, change: Any, tmp_path: Path) -> None:
+    """A file that is JSON, and not what stands in such a file."""
+    folder = comparison(tmp_path / "run", judged=True)
+    changed(folder, file, change)
+    with pytest.raises(ConfigError, match=f"RUN: {Path(file).name} is not what its program writes"):
+        report.main([str(folder), "--out", str(tmp_path / "page.html")])
+
+
+@pytest.mark.parametrize("change", [lambda it: it.pop("teams"), lambda it: it["teams"]["SFT"].pop("read"), lambda it: it.update(systems=3)])
+def test_what_no_campaign_wrote_is_named(change: Any, tmp_path: Path) -> None:
+    folder = campaign_run(tmp_path / "run-0")
+    changed(folder, "figures.json", change)
+    with pytest.raises(ConfigError, match=r"RUN: figures\.json is not what its program writes"):
         report.main([str(folder), "--out", str(tmp_path / "page.html")])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from experiments import sweep, sweep_files
 from experiments.tracking import numbers
 from mascot_env.errors import CatalogError, ConfigError, RunFolderError
+from mascot_env.run_folder import take_lock
 from mascot_env.seeding import generator
 
 SHIPPED = sorted((Path(sweep.__file__).parent / "sweeps").glob("*.yaml"))
@@ -50,7 +52,8 @@ def last(capsys: pytest.CaptureFixture[str]) -> Any:
 
 def test_a_grid_is_walked_in_order_and_the_best_is_found(tmp_path: Path, last: Any) -> None:
     path = file(tmp_path, "x: {values: [1.0, 2.5, 4.0]}, n: {min: 0, max: 1}, kind: {value: good}")
-    assert sweep_files.read(path).grid()[:2] == [{"x": 1.0, "n": 0, "kind": "good"}, {"x": 1.0, "n": 1, "kind": "good"}]
+    read = sweep_files.read(path)
+    assert [read.row(i) for i in range(2)] == [{"x": 1.0, "n": 0, "kind": "good"}, {"x": 1.0, "n": 1, "kind": "good"}] and read.size == 6
     assert sweep.main([path, "--local", "--workers", "2", "--out", str(tmp_path / "sweep"), "--json"]) == 0
     found = last()
     assert found["trials"] == 6 and found["best"]["value"] == 0.25 and found["best"]["parameters"] == {"x": 2.5, "n": 0, "kind": "good"}
@@ -96,6 +99,71 @@ def test_trials_that_fail_are_told_counted_and_not_numbers(tmp_path: Path, last:
     assert last()["failed"]["0"] == "no 'nothing' in the program's figures (metric 'evaluate/nothing')"
 
 
+def test_trials_of_another_program_metric_or_options_are_not_taken_for_this_sweeps(tmp_path: Path, last: Any) -> None:
+    path, out = file(tmp_path, "x: {values: [1.0, 4.0]}"), str(tmp_path / "sweep")
+    assert sweep.main([path, "--local", "--out", out]) == 0
+    assert sweep.main([path, "--local", "--out", out]) == 0
+    with pytest.raises(RunFolderError, match="out: .*another extra"):
+        sweep.main([path, "--local", "--out", out, "--extra=--n=3"])
+    whole = Path(path).read_text()
+    for old, new, named in (("evaluate/all of it", "evaluate/other", "metric"), ("program.py", "other.py", "program")):
+        Path(path).write_text(whole.replace(old, new))
+        with pytest.raises(RunFolderError, match=f"out: .*another {named}"):
+            sweep.main([path, "--local", "--out", out])
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        '{"number": 0}',
+        "[1, 2]",
+        '{"number": 0, "parameters": {"x": 1.0}, "value": "high", "why": ""}',
+        '{"number": 0, "parameters": 3, "value": 1, "why": ""}',
+    ],
+)
+def test_a_damaged_folder_of_trials_is_named(row: str, tmp_path: Path) -> None:
+    path, out = file(tmp_path, "x: {values: [1.0, 4.0]}"), tmp_path / "sweep"
+    assert sweep.main([path, "--local", "--out", str(out)]) == 0
+    (out / "trials.jsonl").write_text(row + "\n")
+    with pytest.raises(RunFolderError, match="out: a file of this run is damaged.*trials.jsonl"):
+        sweep.main([path, "--local", "--out", str(out)])
+    (out / "sweep.json").write_text("{")
+    with pytest.raises(RunFolderError, match="out: a file of this run is damaged.*sweep.json"):
+        sweep.main([path, "--local", "--out", str(out)])
+
+
+def test_two_sweeps_are_not_at_work_in_one_folder(tmp_path: Path) -> None:
+    path, out = file(tmp_path, "x: {value: 1.0}"), tmp_path / "sweep"
+    out.mkdir()
+    held = take_lock(out / "lock", out, "{}")
+    with pytest.raises(RunFolderError, match="out: .* runs this sweep"):
+        sweep.main([path, "--local", "--out", str(out)])
+    os.close(held)
+    assert sweep.main([path, "--local", "--out", str(out)]) == 0
+
+
+def test_what_a_trial_prints_beside_its_figures_does_not_count_against_it(tmp_path: Path, last: Any) -> None:
+    """Only the last line of output is the figures; libraries warn on standard error as they end, and what a program says is no picture."""
+    path = file(tmp_path, "x: {value: 1.0}, kind: {values: ['warns', 'fails | so']}")
+    (tmp_path / "program.py").write_text(
+        "import json, sys\n"
+        'if "--kind=warns" not in sys.argv:\n    sys.exit("\\x1b[2J it cannot")\n'
+        'print(json.dumps({"evaluate": {"all of it": 1}}), flush=True)\nprint("leaked semaphores", file=sys.stderr)\n'
+    )
+    assert sweep.main([path, "--local", "--out", str(tmp_path / "sweep"), "--json"]) == 1
+    found = last()
+    assert found["values"] == {"0": 1.0, "1": None} and found["failed"] == {"1": "exit code 1: \ufffd[2J it cannot"}
+    assert found["parameters"]["1"] == {"x": 1.0, "kind": "fails | so"}
+    assert "leaked" in (tmp_path / "sweep" / "trial-0" / "log.txt").read_text()
+
+
+def test_a_trial_that_cannot_be_started_has_failed(tmp_path: Path, last: Any) -> None:
+    for more, named in (("command: [/no/such/program]", "cannot be started (No such file"), ("", "cannot be started (embedded null byte")):
+        path = file(tmp_path, 'x: {value: 1.0}, kind: {value: "a\\0b"}' if not more else "x: {value: 1.0}", more=more)
+        assert sweep.main([path, "--local", "--out", str(tmp_path / f"sweep{len(more)}"), "--json"]) == 1
+        assert named in last()["failed"]["0"]
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
@@ -113,6 +181,27 @@ def test_trials_that_fail_are_told_counted_and_not_numbers(tmp_path: Path, last:
         ("program: p\nmethod: random\nmetric: {name: m}\nparameters: {x: {min: a, max: 1}}", "parameters.x.min: is a number"),
         ("program: p\nmethod: grid\nmetric: {name: m}\nearly_terminate: {type: hyperband}\nparameters: {x: {value: 1}}", "early_terminate"),
         ("program: p\nmethod: grid\nmetric: {name: m}\nrun_cap: -1\nparameters: {x: {value: 1}}", "run_cap"),
+        ("program: p\nmethod: grid\nmetric: m\nparameters: {x: {value: 1}}", "metric: is a mapping.*got 'm'"),
+        ("program: p\nmethod: grid\nmetric: {name: m}\ncommand: python p\nparameters: {x: {value: 1}}", "command: is a list of words"),
+        ("program: p\nmethod: grid\nmetric: {name: m}\n1: a\nzz: b\nparameters: {x: {value: 1}}", "1: not read by this project"),
+        ("program: p\nmethod: grid\nmetric: {name: m}\nparameters: {x: {value: 1, 3: 4, y: 1}}", "parameters.x: 3 is not read"),
+        (
+            "program: p\nmethod: grid\nmetric: {name: m}\nparameters: {x: {values: [1, 2], min: 0, max: 3}}",
+            "parameters.x: values and max contra",
+        ),
+        (
+            "program: p\nmethod: random\nmetric: {name: m}\nparameters: {x: {min: 0, max: 1" + "0" * 400 + "}}",
+            "parameters.x.max: is too large",
+        ),
+        (
+            "program: p\nmethod: random\nmetric: {name: m}\nparameters: {x: {min: 0, max: 10000000000000000000}}",
+            "parameters.x: whole numbers",
+        ),
+        (
+            "program: p\nmethod: random\nmetric: {name: m}\nparameters: {x: {distribution: int_uniform, min: 0.5, max: 0.7}}",
+            "whole numbers",
+        ),
+        ("program: p\nmethod: grid\nmetric: {name: m}\nparameters: {x: {value: .nan}}", "parameters.x: needs a list of plain values"),
         ("program: p\nmethod: grid\nmetric: {name: m}\ncommand: ['${envvar:HOME}']\nparameters: {x: {value: 1}}", "no such macro"),
     ],
 )
@@ -122,9 +211,23 @@ def test_what_cannot_be_read_is_named(text: str, named: str, tmp_path: Path) -> 
         sweep_files.read(tmp_path / "bad.yaml")
 
 
+def test_a_grid_is_never_listed_so_that_a_huge_one_runs_as_far_as_it_is_asked_to(tmp_path: Path, last: Any) -> None:
+    many = "{values: [" + ", ".join(map(str, range(1000))) + "]}"
+    path = file(tmp_path, f"x: {many}, a: {many}, b: {many}, c: {many}, d: {many}, n: {{min: 0, max: 1000000000000}}", more="run_cap: 1")
+    (tmp_path / "program.py").write_text('import json\nprint(json.dumps({"evaluate": {"all of it": 1}}))\n')
+    assert sweep_files.read(path).size == 10**15 * (10**12 + 1)
+    assert sweep.main([path, "--local", "--out", str(tmp_path / "sweep"), "--json"]) == 0
+    assert last()["best"]["parameters"] == dict.fromkeys(("x", "a", "b", "c", "d", "n"), 0)
+
+
 def test_what_cannot_be_run_is_named(tmp_path: Path) -> None:
     path = file(tmp_path, "x: {min: 0.0, max: 6.0}", "random")
-    for argv, named in (([], "FILE: name a sweep file"), ([path], "local: .*wandb sweep"), ([path, "--local"], "trials: how many")):
+    for argv, named in (
+        ([], "FILE: name a sweep file"),
+        ([path], "local: .*wandb sweep"),
+        ([path, "--local"], "trials: how many"),
+        ([path, "--local", "--trials=1", "--extra='"], "extra: .*closing quotation"),
+    ):
         with pytest.raises(ConfigError, match=named):
             sweep.main(argv)
 

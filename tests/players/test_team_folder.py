@@ -60,12 +60,31 @@ def test_a_team_is_played_by_its_name(tmp_path: Path) -> None:
         ({"personas": "anchor"}, "personas"),
         ({"speaks": {"max_tokens": "16"}}, "max_tokens"),
         ({"run_this": "rm"}, "run_this"),
+        ({"speaks": {"max_tokens": 0}}, "max_tokens"),
+        ({"speaks": {"max_tokens": 10**9}}, "max_tokens"),
+        ({"speaks": {"max_tokens": 8, "temperature": -1.0}}, "temperature"),
+        ({"speaks": {"max_tokens": 8, "temperature": float("nan")}}, "temperature"),
+        ({"directs": {"max_tokens": 8, "top_p": 1.5}}, "top_p"),
+        ({"directs": {"max_tokens": 8, "budget": -1}}, "budget"),
+        ({"director": "own:os:getcwd"}, "director"),
+        ({"director": "openai:m@http://127.0.0.1:9/v1"}, "director"),
+        ({"director": "hf:"}, "director"),
     ],
 )
 def test_a_card_that_is_none_is_refused(tmp_path: Path, changed: dict[str, Any], named: str) -> None:
     (tmp_path / "team.json").write_text(json.dumps(CARD | changed))
     with pytest.raises(CatalogError, match=named):
         team_folder.read(tmp_path)
+
+
+@pytest.mark.parametrize("file", ["speakers/config.json", "adapters/anchor/adapter_config.json"])
+@pytest.mark.parametrize(
+    "text", ["[]", "3", "{", '{"peft_type": "NOPE", "model_type": "NOPE"}', '{"peft_type": "LORA", "r": "x", "model_type": []}']
+)
+def test_a_damaged_part_is_named(file: str, text: str, tmp_path: Path) -> None:
+    (made(tmp_path) / file).write_text(text)
+    with pytest.raises(LLMError, match="cannot be loaded"):
+        resolve_speakers(f"team:{tmp_path}", SUPPORT)
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:

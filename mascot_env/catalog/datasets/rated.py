@@ -146,10 +146,17 @@ LOADERS: Mapping[str, Callable[[str | Path], Rated]] = {  # by the beginning of 
 
 
 def load_all(path: str | Path) -> list[Rated]:
-    """Every set of rated replies in a folder, or that of a file, known by the file's name. Raises CatalogError where there is none."""
+    """Every set of rated replies in a folder, or that of a file, known by the file's name. Raises CatalogError where there is none,
+    and where two files are of one set."""
     path = as_path(path, "path")
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    found = [(load, p) for name, load in LOADERS.items() for p in files if p.name.lower().startswith(name) and p.suffix in SUFFIXES]
+    of = {name: [p for p in files if p.name.lower().startswith(name) and p.suffix in SUFFIXES] for name in LOADERS}
+    if several := next((name for name, those in of.items() if len(those) > 1), ""):
+        shown = ", ".join(str(p) for p in of[several])
+        raise CatalogError(
+            f"two files of the set {several} are there ({shown})", file=str(path), remedy="name one of them, or keep them apart"
+        )
+    found = [(LOADERS[name], p) for name, those in of.items() for p in those]
     if not found:
         remedy = f"names begin with {', '.join(LOADERS)}, and end in {', '.join(SUFFIXES)}"
         raise CatalogError("no set of rated replies is there", file=str(path), remedy=remedy)
