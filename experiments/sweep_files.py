@@ -123,7 +123,7 @@ def read(path: str | Path) -> Sweep:
         parameters,
         command,
         _cap(raw, file),
-        str(raw.get("name") or Path(path).stem),
+        _name(raw.get("name") or Path(path).stem, file),
     )
 
 
@@ -134,6 +134,13 @@ def _command(given: Any, file: str) -> tuple[str, ...]:
     if macros := [part for part in command if part.startswith("${") and part not in COMMAND]:
         raise CatalogError("no such macro here", file=file, field="command", value=macros[0], remedy=f"use {', '.join(COMMAND)}")
     return command
+
+
+def _name(given: Any, file: str) -> str:
+    """Of the folder that trials go to where none is asked for: no way out of the one for sweeps."""
+    if str(given) in (".", "..") or Path(str(given)).name != str(given):
+        raise CatalogError("cannot be a folder's name", file=file, field="name", value=given, remedy="write it without slashes")
+    return str(given)
 
 
 def _cap(raw: Mapping[str, Any], file: str) -> int:

@@ -1,7 +1,7 @@
 """The console script `mascot`.
 
 Exit codes: 0; 1 where what was asked for did not work out (each subcommand's `--help` says when); 2 for a wrong argument or a
-`MascotError`, which is one line on stderr; 130 after Ctrl-C.
+`MascotError`, which is one line on stderr; 70 for any other error, with its traceback; 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from mascot_env.commands import chat, doctor, envs, export, judge, options, play, show
@@ -24,6 +25,7 @@ COMMANDS = {
     "judge": (judge, "hold a judge against people's ratings"),
     "doctor": (doctor, "check this installation"),
 }
+FAULT = 70  # as sysexits.h has it (EX_SOFTWARE)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -65,6 +67,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, for example `head`, has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Exception as error:  # noqa: BLE001 - told as it is, with an exit code that is no result's: 1 means that nothing could be scored
+        traceback.print_exc()
+        show.error_line(f"this is a fault of the program or of a player of your own, and no result ({type(error).__name__})")
+        return FAULT
     return code
 
 

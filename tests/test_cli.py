@@ -111,6 +111,16 @@ def test_the_script_itself_gives_exit_codes_and_no_traceback() -> None:
     assert done.returncode == 2 and done.stderr.startswith("mascot: error: ") and "Traceback" not in done.stderr and done.stdout == ""
 
 
+def test_a_fault_is_told_as_it_is_and_is_no_result(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def faulty(config: play.Config) -> int:
+        raise KeyError("a key")
+
+    monkeypatch.setattr(play, "run", faulty)
+    code, out, err = run("play")
+    assert code == 70 and out == "" and err.startswith("Traceback") and "KeyError: 'a key'" in err
+    assert err.splitlines()[-1] == "mascot: error: this is a fault of the program or of a player of your own, and no result (KeyError)"
+
+
 def test_ctrl_c_and_a_reader_that_left_are_no_tracebacks(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(config: play.Config) -> int:
         raise KeyboardInterrupt

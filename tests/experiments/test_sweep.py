@@ -201,6 +201,7 @@ def test_a_trial_that_cannot_be_started_has_failed(tmp_path: Path, last: Any) ->
             "program: p\nmethod: random\nmetric: {name: m}\nparameters: {x: {distribution: int_uniform, min: 0.5, max: 0.7}}",
             "whole numbers",
         ),
+        ("program: p\nmethod: grid\nmetric: {name: m}\nname: ../../x\nparameters: {x: {value: 1}}", "name: cannot be a folder's name"),
         ("program: p\nmethod: grid\nmetric: {name: m}\nparameters: {x: {value: .nan}}", "parameters.x: needs a list of plain values"),
         ("program: p\nmethod: grid\nmetric: {name: m}\ncommand: ['${envvar:HOME}']\nparameters: {x: {value: 1}}", "no such macro"),
     ],
