@@ -216,5 +216,34 @@ def test_tables_by_hand() -> None:
     assert gaps["ours"]["consistency"][0] == 10.5 and set(gaps) == {"ours"}
     text, cost = evaluate_tables.of_all(found, "cost")
     assert cost["ours"] == {"requests": 2.0, "seconds": None} and "| -" in text
-    told, counts = evaluate_tables.not_scored(found)
-    assert counts["base"] == {"j": [0, 16], "cut": 0} and told == "Every turn and block was scored, and no model failed."
+    told, counts = evaluate_tables.not_scored(found, scenarios)
+    assert counts["base"] == {"j": [0, 16], "cut": 0, "silent": 0} and told == "Every turn and block was scored, and no model failed."
+    assert evaluate_tables.at_worst(found, scenarios, "base") == ([], {})
+
+
+def scored(a: float | None, b: float | None, unscored: dict[str, float], cut: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A measurement of two scenarios of which some turns, and whole conversations, have no score."""
+    by = {name: value for name, value in (("a", a), ("b", b)) if value is not None}
+    lost = {"unscored": unscored, "count": [sum(0 < u < 1 for u in unscored.values()), 4]}
+    own = {"consistency": by, "overall": by}
+    whole = {"unscored": dict.fromkeys("ab", 0.0), "count": [0, 4]}
+    both = {"consistency": {"a": 50.0, "b": 50.0}, "overall": {"a": 50.0, "b": 50.0}}
+    judged = {"agent-specific": own, "agent-specific, lost": lost, "collective": both, "collective, lost": whole}
+    return {"judges": {"j": {**judged, "by agent": {}}}, "measured": {}, "cost": {}, "cut": list(cut)}
+
+
+def test_what_was_left_out_is_told_with_what_it_could_change_at_worst() -> None:
+    """Ours, seed 0: 60 in a, a quarter of it not scored (45 to 70 in all), and b cut short (0 to 100): 22.5 to 85. Seed 1: 60 in a, and nobody spoke in b:
+    30 to 80. Base: 55 with both. Differences: -32.5 to 30 and -25 to 25, on average -28.75 to 27.5."""
+    scenarios = [Scenario(name, "support", "test", "Hello.", valence="positive") for name in "ab"]
+    whole = scored(50.0, 60.0, {"a": 0.0, "b": 0.0})
+    found = {"base": [whole, whole], "ours": [scored(60.0, None, {"a": 0.25, "b": 1.0}, ("b",)), scored(60.0, None, {"a": 0.0})]}
+    asked = {"against": "base", "seed": 0, "seeds": 2, "domain": "support", "model": "hf:x", "split": "test", "rounds": 1, "user": "world"}
+    text, figures = evaluate_tables.page(asked, scenarios, found)
+    worst = figures["not scored, at worst"]["j"]["agent-specific"]
+    assert worst == {"ours": {c: [pytest.approx(-28.75), pytest.approx(27.5)] for c in ("consistency", "overall")}}
+    assert set(figures["not scored, at worst"]["j"]) == {"agent-specific"}  # of blocks nothing was left out
+    assert figures["not scored"]["ours"] == {"j": [1, 16], "cut": 1, "silent": 1} and figures["not scored"]["base"]["silent"] == 0
+    assert "ours 1 conversations in which nobody spoke" in text and "| 1 of 2 " in text and "-28.8 to +27.5" in text
+    turned, _ = evaluate_tables.at_worst(found, scenarios, "ours")
+    assert [row[0] for row in turned] == ["base"] and turned[0][-1] == "-27.5 to +28.8"  # what the other one lost counts too
