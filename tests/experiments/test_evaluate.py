@@ -17,6 +17,7 @@ from experiments import evaluate, evaluate_tables  # noqa: E402
 from experiments.entrants import entrant, listed  # noqa: E402
 from mascot_env import catalog  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError, UnknownIdError  # noqa: E402
+from mascot_env.metrics import Interval  # noqa: E402
 from mascot_env.players.directors import RoundRobinDirector  # noqa: E402
 from mascot_env.players.scripted import ScriptedSpeaker  # noqa: E402
 from mascot_env.types import Scenario  # noqa: E402
@@ -219,6 +220,41 @@ def test_tables_by_hand() -> None:
     told, counts = evaluate_tables.not_scored(found, scenarios)
     assert counts["base"] == {"j": [0, 16], "cut": 0, "silent": 0} and told == "Every turn and block was scored, and no model failed."
     assert evaluate_tables.at_worst(found, scenarios, "base") == ([], {})
+
+
+def test_stars_are_holms_over_the_criteria_and_overall_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """p of 0.01, 0.03 and 0.04 become 0.03, 0.06 and 0.06; the overall mean, however sure, is in no family."""
+    p = {"consistency": 0.01, "response_relevance": 0.03, "social_contribution": 0.04, "overall": 1e-6}
+    own = {name: {"a": float(i), "b": float(i)} for i, name in enumerate(p)}
+    drawn = dict(zip((0.0, 1.0, 2.0, 3.0), p.values(), strict=True))
+    monkeypatch.setattr(
+        evaluate_tables, "over_runs", lambda ours, theirs, rng: Interval(5.0, 4.0, 6.0, drawn[ours[0]["a"]], "made up"), raising=True
+    )
+    run = made_up(0.0)
+    run["judges"]["j"]["collective"] = own
+    text, gaps = evaluate_tables.differences({"base": [run], "ours": [run]}, "j", "collective", "base", 0)
+    assert gaps["ours"]["p, Holm"] == {
+        "consistency": pytest.approx(0.03),
+        "response_relevance": pytest.approx(0.06),
+        "social_contribution": pytest.approx(0.06),
+    }
+    assert text.splitlines()[-1].count("*") == 1 and "+5.0 [+4.0, +6.0]* " in text
+
+
+def test_all_seeds_and_kinds_count_and_users_are_told_apart() -> None:
+    """Two seeds: 1 of 4 turns, then 2 of 4 blocks not scored. Users: one of each type, two personas, by hand."""
+    scenarios = [Scenario(n, "support", "test", "Hello.", valence="positive", user=u) for n, u in (("a", "INFJ"), ("b", "ESTP"))]
+    first, second = made_up(0.0), made_up(2.0)
+    first["judges"]["j"] = {**first["judges"]["j"], "agent-specific, lost": {"unscored": {}, "count": [1, 4]}}
+    second["judges"]["j"] = {**second["judges"]["j"], "collective, lost": {"unscored": {}, "count": [2, 4]}}
+    first["judges"]["j"]["by agent"] = {"x": {"a": 10.0, "b": 20.0}, "y": {"a": 50.0}}
+    second["judges"]["j"]["by agent"] = {"x": {"a": 30.0, "b": 60.0}, "y": {}}
+    second["cut"], second["measured"] = ["b"], {"redundancy": 0.7}
+    told, counts = evaluate_tables.not_scored({"ours": [first, second]}, scenarios)
+    assert counts["ours"] == {"j": [3, 16], "cut": 1, "silent": 0} and "ours 3 of 16 by the judge `j`; ours 1 conversations that a failing" in told
+    users = evaluate_tables.by_user({"ours": [first, second]}, scenarios, "j")
+    assert users == {"ours": {"ESTP": {"x": 40.0, "y": None}, "INFJ": {"x": 20.0, "y": 50.0}}}
+    assert evaluate_tables.of_all({"ours": [first, second]}, "measured")[1]["ours"]["redundancy"] == pytest.approx(0.6)
 
 
 def scored(a: float | None, b: float | None, unscored: dict[str, float], cut: tuple[str, ...] = ()) -> dict[str, Any]:
