@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import linecache
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from baselines.method import Ingredients, Players  # noqa: E402
 from experiments import evaluate, evaluate_tables  # noqa: E402
 from experiments.entrants import entrant, listed  # noqa: E402
 from mascot_env import catalog  # noqa: E402
-from mascot_env.errors import ConfigError, MascotError, UnknownIdError  # noqa: E402
+from mascot_env.errors import ConfigError, MascotError, RunFolderError, UnknownIdError  # noqa: E402
 from mascot_env.metrics import Interval  # noqa: E402
 from mascot_env.players.directors import RoundRobinDirector  # noqa: E402
 from mascot_env.players.scripted import ScriptedSpeaker  # noqa: E402
@@ -96,6 +98,30 @@ def test_a_policy_of_ones_own_is_compared_and_nothing_is_done_twice(
     assert last_json(capsys.readouterr().out) == first
     with pytest.raises(MascotError, match=r"other settings \(rounds\)"):
         evaluate.main([*asked, "--rounds", "2"])
+
+
+def test_conversations_of_another_policy_are_not_taken_for_those_of_this_one(
+    own: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a policy's own text a run folder knew the class's name alone: who changed it and started again was shown the old scores."""
+    asked = [*SMALL, "--user", "scripted", "--scenarios-from", "catalog", "--judges", "scripted", "--seeds", "1", "--against", "team"]
+    asked += ["--out", str(tmp_path / "run"), "--methods"]
+    team = f"team={own}:team@team"
+    assert evaluate.main([*asked, team]) == 0 == evaluate.main([*asked, team])
+    module = sys.modules[own]
+    assert module.__file__ is not None
+    Path(module.__file__).write_text(OWN.replace("Says what the user said.", "Says what the user has said."))
+    linecache.checkcache()
+    with pytest.raises(RunFolderError, match=r"`team` was another policy when it played here \(text\).*remove"):
+        evaluate.prepared.cache_clear()
+        evaluate.main([*asked, team])
+    Path(module.__file__).write_text(OWN)
+    linecache.checkcache()
+    evaluate.prepared.cache_clear()
+    assert evaluate.main([*asked, team]) == 0
+    with pytest.raises(RunFolderError, match=r"\(beside, object\)"):
+        evaluate.main([*asked, f"team={own}:directed@director", "--background", "zero-shot"])
+    capsys.readouterr()
 
 
 def test_cost_is_of_the_conversations_that_were_paid_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
