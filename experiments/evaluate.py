@@ -322,7 +322,8 @@ def main(argv: list[str] | None = None) -> int:
         "found": found,
     }
     console.write_whole(out / evaluate_tables.SCORES, json.dumps(kept, sort_keys=True))  # by scenario, for what else is made of them
-    text, figures = evaluate_tables.page(asdict(config), place.scenarios, found)
+    shown = {j: kept["judges"].get(j, "world") for j in next(iter(found.values()))[0]["judges"]}  # the truth is the judge `world`
+    text, figures = evaluate_tables.page(asdict(config), place.scenarios, found, comparison.payers_told(shown, kept["paid"]))
     if references is not None:
         more, figures["automatic"] = automatic.section(
             references, entrants, functools.partial(given, config), kept["seeds"], out, config.against

@@ -20,10 +20,10 @@ SCORES = "scores.json"  # of a comparison: every score by scenario
 REPORT = "report.json"  # its figures, and what it was asked
 
 
-def page(asked: Mapping[str, Any], scenarios: Sequence[Scenario], found: Found) -> tuple[str, dict[str, Any]]:
-    """The page, and its figures under plain names. `asked`: `evaluate.Config` as a mapping."""
+def page(asked: Mapping[str, Any], scenarios: Sequence[Scenario], found: Found, warning: str = "") -> tuple[str, dict[str, Any]]:
+    """The page, and its figures under plain names. `asked`: `evaluate.Config` as a mapping; `warning`: what a reader should know first."""
     judges = list(next(iter(found.values()))[0]["judges"])
-    parts = [about(asked, len(scenarios))]
+    parts = [about(asked, len(scenarios)), *([warning] if warning else [])]
     figures: dict[str, Any] = {}
     for judge in judges:
         figures[judge] = {}

@@ -307,5 +307,6 @@ def test_what_was_left_out_is_told_with_what_it_could_change_at_worst() -> None:
     assert set(figures["not scored, at worst"]["j"]) == {"agent-specific"}  # of blocks nothing was left out
     assert figures["not scored"]["ours"] == {"j": [1, 16], "cut": 1, "silent": 1} and figures["not scored"]["base"]["silent"] == 0
     assert "ours 1 conversations in which nobody spoke" in text and "| 1 of 2 " in text and "-28.8 to +27.5" in text
+    assert "Beware" in evaluate_tables.page(asked, scenarios, found, "Beware: a test.")[0] and "Beware" not in text
     turned, _ = evaluate_tables.at_worst(found, scenarios, "ours")
     assert [row[0] for row in turned] == ["base"] and turned[0][-1] == "-27.5 to +28.8"  # what the other one lost counts too
