@@ -7,6 +7,7 @@ import linecache
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,8 +16,8 @@ pytest.importorskip("torch", reason="torch is not installed: pip install -e .[hf
 
 from baselines import METHODS  # noqa: E402
 from baselines.method import Ingredients, Players  # noqa: E402
-from experiments import evaluate, evaluate_tables  # noqa: E402
-from experiments.entrants import entrant, listed  # noqa: E402
+from experiments import evaluate, evaluate_tables, persona_eval  # noqa: E402
+from experiments.entrants import Entrant, entrant, listed  # noqa: E402
 from mascot_env import catalog  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError, RunFolderError, UnknownIdError  # noqa: E402
 from mascot_env.metrics import Interval  # noqa: E402
@@ -143,6 +144,21 @@ def test_cost_is_of_the_conversations_that_were_paid_for(tmp_path: Path, monkeyp
 
 def test_all_stands_for_all_baselines() -> None:
     assert listed("all, x=m:o") == [*METHODS, "x=m:o"] and listed(" zero-shot ,,few-shot") == ["zero-shot", "few-shot"]
+
+
+def test_every_method_and_seed_has_its_own_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = evaluate.Config(methods="zero-shot,few-shot", runs="runs/x", marl="runs/y", seed=3, seeds=2)
+    domain = catalog.domain("support")
+    made_from = [evaluate.ingredients(config, domain, seed) for seed in (3, 4)]
+    assert [(m.seed, m.run) for m in made_from] == [(3, Path("runs/x/run-3")), (4, Path("runs/x/run-4"))]
+    assert made_from[1].act_networks("ippo") == Path("runs/y/support/ippo/seed-4")
+    assert persona_eval.first_seed(4) - persona_eval.first_seed(3) >= 10_000  # other conversations than the other seed's, up to so many scenarios
+    place = SimpleNamespace(domain=domain)
+    monkeypatch.setattr(evaluate, "prepared", lambda config: (place, [Entrant(n, lambda given: given) for n in config.methods.split(",")]))  # type: ignore[arg-type]
+    monkeypatch.setattr(evaluate, "measured", lambda place, who, given, *more: {"of": (who.name, given.seed, *more)})
+    found = evaluate.compared(config, evaluate.prepared(config)[1])
+    folders = {n: [Path("runs/evaluate") / n / f"seed-{s}" for s in (3, 4)] for n in ("zero-shot", "few-shot")}
+    assert found == {n: [{"of": (n, s, s, folder)} for s, folder in zip((3, 4), of, strict=True)] for n, of in folders.items()}
 
 
 def test_workers_measure_the_same(own: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
