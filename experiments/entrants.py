@@ -14,8 +14,10 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from baselines import METHODS
@@ -39,6 +41,12 @@ class Entrant:
     players: Callable[[Ingredients], Players]
     needs: str = ""
     mark: Mapping[str, str] = field(default_factory=dict)
+
+    def raised(self, error: BaseException) -> str:
+        """`FILE:LINE` of somebody's own module that an error came through, the innermost; empty where it did not."""
+        file = getattr(sys.modules.get(self.mark.get("object", "").partition(":")[0]), "__file__", None)
+        lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if file and frame.f_code.co_filename == file]
+        return f"{Path(file).name}:{lines[-1]}" if file and lines else ""
 
 
 def listed(methods: str) -> list[str]:

@@ -43,7 +43,7 @@ from experiments.tracking import Tracker
 from mascot_env import metrics
 from mascot_env.commands.options import find_domain
 from mascot_env.envs.dialogue import DialogueEnv
-from mascot_env.errors import ConfigError, RunFolderError
+from mascot_env.errors import ConfigError, MascotError, RunFolderError
 from mascot_env.judge import Judge
 from mascot_env.judge.world import WorldJudge
 from mascot_env.players.policy import Policy, Team
@@ -252,7 +252,16 @@ def one(config: Config, seed: int, name: str) -> dict[str, Any]:
     place, entrants = prepared(config)
     who = next(e for e in entrants if e.name == name)
     same_policy(who, config, seed)
-    return measured(place, who, who.players(given(config, seed)), seed, Path(config.out) / name / f"seed-{seed}")
+    folder = Path(config.out) / name / f"seed-{seed}"
+    try:
+        return measured(place, who, who.players(given(config, seed)), seed, folder)
+    except MascotError:
+        raise
+    except Exception as error:
+        if not (where := who.raised(error)):
+            raise
+        remedy = f"mend it, remove {folder.parent}, and start again: what the others have played and were judged is kept"
+        raise MascotError(f"`{name}` raised {type(error).__name__} at {where}: {error}", field="methods", value=name, remedy=remedy) from error
 
 
 def same_policy(who: Entrant, config: Config, seed: int) -> None:

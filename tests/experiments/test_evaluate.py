@@ -47,6 +47,16 @@ def team(made_from):
     return Players(directed(made_from), ScriptedSpeaker())
 
 
+def stumbling(made_from):
+    from baselines.method import Players
+
+    class Stumbles:
+        def act(self, observations, infos):
+            raise KeyError("my table")
+
+    return Players(directed(made_from), Stumbles())
+
+
 nothing = object
 
 
@@ -123,6 +133,19 @@ def test_conversations_of_another_policy_are_not_taken_for_those_of_this_one(
     with pytest.raises(RunFolderError, match=r"\(beside, object\)"):
         evaluate.main([*asked, f"team={own}:directed@director", "--background", "zero-shot"])
     capsys.readouterr()
+
+
+def test_a_policy_that_stumbles_is_named_and_the_others_are_kept(own: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its author was told of a fault of the program."""
+    asked = [*SMALL, "--user", "scripted", "--scenarios-from", "catalog", "--judges", "scripted", "--seeds", "1", "--against", "team"]
+    asked += ["--out", str(tmp_path / "run"), "--methods", f"team={own}:team@team,mine={own}:stumbling@team"]
+    with pytest.raises(MascotError, match=r"`mine` raised KeyError at own_policies\.py:\d+: 'my table'.*remove .*mine") as found:
+        evaluate.main(asked)
+    assert isinstance(found.value.__cause__, KeyError)
+    assert len((tmp_path / "run" / "team" / "seed-0" / "play" / "episodes.jsonl").read_text().splitlines()) == 3
+    monkeypatch.setattr(evaluate, "judged", lambda *a: {}["not theirs"])
+    with pytest.raises(KeyError, match="not theirs"):  # what the program stumbles over is not laid to a policy
+        evaluate.main([*asked[:-1], f"team={own}:team@team", "--out", str(tmp_path / "other")])
 
 
 def test_cost_is_of_the_conversations_that_were_paid_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
