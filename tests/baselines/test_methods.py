@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from agents.bilevel import STAND
 from baselines import METHODS, examples
 from baselines.method import Ingredients
 from baselines.multi_agent_esc import MultiAgentESC, distinct, named_in, vote_in
@@ -201,3 +203,17 @@ def test_trained_methods_are_made_of_the_parts_that_their_headers_say(talking: I
     assert isinstance(untrained, LLMDirector) and untrained.adapter_name is None and untrained.llm is talking.llm
     assert isinstance(shuffled, RandomOrderDirector) and shuffled.director == ("director", None)
     assert made["mascot"].director == made["mascot-p"].director == ("director", None)
+
+
+def test_a_run_of_another_base_model_is_refused(tmp_path: Path) -> None:
+    """It would have played beside methods of the named model, under a page that says that all have the same."""
+    (tmp_path / "level1" / "sft").mkdir(parents=True)
+    (tmp_path / STAND).write_text('{"round": 1, "why": ""}')
+    for trained_from, refused in (("hf:some/big", True), ("nano", False), ("nano:/elsewhere/small", True)):
+        (tmp_path / "level1" / "sft" / "done.json").write_text(json.dumps({"settings": {"model": trained_from}, "figures": {}}))
+        if refused:
+            with pytest.raises(ConfigError, match=f"model: this run was trained from another base model.*--model {trained_from}"):
+                Run.of(Ingredients(SUPPORT, "nano", run=tmp_path))
+        else:
+            assert Run.of(Ingredients(SUPPORT, "nano", run=tmp_path)).stands == 1
+    assert Run.of(Ingredients(SUPPORT, "nano:runs/small", run=tmp_path)).base.spec == "nano:runs/small"  # where its checkout has moved
