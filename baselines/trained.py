@@ -14,7 +14,7 @@ from agents.backbone import Backbone
 from agents.bilevel import STAND, standing
 from agents.level1 import adapters_of, domain_of, served
 from agents.level2 import directing_by
-from agents.stages import is_done
+from agents.stages import is_done, read_mark
 from baselines.method import Ingredients
 from mascot_env.errors import ConfigError, RunFolderError
 from mascot_env.players.language import LLMSpeaker
@@ -44,7 +44,7 @@ class Run:
 
     @classmethod
     def of(cls, made_from: Ingredients) -> Run:
-        """Raises `RunFolderError` where the folder holds no finished run, `ConfigError` where it is one of another domain."""
+        """Raises `RunFolderError` where the folder holds no finished run, `ConfigError` where it is one of another domain, or from another base model."""
         folder, domain = made_from.trained(), made_from.trained_on or made_from.domain
         if not (folder / STAND).is_file() or not is_done(folder / "level1" / "sft"):
             remedy = "name one that experiments.bilevel has finished, such as runs/bilevel/run-0"
@@ -55,6 +55,14 @@ class Run:
                 field="run",
                 value=str(folder),
                 remedy=f"pass --domain {found}, or --trained-on {found}",
+            )
+        trained_from = str(read_mark(folder / "level1" / "sft")[0].get("model", made_from.model))
+        if _plain(trained_from) != _plain(made_from.model):
+            raise ConfigError(
+                "this run was trained from another base model",
+                field="model",
+                value=made_from.model,
+                remedy=f"pass --model {trained_from}, or another run than {folder}: all methods are made from one model",
             )
         return cls(folder, domain, Backbone(made_from.model), standing(folder), domain.id != made_from.domain.id)
 
@@ -75,3 +83,9 @@ class Run:
         """The Director that writes, after round `number`; 0 is the base model as it is."""
         number = self.stands if number is None else number
         return directing_by(self.base, self.folder / f"round-{number}" / "level2" / "director" if number else None)
+
+
+def _plain(spec: str) -> tuple[str, str]:
+    """A model's kind and its folder's own name: where a checkout has moved, it is still the same."""
+    kind, _, place = spec.partition(":")
+    return kind, Path(place).name

@@ -15,7 +15,7 @@ from experiments import console, evaluated
 from experiments.evaluated import Place
 from mascot_env import prompts
 from mascot_env.judge.preference import Outcome, Preference
-from mascot_env.metrics import Comparison, NotMeasured, strength_intervals, win_rate
+from mascot_env.metrics import Comparison, NotMeasured, linked, strength_intervals, win_rate
 from mascot_env.metrics.preference import PRIOR
 from mascot_env.types import JudgeError, Transcript
 
@@ -131,8 +131,9 @@ def reason_of(outcome: Outcome) -> str:
 
 def strengths_of(
     answered: Sequence[Compared], about: Mapping[str, Any], rng: np.random.Generator
-) -> tuple[dict[str, list[float]] | None, str]:
-    """method -> [log-odds against one, low, high], or None and why."""
+) -> tuple[dict[str, list[float | None]] | None, str]:
+    """method -> [log-odds against one, low, high], or None and why. No ends for one that won, or lost, all that links it to that one: no finite log-odds
+    fit, and every sample that is drawn again says the same."""
     made = [
         Comparison(c.scenario, tuple(c.methods[i] for i in p.won(about["margin"])), c.methods, c.seed) for c, p in preferences(answered)
     ]
@@ -141,7 +142,8 @@ def strengths_of(
     found = strength_intervals(made, rng, against=about["against"])
     if isinstance(found, NotMeasured):
         return None, found.reason
-    return {m: [s.estimate, s.low, s.high] for m, s in found.items()}, ""
+    known = linked(made, about["against"])
+    return {m: [s.estimate, s.low, s.high] if m in known else [s.estimate, None, None] for m, s in found.items()}, ""
 
 
 # ---------------------------------------------------------------------- words
@@ -188,13 +190,26 @@ def strengths_told(figures: Mapping[str, Any], why: str) -> str:
         return f"How strong the methods are is not known: {why}."
     over = "seeds and scenarios" if figures["seeds"] > 1 else "scenarios"
     ranked = sorted(figures["strengths"].items(), key=lambda kv: (-kv[1][0], kv[0]))
-    rows = [[m, f"{e:+.2f} [{low:+.2f}, {high:+.2f}]", percent(win_rate(e, 0.0))] for m, (e, low, high) in ranked]
+    rows = [[m, strength_told(*ends), percent(win_rate(ends[0], 0.0))] for m, ends in ranked]
+    loose = [m for m, (_, low, _) in ranked if low is None]
     head = ["method", f"log-odds against {figures['against']}", f"preferred to {figures['against']}"]
     ties = "A tie is half a win for each of two (Davidson's model of ties, 1970, learns strengths from the same sums), a third for each of three."
     prior = f"Each is given {PRIOR:g} wins and losses more, so that who never lost has a finite strength."
     few = " Of so few seeds they are too narrow for a claim about a training method (`experiments.evaluate` has t-based ones)."
     about = f"Bradley-Terry strengths, 95 % bootstrap intervals over {over}.{few if 1 < figures['seeds'] < FEW else ''} {ties} {prior}"
-    return f"{about}\n\n{console.table(head, rows)}"
+    table = f"{about}\n\n{console.table(head, rows)}"
+    return f"{table}\n\n{unbounded_told(loose, figures['against'])}" if loose else table
+
+
+def strength_told(estimate: float, low: float | None, high: float | None) -> str:
+    return f"{estimate:+.2f} [no interval]" if low is None or high is None else f"{estimate:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def unbounded_told(methods: Sequence[str], against: str) -> str:
+    return (
+        f"Won, or lost, all that links it to {against}: {', '.join(methods)}. No finite log-odds fit that; the figure is what those wins and losses that"
+        " each is given make of it, and the more comparisons, the farther it goes."
+    )
 
 
 def order_told(figures: Mapping[str, Any]) -> str:

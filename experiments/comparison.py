@@ -14,8 +14,9 @@ from typing import Any
 from agents.stages import DONE
 from baselines import METHODS
 from baselines.method import BILEVEL, MARL
-from experiments import campaign, entrants, kept_runs
+from experiments import campaign, entrants, evaluate_tables, kept_runs
 from experiments.evaluate_tables import REPORT, SCORES
+from experiments.leaderboard_format import JudgeName, one_judge
 from mascot_env.errors import ConfigError, RunFolderError
 from mascot_env.run_folder import RunFolder
 
@@ -123,6 +124,17 @@ def judge_that_paid(needs: str, asked: Mapping[str, Any], seed: int) -> tuple[st
     run = Path(asked["runs"]) / f"run-{seed}"
     version = _said(run / "level1" / "pairs" / DONE, "settings", "judge")
     return version and (_said(run / campaign.ASKED, "judge") or version, version)
+
+
+def payers_told(judges: Mapping[str, str], paid: Mapping[str, Mapping[int, tuple[str, str] | None]]) -> str:
+    """A warning where one of these judges (name -> version; `truth` is the judge `world`) paid for a training here, or is part of one that did; else empty."""
+    found = [
+        f"{evaluate_tables.named(judge)} paid for what experiments.{program} trained"
+        for program, by_seed in paid.items()
+        for judge, version in judges.items()
+        if any(p and one_judge(JudgeName(judge if judge != "truth" else version, version), JudgeName(*p)) for p in by_seed.values())
+    ]
+    return f"Beware: {'; '.join(found)}. What is trained on a judge is flattered by it: its figures of these methods are no claim." if found else ""
 
 
 def _said(file: Path, *keys: str) -> str | None:

@@ -13,12 +13,16 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from baselines import METHODS
 from baselines.method import Ingredients, Players
+from mascot_env import seeding
 from mascot_env.commands.own import imported
 from mascot_env.errors import ConfigError, UnknownIdError
 from mascot_env.players.policy import Policy
@@ -30,11 +34,19 @@ FORM = re.compile(r"(?:(?P<name>[\w.-]+)=)?(?P<module>[\w.]+):(?P<object>\w+)(?:
 
 @dataclass(frozen=True)
 class Entrant:
-    """A name for tables and folders, and what makes its players. `needs`: the runs that it is made from, as `baselines.method.Method` has it."""
+    """A name for tables and folders, and what makes its players. `needs`: the runs that it is made from, as `baselines.method.Method` has it.
+    `mark`: of a policy of somebody's own, how it was asked for and a fingerprint of its module's text: changed, it is another policy."""
 
     name: str
     players: Callable[[Ingredients], Players]
     needs: str = ""
+    mark: Mapping[str, str] = field(default_factory=dict)
+
+    def raised(self, error: BaseException) -> str:
+        """`FILE:LINE` of somebody's own module that an error came through, the innermost; empty where it did not."""
+        file = getattr(sys.modules.get(self.mark.get("object", "").partition(":")[0]), "__file__", None)
+        lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if file and frame.f_code.co_filename == file]
+        return f"{Path(file).name}:{lines[-1]}" if file and lines else ""
 
 
 def listed(methods: str) -> list[str]:
@@ -62,7 +74,16 @@ def entrant(spec: str, background: str = "zero-shot") -> Entrant:
         found["name"] or found["object"],
         lambda given: _players(spec, made, role, around.players, given),
         around.needs if role != "team" else "",
+        {"object": f"{found['module']}:{found['object']}@{role}", "beside": background if role != "team" else "", "text": _text_of(found["module"])},
     )
+
+
+def _text_of(module: str) -> str:
+    """A fingerprint of a module's own file; of what it imports nothing is known, and nothing of one without a file of text."""
+    try:
+        return f"{seeding.digest(inspect.getsource(sys.modules[module])):016x}"
+    except (OSError, TypeError):
+        return ""
 
 
 def _players(spec: str, make: Callable[..., Any], role: str, around: Callable[[Ingredients], Players], given: Ingredients) -> Players:

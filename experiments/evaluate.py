@@ -23,6 +23,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import concurrent.futures
 import contextlib
 import functools
+import hashlib
 import json
 import multiprocessing
 import time
@@ -42,13 +43,14 @@ from experiments.tracking import Tracker
 from mascot_env import metrics
 from mascot_env.commands.options import find_domain
 from mascot_env.envs.dialogue import DialogueEnv
-from mascot_env.errors import ConfigError
+from mascot_env.errors import ConfigError, MascotError, RunFolderError
 from mascot_env.judge import Judge
 from mascot_env.judge.world import WorldJudge
 from mascot_env.players.policy import Policy, Team
 from mascot_env.run_folder import RunFolder
 from mascot_env.types import Domain, Scenario, Transcript
 
+POLICY = "policy.json"  # beside a seed's conversations: which policy of somebody's own, or which networks, played them
 PROMPTED = ",".join(name for name, m in METHODS.items() if not m.trained)
 
 
@@ -249,7 +251,40 @@ def one(config: Config, seed: int, name: str) -> dict[str, Any]:
     """One method with one seed, in whatever process."""
     place, entrants = prepared(config)
     who = next(e for e in entrants if e.name == name)
-    return measured(place, who, who.players(given(config, seed)), seed, Path(config.out) / name / f"seed-{seed}")
+    same_policy(who, config, seed)
+    folder = Path(config.out) / name / f"seed-{seed}"
+    try:
+        return measured(place, who, who.players(given(config, seed)), seed, folder)
+    except MascotError:
+        raise
+    except Exception as error:
+        if not (where := who.raised(error)):
+            raise
+        remedy = f"mend it, remove {folder.parent}, and start again: what the others have played and were judged is kept"
+        raise MascotError(f"`{name}` raised {type(error).__name__} at {where}: {error}", field="methods", value=name, remedy=remedy) from error
+
+
+def same_policy(who: Entrant, config: Config, seed: int) -> None:
+    """Raises `RunFolderError` where the conversations that are kept of this name are of another policy. Language models are told apart by their weights,
+    with the conversations; of a policy's own text, and of networks that choose acts, only their kind stands there."""
+    folder = Path(config.out) / who.name / f"seed-{seed}"
+    mark = dict(who.mark)
+    if who.needs == MARL:
+        networks = given(config, seed).act_networks(config.background if who.mark else who.name) / "checkpoint.safetensors"
+        mark |= {"networks": hashlib.sha256(networks.read_bytes()).hexdigest()[:16]} if networks.is_file() else {}
+    if not mark:
+        return
+    file = folder / POLICY
+    there = json.loads(file.read_text(encoding="utf-8")) if file.exists() else mark
+    if changed := sorted(k for k in {*there, *mark} if there.get(k) != mark.get(k)):
+        raise RunFolderError(
+            f"`{who.name}` was another policy when it played here ({', '.join(changed)})",
+            field="methods",
+            value=str(folder),
+            remedy=f"remove {folder.parent} to play it anew, give it another name, or choose another --out",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    console.write_whole(file, json.dumps(mark, sort_keys=True) + "\n")
 
 
 @functools.lru_cache(maxsize=1)
@@ -296,7 +331,8 @@ def main(argv: list[str] | None = None) -> int:
         "found": found,
     }
     console.write_whole(out / evaluate_tables.SCORES, json.dumps(kept, sort_keys=True))  # by scenario, for what else is made of them
-    text, figures = evaluate_tables.page(asdict(config), place.scenarios, found)
+    shown = {j: kept["judges"].get(j, "world") for j in next(iter(found.values()))[0]["judges"]}  # the truth is the judge `world`
+    text, figures = evaluate_tables.page(asdict(config), place.scenarios, found, comparison.payers_told(shown, kept["paid"]))
     if references is not None:
         more, figures["automatic"] = automatic.section(
             references, entrants, functools.partial(given, config), kept["seeds"], out, config.against

@@ -6,9 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from experiments import console
 from mascot_env import catalog
-from mascot_env.metrics import Interval, NotMeasured, holm, over_runs
+from mascot_env.metrics import Interval, NotMeasured, holm, over_runs, worst_case
 from mascot_env.seeding import generator
 from mascot_env.types import Scenario
 
@@ -18,10 +20,10 @@ SCORES = "scores.json"  # of a comparison: every score by scenario
 REPORT = "report.json"  # its figures, and what it was asked
 
 
-def page(asked: Mapping[str, Any], scenarios: Sequence[Scenario], found: Found) -> tuple[str, dict[str, Any]]:
-    """The page, and its figures under plain names. `asked`: `evaluate.Config` as a mapping."""
+def page(asked: Mapping[str, Any], scenarios: Sequence[Scenario], found: Found, warning: str = "") -> tuple[str, dict[str, Any]]:
+    """The page, and its figures under plain names. `asked`: `evaluate.Config` as a mapping; `warning`: what a reader should know first."""
     judges = list(next(iter(found.values()))[0]["judges"])
-    parts = [about(asked, len(scenarios))]
+    parts = [about(asked, len(scenarios)), *([warning] if warning else [])]
     figures: dict[str, Any] = {}
     for judge in judges:
         figures[judge] = {}
@@ -37,8 +39,9 @@ def page(asked: Mapping[str, Any], scenarios: Sequence[Scenario], found: Found) 
     among = "Requests and tokens of directives are among them, and the user's where the same model plays it; shared prefixes are counted each time."
     parts.append(f"### Cost, per reply\n\n{text}\n\n{among}")
     figures["last"] = {k: figures[judges[0]][k]["all"][list(found)[-1]]["overall"] for k in KINDS}  # of the last method: what a sweep reads
-    text, figures["not scored"] = not_scored(found)
-    parts.append(text)
+    text, figures["not scored"] = not_scored(found, scenarios)
+    rows, figures["not scored, at worst"] = at_worst(found, scenarios, asked["against"])
+    parts.append(f"{text}\n\n{worst_told(asked['against'])}\n\n{console.table(WORST, rows)}" if rows else text)
     return "\n\n".join(parts), figures
 
 
@@ -125,7 +128,10 @@ def differences(found: Found, judge: str, kind: str, against: str, seed: int) ->
         rows.append([method, *(cell(g, p.get(c)) for c, g in gaps.items())])
     if not rows:
         return "Nothing to compare with.", {}
-    told = f"Differences to `{against}`, with 95 % intervals; * where p, Holm-adjusted over the criteria of a row, is below 0.05:"
+    told = (
+        f"Differences to `{against}`, with 95 % intervals; * where p, Holm-adjusted over the criteria of a row, is below 0.05 (`overall` is their mean,"
+        " and is not tested):"
+    )
     return f"{told}\n\n{console.table(['method', *criteria], rows)}", figures
 
 
@@ -143,8 +149,9 @@ def of_all(found: Found, what: str) -> tuple[str, dict[str, Any]]:
     return console.table(["method", *names], rows), figures
 
 
-def not_scored(found: Found) -> tuple[str, dict[str, Any]]:
-    """Of each method and judge, the turns and blocks without a score, and conversations that a failing model cut short."""
+def not_scored(found: Found, scenarios: Sequence[Scenario]) -> tuple[str, dict[str, Any]]:
+    """Of each method and judge, the turns and blocks without a score; conversations that a failing model cut short, and those in which nobody spoke,
+    which no mean over turns can hold."""
     figures: dict[str, Any] = {}
     told = []
     for method, runs in found.items():
@@ -153,5 +160,55 @@ def not_scored(found: Found) -> tuple[str, dict[str, Any]]:
             figures.setdefault(method, {})[judge] = [lost, asked]
             told += [f"{method} {lost:,} of {asked:,} by {named(judge)}"] if lost else []
         figures[method]["cut"] = sum(len(r["cut"]) for r in runs)
+        figures[method]["silent"] = sum(len(silent(r, scenarios)) for r in runs)
         told += [f"{method} {figures[method]['cut']} conversations that a failing model cut short"] if figures[method]["cut"] else []
+        said = f"{method} {figures[method]['silent']} conversations in which nobody spoke (of agent-specific scores)"
+        told += [said] if figures[method]["silent"] else []
     return (f"Not scored, and left out: {'; '.join(told)}." if told else "Every turn and block was scored, and no model failed."), figures
+
+
+def silent(run: Mapping[str, Any], scenarios: Sequence[Scenario]) -> list[str]:
+    """Scenarios whose conversation has no turn of the team, by a run's first judge."""
+    judge = next(iter(run["judges"]))
+    unscored, scored = run["judges"][judge][f"{KINDS[0]}, lost"]["unscored"], values(run, judge, KINDS[0], "overall")
+    return [s.id for s in scenarios if s.id not in unscored and s.id not in scored]
+
+
+def at_worst(found: Found, scenarios: Sequence[Scenario], against: str) -> tuple[list[list[str]], dict[str, Any]]:
+    """judge -> kind -> method -> criterion -> [least, largest] difference to one over all conversations, whatever those turns, blocks and conversations
+    that were left out of either would have been scored (`metrics.worst_case`, the mean over seeds); and rows of it for `overall`, under `WORST`.
+    Where nothing was left out there are none."""
+    rows: list[list[str]] = []
+    figures: dict[str, Any] = {}
+    for judge in found[against][0]["judges"]:
+        for kind in KINDS:
+            shares = {m: [left_out(r, judge, kind, scenarios) for r in runs] for m, runs in found.items()}
+            for method in found:
+                if method == against or not any(any(by.values()) for m in (method, against) for by in shares[m]):
+                    continue
+                pairs = list(zip(found[method], found[against], shares[method], shares[against], strict=True))
+                ends = {
+                    c: np.mean([worst_case(values(a, judge, kind, c), values(b, judge, kind, c), u, v) for a, b, u, v in pairs], axis=0).tolist()
+                    for c in criteria_of(found, judge, kind)
+                }
+                figures.setdefault(judge, {}).setdefault(kind, {})[method] = ends
+                both = set.intersection(*({*values(r, judge, kind, "overall")} for m in (method, against) for r in found[m]))
+                low, high = ends["overall"]
+                rows.append([method, kind, judge, f"{len(both):,} of {len(scenarios):,}", f"{low:+.1f} to {high:+.1f}"])
+    return rows, figures
+
+
+WORST = ("method", "scores", "judge", "scenarios compared", "overall, at worst")
+
+
+def worst_told(against: str) -> str:
+    return (
+        f"Leaving out could flatter who fails where it is hard. Differences to `{against}` are over the scenarios that every seed of both has a score"
+        " of; those of all conversations, whatever had been said of what was left out, lie between:"
+    )
+
+
+def left_out(run: Mapping[str, Any], judge: str, kind: str, scenarios: Sequence[Scenario]) -> dict[str, float]:
+    """scenario -> share in [0, 1] of its turns (or blocks) that has no score; 1 where it has none at all, as where nobody spoke."""
+    unscored, scored = run["judges"][judge][f"{kind}, lost"]["unscored"], values(run, judge, kind, "overall")
+    return {s.id: unscored.get(s.id, 0.0) if s.id in scored else 1.0 for s in scenarios}

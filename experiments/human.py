@@ -22,6 +22,7 @@ from experiments import console, evaluate_tables, evaluated, human_answers, huma
 from mascot_env import catalog, seeding
 from mascot_env.errors import ConfigError
 from mascot_env.metrics import NotMeasured
+from mascot_env.metrics.preference import PRIOR
 from mascot_env.types import Domain, Transcript
 
 CRITERIA = ("consistency", "social_contribution")
@@ -157,6 +158,7 @@ def report(config: Report) -> int:
     figures = {
         "counts": human_answers.counts(answers, key),
         "strengths": None if isinstance(strengths, NotMeasured) else {m: [s.estimate, s.low, s.high] for m, s in strengths.items()},
+        "bounded": isinstance(strengths, NotMeasured) or human_answers.bounded(answers, key),
         "between people": people,
         "judges": judges,
         "problems": list(answers.problems),
@@ -175,6 +177,11 @@ def told(figures: Mapping[str, Any], why: str) -> str:
         ranked = sorted(figures["strengths"].items(), key=lambda kv: -kv[1][0])
         rows = [[m, f"{e:+.2f} [{low:+.2f}, {high:+.2f}]"] for m, (e, low, high) in ranked]
         parts.append(f"What people prefer (Bradley-Terry, logits, 95 % over scenarios):\n\n{console.table(['method', 'strength'], rows)}")
+        if not figures["bounded"]:
+            parts.append(
+                "Some of them won, or lost, all that links them to the others: no finite strengths fit that, and these figures and their intervals are what"
+                f" the {PRIOR:g} wins and losses that each is given make of it."
+            )
     else:
         parts.append(f"What people prefer is not known: {why}.")
     rows = [[name, _number(by.get("alpha")), _number(by.get("weighted kappa"))] for name, by in figures["between people"].items()]

@@ -26,6 +26,7 @@ from mascot_env.metrics import (
     Interval,
     NotMeasured,
     krippendorff_alpha,
+    linked,
     spearman,
     strength_intervals,
     weighted_kappa,
@@ -154,6 +155,12 @@ def preferred(answers: Answers, key: Mapping[str, Any], rng: np.random.Generator
     """method -> Bradley-Terry strength, intervals over scenarios."""
     found = comparisons(answers, key)
     return strength_intervals(found, rng) if found else NotMeasured("nobody has compared anything")
+
+
+def bounded(answers: Answers, key: Mapping[str, Any]) -> bool:
+    """Whether what was chosen bounds all strengths (`metrics.linked`): otherwise their intervals say too little of how unsure they are."""
+    found = comparisons(answers, key)
+    return not found or linked(found, found[0].among[0]) == {n for c in found for n in c.among}
 
 
 def between_people(answers: Answers, key: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:

@@ -43,7 +43,8 @@ def page(place: Path) -> str:
     """The tables of the seeds that are kept there, made anew."""
     kept = comparison.read(place)
     found = {method: kept.of(method) for method in kept.specs}
-    return evaluate_tables.page(kept.asked, scenarios_of(kept), found)[0]
+    shown = {j: kept.judges.get(j, "world") for runs in found.values() for j in runs[0]["judges"]}
+    return evaluate_tables.page(kept.asked, scenarios_of(kept), found, comparison.payers_told(shown, kept.paid))[0]
 
 
 def scenarios_of(kept: Comparison) -> tuple[Scenario, ...]:

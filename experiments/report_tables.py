@@ -253,9 +253,9 @@ def by_user(run: Gathered) -> str:
 def failures(run: Gathered) -> str:
     """The shares that could not be scored, and what a failing model cut short."""
     if run.kind == "comparison":
-        return (
-            paragraph(evaluate_tables.not_scored(run.found)[0].replace("`", "")) if run.found else missing("Nothing has been scored yet.")
-        )
+        if not run.found:
+            return missing("Nothing has been scored yet.")
+        return paragraph(evaluate_tables.not_scored(run.found, run.scenarios)[0].replace("`", "")) + _at_worst(run)
     rows = [row for what in ("teams", "directors") for row in _lost(run, what)]
     if not rows:
         return missing("Nothing has been scored yet.")
@@ -264,6 +264,19 @@ def failures(run: Gathered) -> str:
         ["who", "of", "not scored", "share", "cut short"],
         rows,
     )
+
+
+def _at_worst(run: Gathered) -> str:
+    """What could have come out at worst, as the report has it; nothing where all was scored."""
+    worst = (run.figures or {}).get("not scored, at worst", {})
+    rows = [
+        [method, kind, judge, f"{ends['overall'][0]:+.1f} to {ends['overall'][1]:+.1f}"]
+        for judge, kinds in worst.items()
+        for kind, by in kinds.items()
+        for method, ends in by.items()
+    ]
+    told = f"Differences of overall to {run.asked.get('against', 'the first')} over all conversations, whatever had been said of what was left out"
+    return table(told, ["method", "scores", "judge", "at worst"], rows) if rows else ""
 
 
 def _lost(run: Gathered, what: str) -> list[list[str]]:

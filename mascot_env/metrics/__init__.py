@@ -12,7 +12,7 @@ from mascot_env.metrics.identifiability import Identifiability, Predictions, ide
 from mascot_env.metrics.measure import Measure, NotMeasured, Value, mean_over_scenarios
 from mascot_env.metrics.participation import Choice, director_choice, shares_of, speaker_entropy, speaker_entropy_of
 from mascot_env.metrics.pieces import mask_names
-from mascot_env.metrics.preference import Comparison, strength_intervals, strengths, win_rate
+from mascot_env.metrics.preference import Comparison, linked, strength_intervals, strengths, win_rate
 from mascot_env.metrics.raters import krippendorff_alpha, pairwise_accuracy, spearman, weighted_kappa
 from mascot_env.metrics.repetition import (
     Reference,
@@ -64,6 +64,7 @@ __all__ = [
     "iqm",
     "iqm_interval",
     "krippendorff_alpha",
+    "linked",
     "mask_names",
     "mean_over_scenarios",
     "novelty",

@@ -136,6 +136,28 @@ def strength_intervals(
     return {n: Interval(float(found_N[i]), float(low_N[i]), float(high_N[i]), None, method) for i, n in enumerate(tally.names)}
 
 
+def linked(comparisons: Sequence[Comparison], to: str) -> set[str]:
+    """Those whose log-odds against `to` the comparisons bound on both sides, itself among them: who beat it and was beaten by it, directly or by way of
+    others (Ford 1957); a tie counts as both. Of all others the likelihood has no finite maximum, and a strength is what the prior makes of it."""
+    beat: dict[str, set[str]] = {}
+    beaten: dict[str, set[str]] = {}
+    for c in comparisons:
+        for winner in c.won:
+            for other in {*c.among} - {winner}:
+                beat.setdefault(winner, set()).add(other)
+                beaten.setdefault(other, set()).add(winner)
+    return _reached(to, beat) & _reached(to, beaten)
+
+
+def _reached(start: str, to: Mapping[str, set[str]]) -> set[str]:
+    found, open_ = {start}, [start]
+    while open_:
+        new = to.get(open_.pop(), set()) - found
+        found |= new
+        open_ += new
+    return found
+
+
 def win_rate(strength: float, other: float) -> float:
     """The chance that the one is preferred to the other."""
     return 1 / (1 + math.exp(other - strength))

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from agents.bilevel import STAND
 from baselines import METHODS, examples
 from baselines.method import Ingredients
 from baselines.multi_agent_esc import MultiAgentESC, distinct, named_in, vote_in
 from baselines.prompted import PromptedSpeaker
 from baselines.self_consistency import central, dice
+from baselines.trained import Run
 from mascot_env import catalog, prompts
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.errors import CatalogError, ConfigError, RunFolderError
 from mascot_env.llm import Request
 from mascot_env.llm.scripted import ScriptedLLM
+from mascot_env.players.directors import RandomOrderDirector
+from mascot_env.players.language import LLMDirector
 from mascot_env.players.policy import Team
 from mascot_env.players.resolve import resolve_user
 from mascot_env.rollout import Episode, play
@@ -178,3 +184,36 @@ def test_trained_methods_need_a_finished_run(tmp_path: Path) -> None:
                 method.players(Ingredients(SUPPORT))
             with pytest.raises(RunFolderError, match=none):
                 method.players(Ingredients(SUPPORT, **{field: tmp_path}))
+
+
+def test_trained_methods_are_made_of_the_parts_that_their_headers_say(talking: Ingredients, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Directors: the base model as it is, the trained one, or its directives in a random order. Speakers: of the SFT policy, or of the round that stands."""
+    run = SimpleNamespace(
+        director=lambda number=None: ("director", number), speakers=lambda number=None: ("speakers", number), folder=None, away=False
+    )
+    monkeypatch.setattr(Run, "of", lambda made_from: run)
+    made = {name: METHODS[name].players(talking) for name in ("sft", "mascot", "mascot-p", "mascot-c")}
+    assert {name: players.speakers for name, players in made.items()} == {
+        "sft": ("speakers", 0),
+        "mascot": ("speakers", None),
+        "mascot-p": ("speakers", 0),
+        "mascot-c": ("speakers", None),
+    }
+    untrained, shuffled = made["sft"].director, made["mascot-c"].director
+    assert isinstance(untrained, LLMDirector) and untrained.adapter_name is None and untrained.llm is talking.llm
+    assert isinstance(shuffled, RandomOrderDirector) and shuffled.director == ("director", None)
+    assert made["mascot"].director == made["mascot-p"].director == ("director", None)
+
+
+def test_a_run_of_another_base_model_is_refused(tmp_path: Path) -> None:
+    """It would have played beside methods of the named model, under a page that says that all have the same."""
+    (tmp_path / "level1" / "sft").mkdir(parents=True)
+    (tmp_path / STAND).write_text('{"round": 1, "why": ""}')
+    for trained_from, refused in (("hf:some/big", True), ("nano", False), ("nano:/elsewhere/small", True)):
+        (tmp_path / "level1" / "sft" / "done.json").write_text(json.dumps({"settings": {"model": trained_from}, "figures": {}}))
+        if refused:
+            with pytest.raises(ConfigError, match=f"model: this run was trained from another base model.*--model {trained_from}"):
+                Run.of(Ingredients(SUPPORT, "nano", run=tmp_path))
+        else:
+            assert Run.of(Ingredients(SUPPORT, "nano", run=tmp_path)).stands == 1
+    assert Run.of(Ingredients(SUPPORT, "nano:runs/small", run=tmp_path)).base.spec == "nano:runs/small"  # where its checkout has moved

@@ -88,7 +88,8 @@ def test_all_pairs_are_compared_once_and_kept(tmp_path: Path, liking: Any, capsy
     assert pair["flips"] == 1.0 and pair["order gap"] == pytest.approx(0.6)  # 0.9 in the one order, 0.3 in the other
     assert found["groups"]["kind / warm"]["tied"] == 1.0 and found["methods"]["kind"] == {"compared": 16, "won": 0.5, "tied": 0.5, "lost": 0.0}
     strengths = found["strengths"]
-    assert strengths["curt"] == [0.0, 0.0, 0.0] and strengths["kind"][1] > 0 and strengths["kind"][0] == pytest.approx(strengths["warm"][0])
+    assert strengths["curt"] == [0.0, 0.0, 0.0] and strengths["kind"][0] == pytest.approx(strengths["warm"][0])
+    assert strengths["kind"][0] > 2 and strengths["kind"][1:] == [None, None]  # it never lost to it
     assert not found["not compared"] and "| kind" in (run / "compared" / "pairs-helped-scripted-liking.md").read_text()
     model.asked = 0
     assert figures(capsys, *asked) == found and model.asked == 0
@@ -150,7 +151,7 @@ def test_three_at_a_time(tmp_path: Path, liking: Any, capsys: pytest.CaptureFixt
     run, model = played(tmp_path / "run", seeds=1), liking("tell me more", 0.6)
     found = figures(capsys, str(run), "--judge", "scripted:liking", "--three", "--against", "kind")
     assert model.asked == 4 * 3 and found["groups"]["curt / kind / warm"]["won"] == {"curt": 0.0, "kind": 0.0, "warm": 1.0}
-    assert found["strengths"]["warm"][1] > 0 and found["strengths"]["curt"][0] == pytest.approx(0.0) and found["flips"] == 0.0
+    assert found["strengths"]["warm"][0] > 2 and found["strengths"]["curt"][0] == pytest.approx(0.0) and found["flips"] == 0.0
     figures(capsys, str(run), "--judge", "scripted:liking", "--three", "--every-order")
     assert model.asked == 4 * 3 + 4 * 6
 
@@ -206,3 +207,13 @@ def test_tables_by_hand() -> None:
     assert "1 judge: low_mass" in text and "33 %" in text
     empty, none = compare_tables.page(about, ["x", "y"], made[3:], lost, np.random.default_rng(0))
     assert none["strengths"] is None and none["flips"] is None and none["methods"]["x"]["won"] is None and "| -" in empty
+
+
+def test_who_won_all_has_no_interval() -> None:
+    """x beats y throughout, z ties with y: between x and the others no finite log-odds fit."""
+    made = [Compared(s, 0, pair, Preference(p)) for s in "abc" for pair, p in ((("x", "y"), (0.9, 0.1)), (("y", "z"), (0.5, 0.5)))]
+    about = {"judge": "j", "kind": "asked", "question": "helped", "against": "y", "margin": 0.05}
+    nothing = {pair: Counter() for pair in (("x", "y"), ("y", "z"))}
+    text, found = compare_tables.page(about, ["x", "y", "z"], made, nothing, np.random.default_rng(0))
+    assert found["strengths"]["x"][0] > 2 and found["strengths"]["x"][1:] == [None, None] and None not in found["strengths"]["z"]
+    assert "[no interval]" in text and "Won, or lost, all that links it to y: x." in text

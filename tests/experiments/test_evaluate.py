@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import linecache
 import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,10 +16,11 @@ pytest.importorskip("torch", reason="torch is not installed: pip install -e .[hf
 
 from baselines import METHODS  # noqa: E402
 from baselines.method import Ingredients, Players  # noqa: E402
-from experiments import evaluate, evaluate_tables  # noqa: E402
-from experiments.entrants import entrant, listed  # noqa: E402
+from experiments import evaluate, evaluate_tables, persona_eval  # noqa: E402
+from experiments.entrants import Entrant, entrant, listed  # noqa: E402
 from mascot_env import catalog  # noqa: E402
-from mascot_env.errors import ConfigError, MascotError, UnknownIdError  # noqa: E402
+from mascot_env.errors import ConfigError, MascotError, RunFolderError, UnknownIdError  # noqa: E402
+from mascot_env.metrics import Interval  # noqa: E402
 from mascot_env.players.directors import RoundRobinDirector  # noqa: E402
 from mascot_env.players.scripted import ScriptedSpeaker  # noqa: E402
 from mascot_env.types import Scenario  # noqa: E402
@@ -41,6 +45,16 @@ def team(made_from):
     from mascot_env.players.scripted import ScriptedSpeaker
 
     return Players(directed(made_from), ScriptedSpeaker())
+
+
+def stumbling(made_from):
+    from baselines.method import Players
+
+    class Stumbles:
+        def act(self, observations, infos):
+            raise KeyError("my table")
+
+    return Players(directed(made_from), Stumbles())
 
 
 nothing = object
@@ -97,6 +111,43 @@ def test_a_policy_of_ones_own_is_compared_and_nothing_is_done_twice(
         evaluate.main([*asked, "--rounds", "2"])
 
 
+def test_conversations_of_another_policy_are_not_taken_for_those_of_this_one(
+    own: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a policy's own text a run folder knew the class's name alone: who changed it and started again was shown the old scores."""
+    asked = [*SMALL, "--user", "scripted", "--scenarios-from", "catalog", "--judges", "scripted", "--seeds", "1", "--against", "team"]
+    asked += ["--out", str(tmp_path / "run"), "--methods"]
+    team = f"team={own}:team@team"
+    assert evaluate.main([*asked, team]) == 0 == evaluate.main([*asked, team])
+    module = sys.modules[own]
+    assert module.__file__ is not None
+    Path(module.__file__).write_text(OWN.replace("Says what the user said.", "Says what the user has said."))
+    linecache.checkcache()
+    with pytest.raises(RunFolderError, match=r"`team` was another policy when it played here \(text\).*remove"):
+        evaluate.prepared.cache_clear()
+        evaluate.main([*asked, team])
+    Path(module.__file__).write_text(OWN)
+    linecache.checkcache()
+    evaluate.prepared.cache_clear()
+    assert evaluate.main([*asked, team]) == 0
+    with pytest.raises(RunFolderError, match=r"\(beside, object\)"):
+        evaluate.main([*asked, f"team={own}:directed@director", "--background", "zero-shot"])
+    capsys.readouterr()
+
+
+def test_a_policy_that_stumbles_is_named_and_the_others_are_kept(own: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its author was told of a fault of the program."""
+    asked = [*SMALL, "--user", "scripted", "--scenarios-from", "catalog", "--judges", "scripted", "--seeds", "1", "--against", "team"]
+    asked += ["--out", str(tmp_path / "run"), "--methods", f"team={own}:team@team,mine={own}:stumbling@team"]
+    with pytest.raises(MascotError, match=r"`mine` raised KeyError at own_policies\.py:\d+: 'my table'.*remove .*mine") as found:
+        evaluate.main(asked)
+    assert isinstance(found.value.__cause__, KeyError)
+    assert len((tmp_path / "run" / "team" / "seed-0" / "play" / "episodes.jsonl").read_text().splitlines()) == 3
+    monkeypatch.setattr(evaluate, "judged", lambda *a: {}["not theirs"])
+    with pytest.raises(KeyError, match="not theirs"):  # what the program stumbles over is not laid to a policy
+        evaluate.main([*asked[:-1], f"team={own}:team@team", "--out", str(tmp_path / "other")])
+
+
 def test_cost_is_of_the_conversations_that_were_paid_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A comparison that is taken up midway divides what it asked by what it played, and not by what it found."""
     asked = [*SMALL, "--methods", "zero-shot", "--seeds", "1"]
@@ -116,6 +167,21 @@ def test_cost_is_of_the_conversations_that_were_paid_for(tmp_path: Path, monkeyp
 
 def test_all_stands_for_all_baselines() -> None:
     assert listed("all, x=m:o") == [*METHODS, "x=m:o"] and listed(" zero-shot ,,few-shot") == ["zero-shot", "few-shot"]
+
+
+def test_every_method_and_seed_has_its_own_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = evaluate.Config(methods="zero-shot,few-shot", runs="runs/x", marl="runs/y", seed=3, seeds=2)
+    domain = catalog.domain("support")
+    made_from = [evaluate.ingredients(config, domain, seed) for seed in (3, 4)]
+    assert [(m.seed, m.run) for m in made_from] == [(3, Path("runs/x/run-3")), (4, Path("runs/x/run-4"))]
+    assert made_from[1].act_networks("ippo") == Path("runs/y/support/ippo/seed-4")
+    assert persona_eval.first_seed(4) - persona_eval.first_seed(3) >= 10_000  # other conversations than the other seed's, up to so many scenarios
+    place = SimpleNamespace(domain=domain)
+    monkeypatch.setattr(evaluate, "prepared", lambda config: (place, [Entrant(n, lambda given: given) for n in config.methods.split(",")]))  # type: ignore[arg-type]
+    monkeypatch.setattr(evaluate, "measured", lambda place, who, given, *more: {"of": (who.name, given.seed, *more)})
+    found = evaluate.compared(config, evaluate.prepared(config)[1])
+    folders = {n: [Path("runs/evaluate") / n / f"seed-{s}" for s in (3, 4)] for n in ("zero-shot", "few-shot")}
+    assert found == {n: [{"of": (n, s, s, folder)} for s, folder in zip((3, 4), of, strict=True)] for n, of in folders.items()}
 
 
 def test_workers_measure_the_same(own: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -216,5 +282,70 @@ def test_tables_by_hand() -> None:
     assert gaps["ours"]["consistency"][0] == 10.5 and set(gaps) == {"ours"}
     text, cost = evaluate_tables.of_all(found, "cost")
     assert cost["ours"] == {"requests": 2.0, "seconds": None} and "| -" in text
-    told, counts = evaluate_tables.not_scored(found)
-    assert counts["base"] == {"j": [0, 16], "cut": 0} and told == "Every turn and block was scored, and no model failed."
+    told, counts = evaluate_tables.not_scored(found, scenarios)
+    assert counts["base"] == {"j": [0, 16], "cut": 0, "silent": 0} and told == "Every turn and block was scored, and no model failed."
+    assert evaluate_tables.at_worst(found, scenarios, "base") == ([], {})
+
+
+def test_stars_are_holms_over_the_criteria_and_overall_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """p of 0.01, 0.03 and 0.04 become 0.03, 0.06 and 0.06; the overall mean, however sure, is in no family."""
+    p = {"consistency": 0.01, "response_relevance": 0.03, "social_contribution": 0.04, "overall": 1e-6}
+    own = {name: {"a": float(i), "b": float(i)} for i, name in enumerate(p)}
+    drawn = dict(zip((0.0, 1.0, 2.0, 3.0), p.values(), strict=True))
+    monkeypatch.setattr(
+        evaluate_tables, "over_runs", lambda ours, theirs, rng: Interval(5.0, 4.0, 6.0, drawn[ours[0]["a"]], "made up"), raising=True
+    )
+    run = made_up(0.0)
+    run["judges"]["j"]["collective"] = own
+    text, gaps = evaluate_tables.differences({"base": [run], "ours": [run]}, "j", "collective", "base", 0)
+    assert gaps["ours"]["p, Holm"] == {
+        "consistency": pytest.approx(0.03),
+        "response_relevance": pytest.approx(0.06),
+        "social_contribution": pytest.approx(0.06),
+    }
+    assert text.splitlines()[-1].count("*") == 1 and "+5.0 [+4.0, +6.0]* " in text
+
+
+def test_all_seeds_and_kinds_count_and_users_are_told_apart() -> None:
+    """Two seeds: 1 of 4 turns, then 2 of 4 blocks not scored. Users: one of each type, two personas, by hand."""
+    scenarios = [Scenario(n, "support", "test", "Hello.", valence="positive", user=u) for n, u in (("a", "INFJ"), ("b", "ESTP"))]
+    first, second = made_up(0.0), made_up(2.0)
+    first["judges"]["j"] = {**first["judges"]["j"], "agent-specific, lost": {"unscored": {}, "count": [1, 4]}}
+    second["judges"]["j"] = {**second["judges"]["j"], "collective, lost": {"unscored": {}, "count": [2, 4]}}
+    first["judges"]["j"]["by agent"] = {"x": {"a": 10.0, "b": 20.0}, "y": {"a": 50.0}}
+    second["judges"]["j"]["by agent"] = {"x": {"a": 30.0, "b": 60.0}, "y": {}}
+    second["cut"], second["measured"] = ["b"], {"redundancy": 0.7}
+    told, counts = evaluate_tables.not_scored({"ours": [first, second]}, scenarios)
+    assert counts["ours"] == {"j": [3, 16], "cut": 1, "silent": 0} and "ours 3 of 16 by the judge `j`; ours 1 conversations that a failing" in told
+    users = evaluate_tables.by_user({"ours": [first, second]}, scenarios, "j")
+    assert users == {"ours": {"ESTP": {"x": 40.0, "y": None}, "INFJ": {"x": 20.0, "y": 50.0}}}
+    assert evaluate_tables.of_all({"ours": [first, second]}, "measured")[1]["ours"]["redundancy"] == pytest.approx(0.6)
+
+
+def scored(a: float | None, b: float | None, unscored: dict[str, float], cut: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A measurement of two scenarios of which some turns, and whole conversations, have no score."""
+    by = {name: value for name, value in (("a", a), ("b", b)) if value is not None}
+    lost = {"unscored": unscored, "count": [sum(0 < u < 1 for u in unscored.values()), 4]}
+    own = {"consistency": by, "overall": by}
+    whole = {"unscored": dict.fromkeys("ab", 0.0), "count": [0, 4]}
+    both = {"consistency": {"a": 50.0, "b": 50.0}, "overall": {"a": 50.0, "b": 50.0}}
+    judged = {"agent-specific": own, "agent-specific, lost": lost, "collective": both, "collective, lost": whole}
+    return {"judges": {"j": {**judged, "by agent": {}}}, "measured": {}, "cost": {}, "cut": list(cut)}
+
+
+def test_what_was_left_out_is_told_with_what_it_could_change_at_worst() -> None:
+    """Ours, seed 0: 60 in a, a quarter of it not scored (45 to 70 in all), and b cut short (0 to 100): 22.5 to 85. Seed 1: 60 in a, and nobody spoke in b:
+    30 to 80. Base: 55 with both. Differences: -32.5 to 30 and -25 to 25, on average -28.75 to 27.5."""
+    scenarios = [Scenario(name, "support", "test", "Hello.", valence="positive") for name in "ab"]
+    whole = scored(50.0, 60.0, {"a": 0.0, "b": 0.0})
+    found = {"base": [whole, whole], "ours": [scored(60.0, None, {"a": 0.25, "b": 1.0}, ("b",)), scored(60.0, None, {"a": 0.0})]}
+    asked = {"against": "base", "seed": 0, "seeds": 2, "domain": "support", "model": "hf:x", "split": "test", "rounds": 1, "user": "world"}
+    text, figures = evaluate_tables.page(asked, scenarios, found)
+    worst = figures["not scored, at worst"]["j"]["agent-specific"]
+    assert worst == {"ours": {c: [pytest.approx(-28.75), pytest.approx(27.5)] for c in ("consistency", "overall")}}
+    assert set(figures["not scored, at worst"]["j"]) == {"agent-specific"}  # of blocks nothing was left out
+    assert figures["not scored"]["ours"] == {"j": [1, 16], "cut": 1, "silent": 1} and figures["not scored"]["base"]["silent"] == 0
+    assert "ours 1 conversations in which nobody spoke" in text and "| 1 of 2 " in text and "-28.8 to +27.5" in text
+    assert "Beware" in evaluate_tables.page(asked, scenarios, found, "Beware: a test.")[0] and "Beware" not in text
+    turned, _ = evaluate_tables.at_worst(found, scenarios, "ours")
+    assert [row[0] for row in turned] == ["base"] and turned[0][-1] == "-27.5 to +28.8"  # what the other one lost counts too

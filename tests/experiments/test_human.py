@@ -116,6 +116,7 @@ def test_answers_come_back_as_strengths_and_agreement(tmp_path: Path) -> None:
     assert not answers.problems and human_answers.counts(answers, key) == {"choices": 12, "ratings": 24, "open": 0}
     strengths = human_answers.preferred(answers, key, np.random.default_rng(0))
     assert not isinstance(strengths, NotMeasured) and strengths["cat"].low > 0 > strengths["dog"].high
+    assert not human_answers.bounded(answers, key)
     assert human_answers.between_people(answers, key) == {"better": {"alpha": 1.0}, "consistency": {"alpha": 1.0, "weighted kappa": 1.0}}
     ratings = human_answers.mean_ratings(answers, key, "consistency")
     assert {m: v for (m, _, _), v in ratings.items()} == {"cat": 5.0, "dog": 2.0}
@@ -270,6 +271,7 @@ def test_from_a_comparison_to_a_report(tmp_path: Path, monkeypatch: pytest.Monke
     told = capsys.readouterr().out
     figures = json.loads(told.splitlines()[-1])
     assert figures["strengths"]["cat"][1] > 0 and figures["judges"]["j"]["consistency"]["slope"] > 0 and "| cat" in told
+    assert not figures["bounded"] and "no finite strengths" in told  # the cat won all
     (out / "empty-rater-1.csv").write_text("item,better\n")
     (out / "rater-1-none.csv").write_text("item,better\n")
     assert human.main(["report", "--sheets", str(out), "--answers", str(out / "rater-1-none.csv")]) == 1

@@ -141,6 +141,16 @@ def test_a_conversation_that_a_failing_model_cut_short_is_left_out_and_counted(t
     assert found.unscored == {s.id: float(s.id == chosen[1].id) for s in chosen}
 
 
+def test_what_was_cut_short_counts_as_not_scored_of_turns_and_of_blocks(episodes: list[Episode]) -> None:
+    scripted = judges.resolve("scripted")
+    assert scripted is not None
+    transcripts = [e.transcript for e in episodes]
+    found = persona_eval.by_kind(persona_eval.Played(transcripts[:2], [transcripts[2].scenario.id]), scripted, DOMAIN)
+    for of in found.values():
+        assert of.lost["unscored"] == {t.scenario.id: float(i == 2) for i, t in enumerate(transcripts[:3])}
+        assert of.values["overall"].keys() == {t.scenario.id for t in transcripts[:2]}
+
+
 def test_a_judge_that_was_away_is_asked_again(tmp_path: Path) -> None:
     """Not one score is no measure: it is not kept as one."""
     world, user = judges.resolve("scripted"), resolve_user("scripted")

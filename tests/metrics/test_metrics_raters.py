@@ -9,7 +9,7 @@ import pytest
 
 from mascot_env.errors import ConfigError
 from mascot_env.metrics import NotMeasured
-from mascot_env.metrics.preference import Comparison, strength_intervals, strengths, win_rate
+from mascot_env.metrics.preference import Comparison, linked, strength_intervals, strengths, win_rate
 from mascot_env.metrics.raters import krippendorff_alpha, pairwise_accuracy, spearman, weighted_kappa
 
 NAN = math.nan
@@ -74,6 +74,9 @@ def test_strengths_of_two_are_the_log_odds() -> None:
     assert win_rate(found["a"], found["b"]) == pytest.approx(0.75)
     tied = strengths([Comparison("0", ("a", "b"), ("a", "b"))] * 4)
     assert tied["a"] == pytest.approx(tied["b"])
+    half = [pair(0, "a", "b"), Comparison("1", ("a", "b"), ("a", "b")), Comparison("2", ("a", "b"), ("a", "b"))]  # 2 wins against 1
+    assert win_rate(*strengths(half, prior=0.0).values()) == pytest.approx(2 / 3)
+    assert win_rate(*strengths(half).values()) < 2 / 3  # each is given a tenth of a win and of a loss against one of strength 0
 
 
 def test_strengths_are_the_maximum_of_the_likelihood() -> None:
@@ -108,6 +111,19 @@ def test_who_never_lost_has_a_finite_strength_and_intervals_cover_scenarios() ->
     for won, among in ((("c",), ("a", "b")), ((), ("a", "b")), (("a",), ("a",))):
         with pytest.raises(ConfigError, match="Comparison"):
             Comparison("0", won, among)
+
+
+def test_who_won_all_that_links_it_to_another_is_not_bounded_against_it() -> None:
+    """a and b beat each other, both beat c throughout, c and d tie once, e and f met nobody else."""
+    ring = [pair(0, "a", "b"), pair(1, "b", "a"), pair(0, "a", "c"), pair(1, "b", "c"), pair(2, "e", "f"), pair(3, "f", "e")]
+    made = [*ring, Comparison("4", ("c", "d"), ("c", "d"))]
+    assert linked(made, "a") == {"a", "b"} and linked(made, "d") == {"c", "d"} and linked(made, "e") == {"e", "f"}
+    assert linked([*made, pair(5, "d", "a")], "a") == {"a", "b", "c", "d"}
+    best = [Comparison("0", ("a",), ("a", "b", "c")), Comparison("1", ("b",), ("a", "b", "c"))]  # c was never the best of three
+    assert linked(best, "a") == {"a", "b"} and linked([*best, Comparison("2", ("c",), ("a", "b", "c"))], "a") == {"a", "b", "c"}
+    # what a bootstrap makes of one who always won has no width at all, however few comparisons there are
+    always = strength_intervals([pair(i, "a", "b") for i in range(5)], np.random.default_rng(0), against="b", samples=50)
+    assert not isinstance(always, NotMeasured) and always["a"].high - always["a"].low == pytest.approx(0.0, abs=1e-6)
 
 
 def test_strengths_against_one_are_log_odds_and_seeds_widen_the_interval() -> None:

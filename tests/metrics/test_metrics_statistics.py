@@ -189,3 +189,41 @@ def test_methods_are_paired_over_what_all_runs_have() -> None:
     assert isinstance(m.over_runs([{"a": 1.0}] * 2, [{"b": 1.0}] * 2, rng()), m.NotMeasured)
     with pytest.raises(ConfigError, match="same seeds"):
         m.over_runs(ours, theirs[:1], rng())
+
+
+def test_each_seed_is_paired_with_its_own() -> None:
+    """The same method twice, whose seeds lie far apart: no difference, and no doubt of it. Pairs of other seeds would have the same mean."""
+    runs = [{"a": 0.0, "b": 10.0}, {"a": 20.0, "b": 50.0}, {"a": 90.0, "b": 70.0}]
+    found = m.over_runs(runs, runs, rng())
+    assert isinstance(found, m.Interval) and (found.estimate, found.low, found.high, found.p) == (0.0, 0.0, 0.0, 1.0)
+
+
+def test_intervals_of_another_level_by_hand() -> None:
+    """As in `test_two_level_t_by_hand`, the half interval; and of means 0, 1/2 and 1 with chances 1/4, 1/2 and 1/4 the middle 40 % is 1/2."""
+    stats = pytest.importorskip("scipy.stats")
+    half = m.two_level_t(np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 6.0]]), level=0.5)
+    assert isinstance(half, m.Interval) and half.high - half.estimate == pytest.approx(stats.t.ppf(0.75, 2) * math.sqrt(6.5 / 6))
+    same = np.tile([1.0, 2.0, 6.0], (4, 1))  # only scenarios differ
+    some = m.two_level_t(same, level=0.8)
+    low, high = stats.t.interval(0.8, 2, 3.0, stats.sem(same[0]))
+    assert isinstance(some, m.Interval) and (some.low, some.high) == (pytest.approx(low), pytest.approx(high))
+    middle = m.paired_bootstrap([0.0, 1.0], [0.0, 0.0], rng(), level=0.4)
+    assert isinstance(middle, m.Interval) and (middle.low, middle.high) == (0.5, 0.5)
+
+
+def test_the_studentised_bootstrap_leans_to_the_long_tail_and_has_no_side() -> None:
+    """Of what has a long right tail the mean may lie far above what was seen: the upper part is the longer one; mirrored, the lower one."""
+    diff = rng().exponential(1.0, (5, 12)) ** 2
+    up, down = (m.two_level_bootstrap(d, rng(), samples=300) for d in (diff, -diff))
+    assert isinstance(up, m.Interval) and isinstance(down, m.Interval)
+    assert up.high - up.estimate > 1.2 * (up.estimate - up.low)
+    assert (down.low, down.high, down.p) == (pytest.approx(-up.high), pytest.approx(-up.low), up.p)
+    near = diff - diff.mean() + 0.3
+    one, other = (m.two_level_bootstrap(d, rng(), samples=300) for d in (near, -near))
+    assert isinstance(one, m.Interval) and isinstance(other, m.Interval) and 0.05 < (one.p or 0.0) == other.p
+
+
+def test_the_iqm_draws_seeds_anew_within_each_scenario() -> None:
+    """Five seeds of 0, 10, 20, 30 and 40 throughout: of 40 scenarios with seeds of their own the IQM stays near 20; of whole seeds it would go from 0 to 40."""
+    found = m.iqm_interval(np.tile(np.arange(5.0)[:, None] * 10, (1, 40)), rng(), samples=200)
+    assert isinstance(found, m.Interval) and found.estimate == 20.0 and 15.0 < found.low <= 20.0 <= found.high < 25.0
