@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,8 @@ def page(asked: Mapping[str, Any], scenarios: Sequence[Scenario], found: Found, 
             parts.append(f"### {kind.capitalize()}, by {named(judge)}\n\n{text}")
             text, figures[judge][f"{kind}, differences"] = differences(found, judge, kind, asked["against"], asked["seed"])
             parts.append(text)
+            text, figures[judge][f"{kind}, differences by group"] = differences_by_group(found, scenarios, judge, kind, asked)
+            parts += [text] if text else []
     figures["by user type"] = {judge: by_user(found, scenarios, judge) for judge in judges}
     text, figures["measured"] = of_all(found, "measured")
     parts.append(f"### Without a model\n\n{text}")
@@ -76,14 +78,18 @@ def criteria_of(found: Found, judge: str, kind: str) -> list[str]:
     return [*sorted(names, key=lambda n: (order.index(n) if n in order else len(order), n)), "overall"]
 
 
+def groups_of(scenarios: Sequence[Scenario]) -> dict[str, set[str]]:
+    """group -> ids of its scenarios."""
+    return {g: {s.id for s in scenarios if group_of(s) == g} for g in sorted({group_of(s) for s in scenarios})}
+
+
 def by_group(found: Found, scenarios: Sequence[Scenario], judge: str, kind: str) -> tuple[str, dict[str, Any]]:
     """A table for each group, a row for each method."""
-    criteria, groups = criteria_of(found, judge, kind), sorted({group_of(s) for s in scenarios})
-    ids = {g: {s.id for s in scenarios if group_of(s) == g} for g in groups}
-    ids["all"] = {s.id for s in scenarios}
-    figures: dict[str, Any] = {g: {} for g in ids}
+    criteria, groups = criteria_of(found, judge, kind), groups_of(scenarios)
+    figures: dict[str, Any] = {}
     tables = []
-    for group, members in ids.items():
+    for group, members in {**groups, "all": {s.id for s in scenarios}}.items():
+        figures[group] = {}
         rows = []
         for method, runs in found.items():
             means = {c: mean_of([v for r in runs for k, v in values(r, judge, kind, c).items() if k in members]) for c in criteria}
@@ -117,22 +123,44 @@ def mean_of(numbers: Sequence[float]) -> float | None:
 
 def differences(found: Found, judge: str, kind: str, against: str, seed: int) -> tuple[str, dict[str, Any]]:
     """Of each method to one, with 95 % intervals, and p adjusted over the criteria (Holm); `overall` is their mean and no criterion."""
-    criteria, rows, figures = criteria_of(found, judge, kind), [], {}
-    for method, runs in found.items():
-        if method == against:
-            continue
-        pairs = {c: ([values(r, judge, kind, c) for r in runs], [values(r, judge, kind, c) for r in found[against]]) for c in criteria}
-        gaps = {c: over_runs(*pair, generator("evaluate", seed)) for c, pair in pairs.items()}
-        p = holm({c: g.p for c, g in gaps.items() if isinstance(g, Interval) and g.p is not None and c != "overall"})
-        figures[method] = {c: [g.estimate, g.low, g.high] if isinstance(g, Interval) else None for c, g in gaps.items()} | {"p, Holm": p}
-        rows.append([method, *(cell(g, p.get(c)) for c, g in gaps.items())])
+    rows, figures = paired(found, judge, kind, against, seed)
     if not rows:
         return "Nothing to compare with.", {}
     told = (
         f"Differences to `{against}`, with 95 % intervals; * where p, Holm-adjusted over the criteria of a row, is below 0.05 (`overall` is their mean,"
         " and is not tested):"
     )
-    return f"{told}\n\n{console.table(['method', *criteria], rows)}", figures
+    return f"{told}\n\n{console.table(['method', *criteria_of(found, judge, kind)], rows)}", figures
+
+
+def paired(
+    found: Found, judge: str, kind: str, against: str, seed: int, members: Collection[str] | None = None
+) -> tuple[list[list[str]], dict[str, Any]]:
+    """The rows and figures of differences; `members`: over these scenarios alone."""
+
+    def scores(method: str, criterion: str) -> list[Mapping[str, float]]:
+        return [{k: v for k, v in values(r, judge, kind, criterion).items() if members is None or k in members} for r in found[method]]
+
+    criteria, rows, figures = criteria_of(found, judge, kind), [], {}
+    for method in (m for m in found if m != against):
+        gaps = {c: over_runs(scores(method, c), scores(against, c), generator("evaluate", seed)) for c in criteria}
+        p = holm({c: g.p for c, g in gaps.items() if isinstance(g, Interval) and g.p is not None and c != "overall"})
+        figures[method] = {c: [g.estimate, g.low, g.high] if isinstance(g, Interval) else None for c, g in gaps.items()} | {"p, Holm": p}
+        rows.append([method, *(cell(g, p.get(c)) for c, g in gaps.items())])
+    return rows, figures
+
+
+def differences_by_group(
+    found: Found, scenarios: Sequence[Scenario], judge: str, kind: str, asked: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """The same within each group; nothing where there is one group alone, or one method."""
+    groups, criteria = groups_of(scenarios), criteria_of(found, judge, kind)
+    if len(groups) < 2 or len(found) < 2:
+        return "", {}
+    made = {g: paired(found, judge, kind, asked["against"], asked["seed"], members) for g, members in groups.items()}
+    tables = [console.table([f"{g} ({len(groups[g])} scenarios)", *criteria], rows) for g, (rows, _) in made.items()]
+    told = "The same within each group; p is adjusted over the criteria of a row, and not over groups:"
+    return "\n\n".join([told, *tables]), {g: figures for g, (_, figures) in made.items()}
 
 
 def cell(found: Interval | NotMeasured, p: float | None) -> str:
@@ -188,7 +216,9 @@ def at_worst(found: Found, scenarios: Sequence[Scenario], against: str) -> tuple
                     continue
                 pairs = list(zip(found[method], found[against], shares[method], shares[against], strict=True))
                 ends = {
-                    c: np.mean([worst_case(values(a, judge, kind, c), values(b, judge, kind, c), u, v) for a, b, u, v in pairs], axis=0).tolist()
+                    c: np.mean(
+                        [worst_case(values(a, judge, kind, c), values(b, judge, kind, c), u, v) for a, b, u, v in pairs], axis=0
+                    ).tolist()
                     for c in criteria_of(found, judge, kind)
                 }
                 figures.setdefault(judge, {}).setdefault(kind, {})[method] = ends

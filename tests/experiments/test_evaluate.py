@@ -287,6 +287,25 @@ def test_tables_by_hand() -> None:
     assert evaluate_tables.at_worst(found, scenarios, "base") == ([], {})
 
 
+def test_differences_within_a_group_are_of_its_scenarios_alone() -> None:
+    """Two scenarios of each valence, two seeds: ahead by 10 where it is good, behind by 3 where it is not; by 3.5 over all."""
+    scenarios = [Scenario(n, "support", "test", "Hello.", valence=v) for n, v in zip("abcd", ["positive"] * 2 + ["negative"] * 2, strict=True)]
+
+    def run(gains: dict[str, float]) -> dict[str, Any]:
+        own = {name: {k: 50.0 + i + gains[k] for i, k in enumerate("abcd")} for name in ("consistency", "overall")}
+        return {"judges": {"j": {"collective": own}}}
+
+    ahead, asked = {"a": 9.0, "b": 11.0, "c": -4.0, "d": -2.0}, {"against": "base", "seed": 0}
+    found = {"base": [run(dict.fromkeys("abcd", 0.0))] * 2, "ours": [run(ahead)] * 2}
+    text, gaps = evaluate_tables.differences_by_group(found, scenarios, "j", "collective", asked)
+    assert gaps["positive"]["ours"]["consistency"][0] == 10.0 and gaps["negative"]["ours"]["consistency"][0] == -3.0
+    assert set(gaps) == {"positive", "negative"} and set(gaps["positive"]) == {"ours"}
+    assert "| positive (2 scenarios) | consistency" in text and "| ours                   | +10.0 [" in text
+    assert evaluate_tables.differences(found, "j", "collective", "base", 0)[1]["ours"]["consistency"][0] == 3.5
+    assert evaluate_tables.differences_by_group(found, scenarios[:2], "j", "collective", asked) == ("", {})
+    assert evaluate_tables.differences_by_group({"base": found["base"]}, scenarios, "j", "collective", asked) == ("", {})
+
+
 def test_stars_are_holms_over_the_criteria_and_overall_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """p of 0.01, 0.03 and 0.04 become 0.03, 0.06 and 0.06; the overall mean, however sure, is in no family."""
     p = {"consistency": 0.01, "response_relevance": 0.03, "social_contribution": 0.04, "overall": 1e-6}
