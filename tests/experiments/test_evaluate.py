@@ -287,6 +287,13 @@ def test_tables_by_hand() -> None:
     assert evaluate_tables.at_worst(found, scenarios, "base") == ([], {})
 
 
+def test_what_methods_were_tuned_on_is_told() -> None:
+    assert evaluate_tables.tuned(["zero-shot", "few-shot"]) == "Tuning: What only prompts was not tuned."
+    all_of_them = evaluate_tables.tuned([*METHODS, "somebody's"])
+    assert all(text in all_of_them for text in evaluate_tables.TUNED.values()) and all_of_them.endswith("The budgets are thus not the same.")
+    assert set(evaluate_tables.TUNED) == {m.needs for m in METHODS.values()}
+
+
 def test_differences_within_a_group_are_of_its_scenarios_alone() -> None:
     """Two scenarios of each valence, two seeds: ahead by 10 where it is good, behind by 3 where it is not; by 3.5 over all."""
     scenarios = [Scenario(n, "support", "test", "Hello.", valence=v) for n, v in zip("abcd", ["positive"] * 2 + ["negative"] * 2, strict=True)]
