@@ -95,7 +95,7 @@ reproduce-broken: setup  ## the same, 3 seeds each, where 20 and 60 % of the SFT
 reproduce-meeting: setup  ## the same on the meeting domain, 3 seeds (a seed as long as one of reproduce; not measured yet); resumable
 	@$(PY) -m experiments.bilevel --seeds 3 --domain meeting --no-ablations --out runs/bilevel-meeting
 
-hacking: setup  ## is a judge with a planted bias caught, and is a clean run accused? 20 clean and 8 biased runs (one took 10 minutes beside two other programs; the whole was not measured yet); resumable
+hacking: setup  ## is a judge with a planted bias caught, and is a clean run accused? 20 clean and 8 biased runs (two hours on two cores); resumable
 	@$(PY) -m experiments.hacking --seed 200
 
 evaluate: setup  ## every prompted baseline on the same scenarios, seeds and model, with paired intervals; resumable
