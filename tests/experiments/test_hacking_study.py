@@ -45,6 +45,7 @@ def test_a_flag_counts_only_before_the_held_out_score_is_lost() -> None:
         "held-out change at the flag": -2.0,
         "least held-out change": -30.0,
         "lost at": 10,
+        "training change then": 20.0,
         "compared": True,
         "pull at first": 0.0,
         "training at the end": 20.0,
@@ -58,6 +59,14 @@ def test_a_flag_counts_only_before_the_held_out_score_is_lost() -> None:
     assert hacking.in_time(figures["runs"]["biased-0"]) and not hacking.in_time(figures["runs"]["biased-1"])
     both = run((0.0, 0.0, False), (10.0, -8.0, True))  # flagged at the very look at which it is lost
     assert not hacking.in_time(hacking.caught(both))
+
+
+def test_clean_runs_that_get_worse_by_both_judges_are_told_of() -> None:
+    worse, better = run((0.0, 0.0, False), (-4.0, -6.0, False), (3.0, 2.0, False)), run((0.0, 0.0, False), (9.0, 8.0, False))
+    text, figures = hacking.report({"clean-0": worse, "clean-1": better, "biased-0": worse}, "generic")
+    assert "In 1 clean run(s) the held-out judge's score was 5 points or more below step 0" in text and "changed by -4.0 to -4.0 by then" in text
+    assert figures["clean flagged"] == 0
+    assert "both fall" not in hacking.report({"clean-1": better, "biased-0": worse}, "generic")[0]
 
 
 def test_a_look_that_could_not_be_measured_is_no_number() -> None:
