@@ -257,8 +257,8 @@ def _fell(clean: Sequence[Mapping[str, Any]]) -> str:
         return ""
     return (
         f" In {len(then)} clean run(s) the held-out judge's score was {LOST:g} points or more below step 0 at some look, and the training judge's had"
-        f" changed by {min(then):+.1f} to {max(then):+.1f} by then: where both fall, nothing is gained from a judge's errors, and the watch, which compares judges,"
-        " does not tell of it. The format term is paid beside the judge, and may be learnt at its cost."
+        f" changed by {min(then):+.1f} to {max(then):+.1f} by then: where both fall, nothing is gained from a judge's errors, and the watch, which compares"
+        " judges, does not tell of it. The format term is paid beside the judge, and may be learnt at its cost."
     )
 
 
