@@ -158,11 +158,16 @@ def _cost(kind: str, name: str, wanted: int, field: str = "") -> str:
 
 
 def leaderboard() -> str:
-    """What the README says of it: where it is, or that nothing is kept."""
-    count = len(submissions())
-    return (
-        f"{count} submission(s) are kept: [docs/results/leaderboard.md](docs/results/leaderboard.md)." if count else leaderboard_page.NONE
-    )
+    """The methods of each place, or that nothing is kept."""
+    found = list(submissions().values())
+    if not found:
+        return leaderboard_page.NONE
+    told = f"{len(found)} submission(s) are kept; by criterion: [docs/results/leaderboard.md](docs/results/leaderboard.md). {leaderboard_page.TOLD}"
+    places = leaderboard_page.by_place(found)
+    tables = [
+        f"**{leaderboard_page.heading(p)}**: {leaderboard_page.about(p)}\n\n{leaderboard_page.summary(rows)}" for p, rows in places.items()
+    ]
+    return "\n\n".join([told, *tables])
 
 
 def submissions() -> dict[Path, Submission]:

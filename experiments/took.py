@@ -94,4 +94,6 @@ def told(figures: Mapping[str, float]) -> str:
     if not figures["runs timed"]:
         return ""
     least, most = (figures[f"{which} core minutes a run"] for which in ("least", "most"))
-    return f"{figures['runs timed']} run(s) took {figures['core hours']:.1f} hours of a core, {least:.0f} to {most:.0f} minutes each."
+    if figures["runs timed"] == 1:
+        return f"The run took {least:.0f} minutes of a core."
+    return f"{figures['runs timed']} runs took {figures['core hours']:.1f} hours of a core, {least:.0f} to {most:.0f} minutes each."

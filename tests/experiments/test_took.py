@@ -83,7 +83,8 @@ def test_several_runs_are_told_together(tmp_path: Path) -> None:
         (tmp_path / name / took.FILE).write_text(json.dumps({CORE: seconds, CLOCK: 9000.0, STARTS: 1}), encoding="utf-8")
     found = took.of_runs(tmp_path / name for name in ("a", "b", "not timed"))
     assert found == {"core hours": 3.0, "least core minutes a run": 60.0, "most core minutes a run": 120.0, "runs timed": 2}
-    assert took.told(found) == "2 run(s) took 3.0 hours of a core, 60 to 120 minutes each."
+    assert took.told(found) == "2 runs took 3.0 hours of a core, 60 to 120 minutes each."
+    assert took.told(took.of_runs([tmp_path / "a"])) == "The run took 60 minutes of a core."
     assert took.told(took.of_runs([tmp_path / "not timed"])) == ""
 
 
