@@ -21,10 +21,9 @@ from typing import Any, TypeVar
 from agents import processes
 from agents.stages import write_whole as write_whole
 from experiments import children, heap
-from mascot_env.errors import ConfigError, MascotError, RunFolderError
+from mascot_env.errors import FAULT, ConfigError, MascotError, RunFolderError
 
 C = TypeVar("C")
-FAULT = 70  # exit code of a program that failed by a fault of its own, as sysexits.h has it (EX_SOFTWARE)
 
 
 def parse(config_class: type[C], documentation: str, argv: list[str] | None = None) -> C:

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Sequence
 
 from mascot_env.commands import chat, doctor, envs, export, judge, options, play, show
-from mascot_env.errors import MascotError
+from mascot_env.errors import FAULT, MascotError
 from mascot_env.version import VERSION
 
 COMMANDS = {
@@ -25,7 +25,6 @@ COMMANDS = {
     "judge": (judge, "hold a judge against people's ratings"),
     "doctor": (doctor, "check this installation"),
 }
-FAULT = 70  # as sysexits.h has it (EX_SOFTWARE)
 
 
 def parser() -> argparse.ArgumentParser:

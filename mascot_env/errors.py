@@ -20,6 +20,8 @@ from __future__ import annotations
 
 from typing import Any
 
+FAULT = 70  # exit code of a program that failed by a fault of its own, as sysexits.h has it (EX_SOFTWARE)
+
 
 def short(value: Any, limit: int = 120) -> str:
     """`repr(value)`, cut to `limit` characters, so that a hostile or huge value cannot flood a message."""
