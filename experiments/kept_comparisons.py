@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from agents.stages import mark_of
-from experiments import comparison, evaluate_tables, kept_runs, setting
+from experiments import comparison, evaluate_tables, kept_runs, setting, took
 from experiments.comparison import Comparison
 from experiments.kept_runs import Asked
 from mascot_env.commands.options import find_domain
@@ -30,7 +30,9 @@ def keep(folder: Path, into: Path) -> Path:
     about = {**ASKED.of(asked), "scenarios": found.scenarios, "count": found.count}
     place = into / (found.domain + (f"-from-{about['trained_on']}" if about["trained_on"] else ""))
     runs = {f"run-{seed}": json.dumps(_of_seed(found, seed), sort_keys=True).encode() for seed in found.seeds}
-    kept_runs.join(place, about, runs, ASKED, folder)
+    spent = took.read(folder)  # by all seeds together: each has its share
+    costs = {name: {k: v / len(runs) for k, v in spent.items()} for name in runs} if spent else {}
+    kept_runs.join(place, about, runs, ASKED, folder, costs)
     return place
 
 

@@ -57,10 +57,8 @@ def keep(folder: Path, place: Path, asked: Asked) -> list[str]:
     about = asked.of_run(found[0])
     for run in found[1:]:
         _same(run, asked.of_run(run), about, f"name the folder of a campaign whose runs are alike, without {run}")
-    join(place, about, {run.name: (run / "figures.json").read_bytes() for run in found}, asked, folder)
-    costs = read_costs(place) | {run.name: cost for run in found if (cost := took.read(run)) is not None}
-    if costs:
-        console.write_whole(place / took.FILE, json.dumps(costs, indent=1, sort_keys=True) + "\n")
+    costs = {run.name: cost for run in found if (cost := took.read(run)) is not None}
+    join(place, about, {run.name: (run / "figures.json").read_bytes() for run in found}, asked, folder, costs)
     return [run.name for run in found]
 
 
@@ -70,9 +68,11 @@ def read_costs(place: Path) -> dict[str, dict[str, float]]:
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
-def join(place: Path, about: Mapping[str, Any], runs: Mapping[str, bytes], asked: Asked, folder: Path) -> None:
-    """Writes the figures of runs (name, with `run-`, -> JSON) beside those that are kept at `place`. `folder`: where they are from, for errors.
-    Raises `ConfigError` where those that are there were asked otherwise."""
+def join(
+    place: Path, about: Mapping[str, Any], runs: Mapping[str, bytes], asked: Asked, folder: Path, costs: Mapping[str, Mapping[str, float]]
+) -> None:
+    """Writes the figures of runs (name, with `run-`, -> JSON) beside those that are kept at `place`, and the costs of those that were timed.
+    `folder`: where they are from, for errors. Raises `ConfigError` where those that are there were asked otherwise."""
     if (place / ABOUT).exists():
         _same(folder, about, asked.of(read_about(place)), f"or remove {place} first")
     place.mkdir(parents=True, exist_ok=True)
@@ -80,6 +80,8 @@ def join(place: Path, about: Mapping[str, Any], runs: Mapping[str, bytes], asked
         partial = place / f"{name}.tmp"
         partial.write_bytes(gzip.compress(figures, mtime=0))  # the same bytes for the same figures
         partial.replace(place / f"{name}.json.gz")
+    if costs:
+        console.write_whole(place / took.FILE, json.dumps({**read_costs(place), **costs}, indent=1, sort_keys=True) + "\n")
     console.write_whole(place / ABOUT, json.dumps(about, indent=1, sort_keys=True) + "\n")
 
 

@@ -154,7 +154,8 @@ def _cost(kind: str, name: str, wanted: int, field: str = "") -> str:
     minutes = sorted(cost[took.CORE] / 60 for cost in kept_runs.read_costs(RUNS / kind / name).values())
     if field or not minutes:
         return "not measured"
-    return f"{minutes[0]:.0f} (1 timed)" if len(minutes) == 1 else f"{minutes[0]:.0f} to {minutes[-1]:.0f} ({len(minutes)} timed)"
+    ends = dict.fromkeys(f"{m:.0f}" for m in (minutes[0], minutes[-1]))
+    return f"{' to '.join(ends)} ({len(minutes)} timed)"
 
 
 def leaderboard() -> str:

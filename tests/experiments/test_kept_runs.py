@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
 
 from agents.stages import mark_of  # noqa: E402
-from experiments import kept_runs, leaderboard, readme, setting  # noqa: E402
+from experiments import kept_runs, leaderboard, readme, setting, took  # noqa: E402
 from experiments.leaderboard_format import parsed, written  # noqa: E402
 from mascot_env import catalog  # noqa: E402
 from mascot_env.errors import ConfigError, RunFolderError  # noqa: E402
@@ -175,6 +175,16 @@ def test_seeds_that_were_compared_on_another_day_join_those_that_are_there(tmp_p
     assert "2 test scenarios, 3 seed(s)" in page and "| few-shot" in page
     consistency = 55.0 + 11 / 3  # of zero-shot, by scenario and seed; few-shot has 10 more
     assert f"{consistency:.1f}" in page and f"{consistency + 10:.1f}" in page and "+10.0" in page
+
+
+def test_each_seed_of_a_comparison_has_its_share_of_what_that_took(tmp_path: Path, results: Path) -> None:
+    both, later = comparison(tmp_path / "both", 0, 1), comparison(tmp_path / "later", 2)
+    (both / took.FILE).write_text(json.dumps({took.CORE: 1200.0, took.CLOCK: 700.0, took.STARTS: 2}), encoding="utf-8")
+    for folder in (both, later):  # the second was not timed
+        readme.keep_methods(folder)
+    costs = kept_runs.read_costs(readme.RUNS / "methods" / "support")
+    assert {name: cost[took.CORE] for name, cost in costs.items()} == {"run-0": 600.0, "run-1": 600.0}
+    assert "10 (2 timed)" in readme.campaigns()
 
 
 def test_other_methods_scenarios_or_judges_do_not_join(tmp_path: Path, results: Path) -> None:
