@@ -2,9 +2,10 @@
 
 Source: MASCOT (arXiv 2601.14230); GRPO: Shao et al. 2024 (DeepSeekMath). The advantage of a sample is relative to the group of samples at its
 place; the policy is held to the model it starts from by a KL term. In level 1 the reward is the persona reward model's plus a term for
-format (`agents.formats`), in level 2 the group reward of a block. Ours: rewards of the model are standardised over its training replies;
-generation runs on `LocalLLM`, whose samples do not depend on what shares their batch, so a run that was stopped ends as it would have; or on
-a vLLM server where one is named (`agents.serving`), and then it goes on, but not bit for bit.
+format (`agents.formats`), in level 2 the group reward of a block. Ours: rewards of the model are standardised over its training replies, a
+judge's pay over replies of the policy that training starts from (`Spread`); generation runs on `LocalLLM`, whose samples do not depend on
+what shares their batch, so a run that was stopped ends as it would have; or on a vLLM server where one is named (`agents.serving`), and then
+it goes on, but not bit for bit.
 
     python -m experiments.level1 --stages grpo
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +50,7 @@ class GRPOSettings:
         the more, the oftener a prompt serves several (`shared_prompts`). 0: 32 on the CPU, 8 on a GPU
     learning_rate: of AdamW, with a linear decay to 0 after a warmup
     beta: weight of the KL divergence from the SFT policy
-    format_weight: of the format term (`agents.formats`), in standard deviations of the reward model's
+    format_weight: of the format term (`agents.formats`), in standard deviations of the reward model's, or of what the judge pays
     temperature, top_p: of sampling; 1 and 1 sample the policy that is trained
     lora_rank: of the persona's adapter
     loss_type: TRL's; `grpo` averages over each reply's tokens, as in the paper of that name
@@ -321,9 +323,34 @@ def _rescaled(score: float | None) -> float | None:
     return None if score is None else rewards.rescale(score)
 
 
-def by_judge(judge: Any) -> Reward:
-    """Straight from the judge: the mean score on -1..1. Replies that it could not score are left out; a policy that says nothing earns the
-    least that there is."""
+@dataclass(frozen=True)
+class Spread:
+    """Of what a judge pays (-1..1) for the replies of the policy that training starts from. Given as (pay - mean) / std, its pay has the unit that
+    the format term is weighed in, as the reward model's has."""
+
+    mean: float = 0.0
+    std: float = 1.0
+
+    def __call__(self, pay: float) -> float:
+        return (pay - self.mean) / self.std
+
+
+def spread(judge: Any, contexts: Sequence[Context]) -> Spread:
+    """Of what was said there. Raises `MascotError` where the judge scores fewer than two, and where it pays the same for all."""
+    paid = [rewards.rescale(rewards.mean_score(v)) for v in judge.judge([c.case(c.said) for c in contexts]) if not rewards.failed(v)]
+    if len(paid) < 2 or not (std := statistics.pstdev(paid)):
+        raise MascotError(
+            "the judge's pay has no spread, so that nothing can be learnt from it",
+            field="reward",
+            value=f"{len(paid)} of {len(contexts)} replies scored, {len(set(paid))} different",
+            remedy="is the judge there, and made for this domain?",
+        )
+    return Spread(statistics.fmean(paid), std)
+
+
+def by_judge(judge: Any, spread: Spread = Spread()) -> Reward:
+    """Straight from the judge: the mean score on -1..1, in standard deviations where the `spread` of such pay is given. Replies that it could not
+    score are left out; a policy that says nothing earns the least that there is."""
     from agents.preferences import score
     from mascot_env.judge.panel import refuse_to_train
 
@@ -331,6 +358,7 @@ def by_judge(judge: Any) -> Reward:
 
     def pay(contexts: Sequence[Context], replies: Sequence[Completion], llm: LLM) -> list[float | None]:
         scored = score(judge, contexts, [[r] for r in replies])
-        return [NOTHING_SAID if r.stop == "empty" else _rescaled(row[0].score) for r, row in zip(replies, scored, strict=True)]
+        paid = [NOTHING_SAID if r.stop == "empty" else _rescaled(row[0].score) for r, row in zip(replies, scored, strict=True)]
+        return [None if x is None else spread(x) for x in paid]
 
     return pay

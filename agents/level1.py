@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ from mascot_env.players.policy import Policy, Team
 from mascot_env.types import Domain, Scenario, Transcript
 
 REWARDS = ("model", "judge")
+SPREAD_OVER = 128  # replies whose scores tell how a judge's pay spreads
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 BEFORE = ("sft", "pairs", "reward")  # what later stages are made from, each of those before it
 
@@ -221,7 +222,8 @@ class Level1:
         s = self.settings
         held_out = self.setting.held_out
         watched = {"watch": s.watch, "held out": name_of(held_out)} if held_out is not None and s.watch.every else {}
-        return {"grpo": s.grpo, "conversations": s.grpo_conversations, "reward": s.reward, "format": s.format, **watched, **self.identity}
+        paid = {"reward": s.reward} | ({"spread over": SPREAD_OVER} if s.reward == "judge" else {})
+        return {"grpo": s.grpo, "conversations": s.grpo_conversations, **paid, "format": s.format, **watched, **self.identity}
 
     def grpo(
         self, into: Path | None = None, start: Path | None = None, number: int = 1, personas: Sequence[str] | None = None
@@ -239,7 +241,7 @@ class Level1:
         speaker = self.policy.speaker(Unasked())  # renders prompts
         if not all(is_done(into / name) for name in learning):
             contexts, watched = self._places(number, team, into.with_name(f"{into.name}-conversations"))
-            pay = self.pay(speaker)
+            pay = self.pay(speaker, contexts, into, start)
 
         def learn(name: str, out: Path) -> dict[str, Any]:
             if start and not contexts[name]:
@@ -315,10 +317,22 @@ class Level1:
         figures = sft.train(self.policy, examples, s.sft, self.setting.seed, out, self.progress("sft on the best"))
         return {**figures, "contexts": budget, "replies": budget * s.grpo.group}
 
-    def pay(self, speaker: Any) -> grpo.Reward:
+    def pay(self, speaker: Any, contexts: Mapping[str, Sequence[Context]], into: Path, start: Path | None) -> grpo.Reward:
+        """What replies earn while adapters are trained `into` a folder, at these contexts, from `start`."""
         if self.settings.reward == "judge":
-            return grpo.by_judge(self.setting.judge)
+            return grpo.by_judge(self.setting.judge, self._spread([c for of in contexts.values() for c in of], into, start))
         return grpo.by_reward_model(self.reward_model, speaker)
+
+    def _spread(self, contexts: Sequence[Context], into: Path, start: Path | None) -> grpo.Spread:
+        """Of the judge's pay for what the SFT policy says at these contexts; kept for the rounds after, in which the team says other things."""
+
+        def work(out: Path) -> dict[str, Any]:
+            if start is not None:
+                return read_mark(_spread_beside(start))[1]
+            return asdict(grpo.spread(self.setting.judge, evenly(contexts, SPREAD_OVER)))
+
+        figures = staged(_spread_beside(into), {"replies": SPREAD_OVER, "from": str(start and start.name), **self.identity}, work)
+        return grpo.Spread(**figures)
 
     def team(self, adapters: Path) -> Policy:
         """The SFT policy with the adapters of a folder."""
@@ -364,6 +378,10 @@ def trained(base: Backbone, folder: Path, domain: Domain, learner: str = "grpo")
 def served(policy: Backbone, adapters: Mapping[str, Path]) -> Policy:
     """Speakers of one model, each persona under its adapter."""
     return policy.speaker(policy.llm(adapters), {name: name for name in adapters})
+
+
+def _spread_beside(adapters: Path) -> Path:
+    return adapters.with_name(f"{adapters.name}-spread")
 
 
 def _carried_over(start: Path, out: Path) -> dict[str, Any]:

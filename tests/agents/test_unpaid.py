@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +76,32 @@ def test_a_policy_that_says_nothing_earns_the_least(contexts: list[Context]) -> 
     unreachable = Completion("", (), (), stop="unreachable", message="no server")
     words = Completion("I hear you.", (1,), (0.0,))
     assert pay([contexts[0]] * 3, [silent, unreachable, words], None) == [-1.0, None, -1.0]  # type: ignore[arg-type]
+
+
+class ByLength(Failing):
+    """1 point for the shortest of the replies that it is shown together, 2 for the next, and so on."""
+
+    def score(self, cases: Sequence[Case]) -> list[Verdicts]:
+        order = sorted(range(len(cases)), key=lambda i: len(cases[i].speech[0].text))
+        return [{c.id: Score(1.0 + order.index(i)) for c in case.rubric.criteria} for i, case in enumerate(cases)]
+
+
+def test_a_judge_pays_in_standard_deviations_of_what_it_pays_for_the_first_policy(contexts: list[Context]) -> None:
+    """Scores 1 and 2 of 5 are -1 and -0.5: mean -0.75, deviation 0.25. Without that the format term, which counts in deviations, outweighs it."""
+    a, b = contexts[0], dataclasses.replace(contexts[0], said=f"{contexts[0].said} And more of it.")
+    found = grpo.spread(ByLength(lambda i: False), [a, b])
+    assert found == grpo.Spread(-0.75, 0.25)
+    silent = Completion("", (0,), (0.0,), stop="empty", message="nothing")
+    unreachable = Completion("", (), (), stop="unreachable", message="no server")
+    words = [Completion("I hear you.", (1,), (0.0,)), Completion("I hear you well.", (1,), (0.0,))]
+    pay = grpo.by_judge(ByLength(lambda i: False), found)
+    assert pay([a] * 4, [silent, unreachable, *words], None) == [-1.0, None, -1.0, 1.0]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("fails", "said"), [(lambda i: True, "0 of 2"), (lambda i: i == 0, "1 of 2"), (lambda i: False, "2 of 2")])
+def test_a_judge_whose_pay_has_no_spread_pays_for_nothing(contexts: list[Context], fails: Any, said: str) -> None:
+    with pytest.raises(MascotError, match=f"{said} replies scored"):
+        grpo.spread(Failing(fails), contexts)
 
 
 class Counting:
