@@ -12,6 +12,7 @@ from agents.act_players import director, speaker
 from baselines import zero_shot
 from baselines.method import Ingredients, Players
 from mascot_env.envs.dialogue import DialogueEnv
+from mascot_env.errors import ConfigError
 from mascot_env.players.resolve import resolve_user
 
 FORM = {"action": "act", "observation": "features"}
@@ -19,6 +20,9 @@ LEARNERS = {"ippo": ippo, "mappo": mappo}
 
 
 def players(made_from: Ingredients, algorithm: str) -> Players:
+    if made_from.trained_on is not None:
+        remedy = "leave it out: its networks know the personas of a team by their places"
+        raise ConfigError("does not play with other personas than it learnt with", field="methods", value=algorithm, remedy=remedy)
     words = zero_shot.METHOD.players(made_from).speakers
     game = Game(
         lambda: DialogueEnv(domain=made_from.domain, judge=None, user=None, **FORM),

@@ -15,4 +15,4 @@ def players(made_from: Ingredients) -> Players:
     return act_teams.players(made_from, "mappo")
 
 
-METHOD = Method("mappo", players, needs=MARL)
+METHOD = Method("mappo", players, needs=MARL, one_team=True)

@@ -43,7 +43,7 @@ class Ingredients:
     model: the base model's spec: nano, nano:FOLDER, hf:PATH_OR_ID, openai:MODEL@BASE_URL or scripted:TAG
     run: a finished run of `experiments.bilevel` on that model; None where there is none
     marl: the folder of a domain of `experiments.marl`, such as runs/marl/support; None where there is none
-    trained_on: the domain of the run, where it is another than the one that is played: what was learnt there, out of its domain
+    trained_on: the domain of the runs, where other personas are played than learnt there: those of another domain, or of an unseen team
     seed: of what a method draws when it is made
     """
 
@@ -96,11 +96,13 @@ class Method:
     name: as in tables and on command lines
     players: makes them
     needs: `bilevel` or `marl`, for one that is trained: which runs (`Ingredients.run`, `Ingredients.marl`)
+    one_team: whether it plays with the personas alone that it learnt with
     """
 
     name: str
     players: Callable[[Ingredients], Players]
     needs: str = ""
+    one_team: bool = False
 
     @property
     def trained(self) -> bool:

@@ -18,8 +18,8 @@ def players(made_from: Ingredients) -> Players:
 
     run = Run.of(made_from)
     if run.away:
-        remedy = "leave it out: its actions are the speakers and acts of its own domain"
-        raise ConfigError("does not play another domain than it learnt in", field="trained_on", value=run.domain.id, remedy=remedy)
+        remedy = "leave it out: its actions are the speakers and acts of its own team"
+        raise ConfigError("does not play with other personas than it learnt with", field="methods", value="ppo-director", remedy=remedy)
     if not is_done(run.folder / "ppo"):
         remedy = "name a run that trained one: experiments.bilevel without --ppo-steps 0"
         raise RunFolderError("no PPO Director is there", field="run", value=str(run.folder), remedy=remedy)
@@ -28,4 +28,4 @@ def players(made_from: Ingredients) -> Players:
     return Players(director, run.speakers(), {"director": "discrete"})
 
 
-METHOD = Method("ppo-director", players, needs=BILEVEL)
+METHOD = Method("ppo-director", players, needs=BILEVEL, one_team=True)

@@ -1,8 +1,8 @@
-"""The policies of a finished run of `experiments.bilevel`, by the round that stands in it; in its own domain, or out of it.
+"""The policies of a finished run of `experiments.bilevel`, by the round that stands in it; with the personas that learnt, or with others.
 
-Out of its domain nobody has an adapter of its own: all personas speak under the mean of those that the run trained (an average of LoRA
-changes, as of weights in model soups: Wortsman et al. 2022), and read their cards in the prompt. The Director goes on as it is: whom and what it can
-name stands in its prompt.
+Of others, in another domain or in the same, nobody has an adapter of its own: all personas speak under the mean of those that the run trained (an
+average of LoRA changes, as of weights in model soups: Wortsman et al. 2022), and read their cards in the prompt. The Director goes on as it is:
+whom and what it can name stands in its prompt.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class AwaySpeaker(LLMSpeaker):
 
 @dataclass(frozen=True)
 class Run:
-    """`base`: the model that it was trained from. `stands`: the round whose players are measured. `away`: whether another domain is played."""
+    """`base`: the model that it was trained from. `stands`: the round whose players are measured. `away`: whether other personas play than those that
+    learnt, of another domain or of the same."""
 
     folder: Path
     domain: Domain
@@ -64,7 +65,7 @@ class Run:
                 value=made_from.model,
                 remedy=f"pass --model {trained_from}, or another run than {folder}: all methods are made from one model",
             )
-        return cls(folder, domain, Backbone(made_from.model), standing(folder), domain.id != made_from.domain.id)
+        return cls(folder, domain, Backbone(made_from.model), standing(folder), domain.personas != made_from.domain.personas)
 
     def speakers(self, number: int | None = None) -> Policy:
         """The personas after round `number`, by default the one that stands; 0 is the SFT policy."""

@@ -41,7 +41,7 @@ from mascot_env.players.world import WorldSpeaker
 from mascot_env.types import Domain
 
 # What runs did that were made before there were options for it
-BEFORE = {"sft_conversations": 700, "watch": 10, "allow_noise": 0.18, "format": "auto", "beta": 0.1, "director_beta": 0.05}
+BEFORE = {"sft_conversations": 700, "watch": 10, "allow_noise": 0.18, "format": "auto", "beta": 0.1, "director_beta": 0.05, "users": ""}
 SHARPER = (0.7, 0.9)  # temperature and top-p at which players named `nano` speak
 
 
@@ -75,6 +75,7 @@ class Config:
     controls: measure best of K and SFT on the best of K too
     ablations: measure whole systems without one of the levels too, and teams at the players' own sampling
     scenarios_from: world (the language world's) or catalog (the domain's own)
+    users: types of user whose scenarios policies learn on: comma-separated ids such as INTJ, or all others after `not:`; empty: all
     scenarios: held-out ones that teams are measured on
     split: of those scenarios: test, or valid while something is still being chosen
     seed: of everything; of a campaign, the first
@@ -111,6 +112,7 @@ class Config:
     controls: bool = True
     ablations: bool = True
     scenarios_from: str = "world"
+    users: str = ""
     scenarios: int = 96
     split: str = "test"
     seed: int = 0
@@ -164,7 +166,7 @@ def prepared(config: Config) -> Any:
     domain, (one, two) = catalog.domain(config.domain), parts(config)
     where = Setting(
         domain,
-        setting.training(domain, config.scenarios_from),
+        setting.training(domain, config.scenarios_from, users=config.users),
         resolve_director(config.director, domain),
         setting.user(config.user),
         setting.paying(config.judge),

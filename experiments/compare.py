@@ -24,7 +24,7 @@ from agents.stages import name_of
 from experiments import compare_tables, console, evaluated, setting
 from experiments.compare_tables import Compared
 from experiments.evaluated import Place
-from mascot_env import catalog, prompts, seeding
+from mascot_env import prompts, seeding
 from mascot_env.errors import ConfigError
 from mascot_env.judge.asked import ModelComparer
 from mascot_env.judge.preference import MARGIN, Comparer, Match, Outcome, Preference, comparing
@@ -163,10 +163,7 @@ def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", [*(f"--run={run}" for run in named), *options])
     (methods, against), judge = methods_of(config), judge_of(config)
     found = evaluated.conversations(Path(config.run), methods)
-    domains = {t.scenario.domain for by_place in found.values() for t in by_place.values() if t is not None}
-    if len(domains) != 1:
-        raise ConfigError("conversations of one domain are compared", field="run", value=sorted(domains), remedy="name another run folder")
-    domain = catalog.domain(domains.pop())
+    domain = evaluated.domain_of(Path(config.run), (t for by_place in found.values() for t in by_place.values() if t is not None))
     out = console.folder(config.out or Path(config.run) / "compared")
     answered = compared(found, methods, judge, domain, config, out)
     about = {"judge": redacted(config.judge), "kind": judge.kind, "question": config.question, "against": against, "margin": config.margin}

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from agents.stages import DONE
 from baselines import METHODS
 from baselines.method import BILEVEL, MARL
-from experiments import campaign, entrants, evaluate_tables, kept_runs
+from experiments import campaign, entrants, evaluate_tables, kept_runs, setting
 from experiments.evaluate_tables import REPORT, SCORES
 from experiments.leaderboard_format import JudgeName, one_judge
 from mascot_env.errors import ConfigError, RunFolderError
@@ -35,6 +35,7 @@ class Comparison:
     found: seed -> method -> what was measured
     code: seed -> the versions of mascot_env that played
     paid: program (bilevel, marl) -> seed -> (name, version) of the judge that paid for its training; None where that could not be read
+    users: program -> seed -> the types of user that it had learnt with (empty: all; None where that could not be read), of comparisons on some types
     """
 
     place: Path
@@ -47,6 +48,7 @@ class Comparison:
     found: Mapping[int, Mapping[str, Any]]
     code: Mapping[int, Sequence[str]]
     paid: Mapping[str, Mapping[int, tuple[str, str] | None]]
+    users: Mapping[str, Mapping[int, str | None]] = field(default_factory=dict)
 
     @property
     def seeds(self) -> list[int]:
@@ -73,7 +75,8 @@ def _of_run(run: Path) -> Comparison:
     code = {s: kept["code"][str(s)] for s in seeds}
     specs = specs_of(asked["methods"])
     in_order = {name: specs[name] for name in kept.get("methods", specs)}
-    return Comparison(run, asked, in_order, kept["domain"], kept["scenarios"], kept["count"], kept["judges"], found, code, paid)
+    users = {needs: {s: by[str(s)] for s in seeds} for needs, by in kept.get("users", {}).items()}
+    return Comparison(run, asked, in_order, kept["domain"], kept["scenarios"], kept["count"], kept["judges"], found, code, paid, users)
 
 
 def _kept(place: Path) -> Comparison:
@@ -85,7 +88,8 @@ def _kept(place: Path) -> Comparison:
     found = {seed: run["found"] for seed, run in runs.items()}
     code = {seed: run["code"] for seed, run in runs.items()}
     specs = specs_of(about["methods"])
-    return Comparison(place, asked, specs, about["domain"], about["scenarios"], about["count"], about["judges"], found, code, paid)
+    users = {p: {seed: run["users"][p] for seed, run in runs.items() if p in run.get("users", {})} for p in programs}
+    return Comparison(place, asked, specs, about["domain"], about["scenarios"], about["count"], about["judges"], found, code, paid, users)
 
 
 def _json(run: Path, name: str) -> dict[str, Any]:
@@ -126,6 +130,40 @@ def judge_that_paid(needs: str, asked: Mapping[str, Any], seed: int) -> tuple[st
     return version and (_said(run / campaign.ASKED, "judge") or version, version)
 
 
+def users_learnt_with(needs: str, asked: Mapping[str, Any], seed: int) -> str | None:
+    """The types of user that a training of a seed had (`--users`; empty: all), from the records of its run; None where they cannot be read."""
+    if needs == MARL:
+        file, keys = Path(asked["marl"]) / Path(asked["domain"]).name / "setting" / DONE, ("settings", "users")
+    else:
+        file, keys = Path(asked["runs"]) / f"run-{seed}" / campaign.ASKED, ("users",)
+    return _said(file, *keys) or ("" if file.is_file() else None)
+
+
+def told(
+    asked: Mapping[str, Any],
+    judges: Mapping[str, str],
+    paid: Mapping[str, Mapping[int, tuple[str, str] | None]],
+    users: Mapping[str, Mapping[int, str | None]],
+) -> str:
+    """What a reader of the page should know first: judges that paid for a training here, and users that were not new to one."""
+    return " ".join(x for x in (payers_told(judges, paid), users_told(str(asked.get("users", "")), users)) if x)
+
+
+def users_told(played: str, users: Mapping[str, Mapping[int, str | None]]) -> str:
+    """Whether what was trained had learnt with the types of user that are played; empty where all are."""
+    if not played:
+        return ""
+    parts = []
+    for program, by_seed in users.items():
+        if None in by_seed.values():
+            parts.append(f"Which users experiments.{program} had learnt with is not known.")
+            continue
+        met = {u for learnt in by_seed.values() for u in setting.user_types(learnt or setting.OTHERS)} & setting.user_types(played)
+        what = f"had learnt with {', '.join(sorted(met))}: not new to it" if met else "had learnt with none of these users"
+        parts.append(f"What experiments.{program} trained {what}.")
+    return " ".join(parts)
+
+
 def payers_told(judges: Mapping[str, str], paid: Mapping[str, Mapping[int, tuple[str, str] | None]]) -> str:
     """A warning where one of these judges (name -> version; `truth` is the judge `world`) paid for a training here, or is part of one that did; else empty."""
     found = [
@@ -134,7 +172,11 @@ def payers_told(judges: Mapping[str, str], paid: Mapping[str, Mapping[int, tuple
         for judge, version in judges.items()
         if any(p and one_judge(JudgeName(judge if judge != "truth" else version, version), JudgeName(*p)) for p in by_seed.values())
     ]
-    return f"Beware: {'; '.join(found)}. What is trained on a judge is flattered by it: its figures of these methods are no claim." if found else ""
+    return (
+        f"Beware: {'; '.join(found)}. What is trained on a judge is flattered by it: its figures of these methods are no claim."
+        if found
+        else ""
+    )
 
 
 def _said(file: Path, *keys: str) -> str | None:

@@ -4,6 +4,8 @@
     python -m experiments.evaluate --methods zero-shot,few-shot,ours=my_module:MySpeaker
     python -m experiments.evaluate --methods sft,mascot,mascot-p,mascot-c --runs runs/bilevel      # seed S is trained in runs/bilevel/run-S
     python -m experiments.evaluate --methods zero-shot,sft,mascot --runs runs/bilevel --domain meeting --trained-on support    # out of domain
+    python -m experiments.evaluate --methods zero-shot,sft,mascot --runs runs/bilevel --personas unseen      # nobody has learnt with these personas
+    python -m experiments.evaluate --methods zero-shot,sft,mascot --runs runs/most --users INTJ,ESFP         # trained with --users not:INTJ,ESFP
     python -m experiments.evaluate --methods zero-shot,ippo,mappo --marl runs/marl                 # and in runs/marl/support/ippo/seed-S
     python -m experiments.evaluate --model openai:MODEL@http://127.0.0.1:8000/v1 --judges openai:OTHER@http://127.0.0.1:8001/v1 \\
         --user openai:MODEL@http://127.0.0.1:8000/v1 --scenarios-from catalog
@@ -66,6 +68,8 @@ class Config:
     trained_on: the domain of these runs, where it is another than the one that is played (out of domain); empty: the same
     marl: a run folder of experiments.marl, of whose networks of seed S ippo and mappo are made
     domain: support, meeting, or the folder of a domain of your own (then with its own scenarios)
+    personas: own (the domain's), or unseen: four of the language world that nobody has learnt with; unseen:N is the N-th such team
+    users: types of user that are played: comma-separated ids such as INTJ, or all others after `not:`; empty: all
     judges: comma-separated, own:MODULE:OBJECT for one of your own; none may have trained anything here. The first is reported, the others beside it
     user: who plays the user
     rounds: user messages that are answered
@@ -90,6 +94,8 @@ class Config:
     trained_on: str = ""
     marl: str = ""
     domain: str = "support"
+    personas: str = setting.OWN_TEAM
+    users: str = ""
     judges: str = "nano-heldout"
     user: str = "world"
     rounds: int = 2
@@ -123,13 +129,13 @@ class Place:
 def place_of(config: Config) -> Place:
     console.at_least(1, seeds=config.seeds, scenarios=config.scenarios, rounds=config.rounds, workers=config.workers)
     setting.compared_on(config.split)
-    domain = find_domain(config.domain)
+    domain = setting.team(find_domain(config.domain), config.personas)
     names = [n for n in config.judges.split(",") if n]
     if not names:
         raise ConfigError("a judge is needed", field="judges", value=config.judges, remedy="name at least one")
     return Place(
         domain,
-        setting.scenarios(domain, config.scenarios_from, config.split, config.scenarios),
+        setting.scenarios(domain, config.scenarios_from, config.split, config.scenarios, users=config.users),
         setting.user(config.user),
         {name: setting.judge(name, "judges") for name in names},
         config.rounds,
@@ -148,6 +154,10 @@ def entrants_of(config: Config) -> list[Entrant]:
         raise ConfigError("two methods of one name", field="methods", value=twice, remedy="give yours another: NAME=MODULE:OBJECT")
     if config.against not in names:
         raise ConfigError("is not among the methods", field="against", value=config.against, remedy=f"use one of {', '.join(names)}")
+    elsewhere = config.trained_on or config.personas != setting.OWN_TEAM
+    if elsewhere and (bound := [e.name for e in found if e.name in METHODS and METHODS[e.name].one_team]):
+        remedy = "leave them out: they know the personas of a team by their places"
+        raise ConfigError("play only with the personas that they learnt with", field="methods", value=bound, remedy=remedy)
     for needs, named, field in ((BILEVEL, config.runs, "runs"), (MARL, config.marl, "marl")):
         if not named and (lacking := [e.name for e in found if e.needs == needs]):
             raise ConfigError(
@@ -158,7 +168,8 @@ def entrants_of(config: Config) -> list[Entrant]:
 
 def ingredients(config: Config, domain: Domain, seed: int) -> Ingredients:
     run, networks = Path(config.runs) / f"run-{seed}", Path(config.marl) / domain.id
-    learnt = find_domain(config.trained_on) if config.trained_on else None
+    elsewhere = config.trained_on or ("" if config.personas == setting.OWN_TEAM else config.domain)
+    learnt = find_domain(elsewhere) if elsewhere else None
     return Ingredients(domain, config.model, run if config.runs else None, seed, networks if config.marl else None, learnt)
 
 
@@ -261,7 +272,9 @@ def one(config: Config, seed: int, name: str) -> dict[str, Any]:
         if not (where := who.raised(error)):
             raise
         remedy = f"mend it, remove {folder.parent}, and start again: what the others have played and were judged is kept"
-        raise MascotError(f"`{name}` raised {type(error).__name__} at {where}: {error}", field="methods", value=name, remedy=remedy) from error
+        raise MascotError(
+            f"`{name}` raised {type(error).__name__} at {where}: {error}", field="methods", value=name, remedy=remedy
+        ) from error
 
 
 def same_policy(who: Entrant, config: Config, seed: int) -> None:
@@ -303,7 +316,9 @@ def origins(config: Config, entrants: Sequence[Entrant]) -> dict[str, Any]:
     seeds = range(config.seed, config.seed + config.seeds)
     programs = sorted({e.needs for e in entrants if e.needs})
     code = {s: comparison.played_by([Path(config.out) / e.name / f"seed-{s}" / "play" for e in entrants]) for s in seeds}
-    return {"code": code, "paid": {p: {s: comparison.judge_that_paid(p, asdict(config), s) for s in seeds} for p in programs}}
+    paid = {p: {s: comparison.judge_that_paid(p, asdict(config), s) for s in seeds} for p in programs}
+    users = {p: {s: comparison.users_learnt_with(p, asdict(config), s) for s in seeds} for p in programs} if config.users else {}
+    return {"code": code, "paid": paid, "users": users}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -317,6 +332,7 @@ def main(argv: list[str] | None = None) -> int:
         "user": config.user,
         "rounds": config.rounds,
         "scenarios": mark_of(place.scenarios),
+        **({} if config.personas == setting.OWN_TEAM else {"personas": [p.id for p in place.domain.personas]}),
     }
     staged(out / "setting", about, lambda _: {})  # refuses another comparison's folder
     tracker = Tracker(out, out.name, asdict(config), config.wandb)
@@ -332,7 +348,9 @@ def main(argv: list[str] | None = None) -> int:
     }
     console.write_whole(out / evaluate_tables.SCORES, json.dumps(kept, sort_keys=True))  # by scenario, for what else is made of them
     shown = {j: kept["judges"].get(j, "world") for j in next(iter(found.values()))[0]["judges"]}  # the truth is the judge `world`
-    text, figures = evaluate_tables.page(asdict(config), place.scenarios, found, comparison.payers_told(shown, kept["paid"]))
+    text, figures = evaluate_tables.page(
+        asdict(config), place.scenarios, found, comparison.told(asdict(config), shown, kept["paid"], kept["users"])
+    )
     if references is not None:
         more, figures["automatic"] = automatic.section(
             references, entrants, functools.partial(given, config), kept["seeds"], out, config.against

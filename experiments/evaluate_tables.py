@@ -56,10 +56,14 @@ def named(judge: str) -> str:
 def about(asked: Mapping[str, Any], scenarios: int) -> str:
     world = " What prompting gains on the embedded model was put into its corpus by us: examples and plans are among its prompts there."
     away = f" What was trained was trained on {asked['trained_on']}: out of its domain." if asked.get("trained_on") else ""
+    others = f" Personas that nobody here has learnt with ({asked['personas']})." if asked.get("personas", "own") != "own" else ""
+    some = f" Users of these types alone: {asked['users'].replace('not:', 'all but ')}." if asked.get("users") else ""
     return (
         f"## {asked['domain']}\n\nModel: `{asked['model']}`, the same for all, at temperature 1. {scenarios} {asked['split']} scenarios,"
         f" {asked['seeds']} seed(s), {asked['rounds']} answered messages each; user: `{asked['user']}`. Scores are 0 to 100, means over scenarios and seeds."
         + away
+        + others
+        + some
         + (world if asked["model"].partition(":")[0] == "nano" else "")
     )
 

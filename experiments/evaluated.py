@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from experiments import evaluate_tables, setting
+from mascot_env import catalog
 from mascot_env.errors import ConfigError
 from mascot_env.run_folder import RunFolder
-from mascot_env.types import Transcript
+from mascot_env.types import Domain, Transcript
 
 Place = tuple[str, int]  # scenario, seed
 
@@ -32,6 +35,16 @@ def conversations(run: Path, methods: Iterable[str]) -> dict[str, dict[Place, Tr
             for row in RunFolder.open(folder).episodes():
                 out[method][row["scenario"], seed] = Transcript.from_json(row["transcript"]) if row["valid"] else None
     return out
+
+
+def domain_of(run: Path, transcripts: Iterable[Transcript], field: str = "run") -> Domain:
+    """With the personas that played: the domain's own, or those that the comparison was asked for. Raises `ConfigError` where it is not one domain."""
+    domains = {t.scenario.domain for t in transcripts}
+    if len(domains) != 1:
+        raise ConfigError("conversations of one domain are compared", field=field, value=sorted(domains), remedy="name another run folder")
+    report = run / evaluate_tables.REPORT
+    asked = json.loads(report.read_text(encoding="utf-8")).get("config", {}) if report.is_file() else {}
+    return setting.team(catalog.domain(domains.pop()), asked.get("personas", setting.OWN_TEAM))
 
 
 def places(found: dict[str, dict[Place, Transcript | None]], methods: Sequence[str]) -> list[Place]:

@@ -19,7 +19,7 @@ from typing import Any
 
 from agents import damaged
 from experiments import console, evaluate_tables, evaluated, human_answers, human_sheets
-from mascot_env import catalog, seeding
+from mascot_env import seeding
 from mascot_env.errors import ConfigError
 from mascot_env.metrics import NotMeasured
 from mascot_env.metrics.preference import PRIOR
@@ -108,7 +108,7 @@ def export(config: Export) -> int:
     found, methods = played(Path(config.run), config.methods)
     if not found:
         raise ConfigError("no conversation went to its end", field="run", value=config.run, remedy="read its report: its models failed")
-    domain = catalog.domain(next(iter(found.values())).scenario.domain)
+    domain = evaluated.domain_of(Path(config.run), found.values())
     criteria = questions(domain, config.criteria)
     texts = {place: human_sheets.said(t, domain) for place, t in found.items()}
     study = study_of(config, methods, criteria, texts)

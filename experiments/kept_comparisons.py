@@ -8,7 +8,10 @@ be trained on different days and machines.
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from agents.stages import mark_of
 from experiments import comparison, evaluate_tables, kept_runs, setting, took
@@ -19,7 +22,7 @@ from mascot_env.errors import ConfigError
 from mascot_env.types import Scenario
 
 # where runs lie has no say in them; automatic measures have a table of their own, in the comparison's report
-ASKED = Asked(frozenset({"runs", "marl", "automatic", "references"}))
+ASKED = Asked(frozenset({"runs", "marl", "automatic", "references"}), {"personas": setting.OWN_TEAM, "users": ""})
 
 
 def keep(folder: Path, into: Path) -> Path:
@@ -28,7 +31,7 @@ def keep(folder: Path, into: Path) -> Path:
     found = comparison.read(folder)
     asked = {**found.asked, "methods": ",".join(found.specs.values()), "domain": found.domain, "judges": found.judges}
     about = {**ASKED.of(asked), "scenarios": found.scenarios, "count": found.count}
-    place = into / (found.domain + (f"-from-{about['trained_on']}" if about["trained_on"] else ""))
+    place = into / name_of(found.domain, about)
     runs = {f"run-{seed}": json.dumps(_of_seed(found, seed), sort_keys=True).encode() for seed in found.seeds}
     spent = took.read(folder)  # by all seeds together: each has its share
     costs = {name: {k: v / len(runs) for k, v in spent.items()} for name in runs} if spent else {}
@@ -36,9 +39,18 @@ def keep(folder: Path, into: Path) -> Path:
     return place
 
 
+def name_of(domain: str, about: Mapping[str, Any]) -> str:
+    """Of the place of comparisons that were asked this: those with other personas or users are kept apart."""
+    parts = [domain, *([f"from-{about['trained_on']}"] if about["trained_on"] else [])]
+    parts += [about["personas"]] if about["personas"] != setting.OWN_TEAM else []
+    parts += [f"users-{about['users']}"] if about["users"] else []
+    return re.sub(r"[^\w-]+", "-", "-".join(parts))
+
+
 def _of_seed(found: Comparison, seed: int) -> dict[str, object]:
     paid = {needs: by_seed[seed] for needs, by_seed in found.paid.items()}
-    return {"found": found.found[seed], "code": found.code[seed], "paid": paid}
+    users = {needs: by_seed[seed] for needs, by_seed in found.users.items()}
+    return {"found": found.found[seed], "code": found.code[seed], "paid": paid, **({"users": users} if users else {})}
 
 
 def page(place: Path) -> str:
@@ -46,12 +58,13 @@ def page(place: Path) -> str:
     kept = comparison.read(place)
     found = {method: kept.of(method) for method in kept.specs}
     shown = {j: kept.judges.get(j, "world") for runs in found.values() for j in runs[0]["judges"]}
-    return evaluate_tables.page(kept.asked, scenarios_of(kept), found, comparison.payers_told(shown, kept.paid))[0]
+    return evaluate_tables.page(kept.asked, scenarios_of(kept), found, comparison.told(kept.asked, shown, kept.paid, kept.users))[0]
 
 
 def scenarios_of(kept: Comparison) -> tuple[Scenario, ...]:
     """Those that were played. Raises `ConfigError` where the scenarios of today are others."""
-    found = setting.scenarios(find_domain(kept.domain), kept.asked["scenarios_from"], kept.asked["split"], kept.count)
+    asked = ASKED.of(kept.asked)
+    found = setting.scenarios(find_domain(kept.domain), asked["scenarios_from"], asked["split"], kept.count, users=asked["users"])
     if mark_of(found) != kept.scenarios:
         raise ConfigError(
             "was played on scenarios that are not there any more",

@@ -15,7 +15,7 @@ from typing import Any
 
 from baselines import METHODS
 from baselines.method import Method
-from experiments import comparison, evaluate_tables
+from experiments import comparison, evaluate_tables, setting
 from experiments.comparison import Comparison
 from experiments.leaderboard_format import KINDS, Estimate, JudgeName, Lost, NotScored, PerReply, Place, Scores, Submission, Training
 from mascot_env.errors import ConfigError, RunFolderError
@@ -33,6 +33,9 @@ def submissions(run: Path, authors: str, trained: str) -> list[Submission]:
     kept, told = comparison.read(run), _told(trained)
     if unknown := sorted(told.keys() - kept.specs.keys()):
         raise ConfigError("was not compared", field="trained", value=unknown, remedy=f"there are {', '.join(kept.specs)}")
+    if kept.asked.get("personas", setting.OWN_TEAM) != setting.OWN_TEAM:
+        remedy = "submit a comparison with the domain's own personas"
+        raise ConfigError("the leaderboard is of the domain's own personas", field="from", value=kept.asked["personas"], remedy=remedy)
     judge = JudgeName(*redacted(next(iter(kept.judges.items()))))
     user = redacted(kept.asked["user"])
     place = Place(kept.domain, kept.scenarios, kept.asked["split"], kept.count, kept.asked["rounds"], user, judge)

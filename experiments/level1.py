@@ -63,6 +63,7 @@ class Config:
     grpo_steps: updates of each persona's adapter
     dpo_steps: updates of each persona's adapter, where DPO is asked for
     scenarios_from: world (the language world's) or catalog (the domain's own)
+    users: types of user whose scenarios policies learn on: comma-separated ids such as INTJ, or all others after `not:`; empty: all
     scenarios: held-out ones that teams are measured on
     split: of those scenarios: test, or valid while something is still being chosen
     seed: of everything
@@ -94,6 +95,7 @@ class Config:
     grpo_steps: int = 80
     dpo_steps: int = 60
     scenarios_from: str = "world"
+    users: str = ""
     scenarios: int = 96
     split: str = "test"
     seed: int = 0
@@ -150,7 +152,7 @@ def prepared(config: Config) -> Any:
     domain = catalog.domain(config.domain)
     where = level1.Setting(
         domain,
-        setting.training(domain, config.scenarios_from),
+        setting.training(domain, config.scenarios_from, users=config.users),
         resolve_director(config.director, domain),
         setting.user(config.user),
         setting.paying(config.judge),
@@ -170,7 +172,7 @@ def sft_contexts(config: Config, domain: Any) -> list[Any]:
     if learnt := setting.run_to_learn_from(config.data):
         rows = _to_learn_from(list(learnt.episodes()), config.data)
         return [c for row in rows for c in contexts.of_transcript(Transcript.from_json(row["transcript"]), domain, row["seed"])]
-    known = setting.disguised(domain)
+    known = setting.training(domain, "world", users=config.users)
     rng = seeding.generator("sft-scenarios", config.seed)
     chosen = [known[i] for i in rng.choice(len(known), config.sft_conversations, replace=config.sft_conversations > len(known))]
     return world_data.contexts(domain, chosen, config.broken, config.seed)

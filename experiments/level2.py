@@ -71,6 +71,7 @@ class Config:
     reward_steps: updates of the group reward model
     ppo_steps: decisions of the discrete Director; 0 trains none
     scenarios_from: world (the language world's) or catalog (the domain's own)
+    users: types of user whose scenarios policies learn on: comma-separated ids such as INTJ, or all others after `not:`; empty: all
     scenarios: held-out ones that Directors are compared on
     split: of those scenarios: test, or valid while something is still being chosen
     seed: of everything
@@ -97,6 +98,7 @@ class Config:
     reward_steps: int = 100
     ppo_steps: int = 12_000
     scenarios_from: str = "world"
+    users: str = ""
     scenarios: int = 96
     split: str = "test"
     seed: int = 0
@@ -169,7 +171,7 @@ def prepared(config: Config) -> Any:
     domain = catalog.domain(config.domain)
     stage = Stage(
         domain,
-        setting.training(domain, config.scenarios_from),
+        setting.training(domain, config.scenarios_from, users=config.users),
         speakers(config.team, domain, config.model),
         setting.user(config.user),
         setting.paying(config.judge),

@@ -74,6 +74,7 @@ class Config:
     seeds: training seeds, counted from seed
     seed: the first of them
     scenarios_from: world (the language world's) or catalog (the domain's own)
+    users: types of user whose scenarios policies learn on: comma-separated ids such as INTJ, or all others after `not:`; empty: all
     scenarios: held-out ones that teams are compared on (0: all)
     out: the run folder
     wandb: log to W&B where it is installed (offline unless logged in)
@@ -94,6 +95,7 @@ class Config:
     seeds: int = 5
     seed: int = 0
     scenarios_from: str = "world"
+    users: str = ""
     scenarios: int = 0
     out: str = "runs/marl"
     wandb: bool = True
@@ -149,7 +151,7 @@ def place_of(config: Config) -> Place:
     domain = catalog.domain(config.domain)
     return Place(
         domain,
-        setting.scenarios(domain, config.scenarios_from, "train"),
+        setting.scenarios(domain, config.scenarios_from, "train", users=config.users),
         setting.scenarios(domain, config.scenarios_from, "test", config.scenarios or None),
         setting.paying(config.judge),
         setting.judge(config.held_out, "held_out"),
@@ -170,7 +172,8 @@ def identity(config: Config, place: Place) -> dict[str, Any]:
     from agents.backbone import named
 
     players = {"judge": name_of(place.judge), "user": named(place.user), "realiser": named(place.realiser)}
-    return {"domain": config.domain, "scenarios_from": config.scenarios_from, "team_weight": config.team_weight, **players}
+    some = {"users": config.users} if config.users else {}
+    return {"domain": config.domain, "scenarios_from": config.scenarios_from, **some, "team_weight": config.team_weight, **players}
 
 
 # ---------------------------------------------------------------------- scores

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from experiments import setting
 from experiments.evaluate_tables import KINDS, group_of, named
 from experiments.report_html import heading, missing, opened, paragraph, pictures, plainly, table
 from experiments.report_runs import Conversation, Gathered, Place
@@ -45,7 +46,7 @@ def called_on(run: Gathered) -> str:
     """Shares of the speakers and of the acts, for all that have played."""
     parts = []
     for what, by_name in run.played.items():
-        domain = _domain(by_name)
+        domain = _domain(run, by_name)
         if domain is None:
             continue
         tallies = {name: tally([c.transcript for c in found.values()], domain) for name, found in by_name.items()}
@@ -55,9 +56,11 @@ def called_on(run: Gathered) -> str:
     return "".join(parts) or missing("Nobody has played a conversation to its end yet.")
 
 
-def _domain(by_name: Mapping[str, Mapping[Place, Conversation]]) -> Domain | None:
+def _domain(run: Gathered, by_name: Mapping[str, Mapping[Place, Conversation]]) -> Domain | None:
+    """With the personas that played."""
     first = next((c for found in by_name.values() for c in found.values()), None)
-    return None if first is None else catalog.domain(first.transcript.scenario.domain)
+    personas = run.asked.get("personas", setting.OWN_TEAM)
+    return None if first is None else setting.team(catalog.domain(first.transcript.scenario.domain), personas)
 
 
 def _acts(what: str, tallies: Mapping[str, Tally], domain: Domain) -> str:
@@ -88,7 +91,7 @@ def drawn(run: Gathered, count: int, seed: int) -> list[Place]:
 
 def side_by_side(run: Gathered, count: int, seed: int) -> tuple[str, int]:
     """The part of the page, and how many conversations of each method it has."""
-    places, domain = drawn(run, count, seed), _domain(run.shown)
+    places, domain = drawn(run, count, seed), _domain(run, run.shown)
     if domain is None or not places:
         return missing("There is no scenario and seed of which all have a conversation that went to its end."), 0
     told = (

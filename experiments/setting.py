@@ -12,18 +12,73 @@ from mascot_env.players.policy import Policy
 from mascot_env.players.resolve import resolve_user
 from mascot_env.run_folder import RunFolder
 from mascot_env.types import Domain, Scenario
-from mascot_env.worlds import content, frames
+from mascot_env.worlds import content, frames, teams
 
 SOURCES = ("world", "catalog")
 
 
-def scenarios(domain: Domain, source: str, split: str, count: int | None = None, seed: int = 0) -> tuple[Scenario, ...]:
-    """The language world's (`world`; as many as wanted) or the domain's own (`catalog`; at most as many as there are)."""
+def scenarios(domain: Domain, source: str, split: str, count: int | None = None, seed: int = 0, users: str = "") -> tuple[Scenario, ...]:
+    """The language world's (`world`; as many as wanted) or the domain's own (`catalog`; at most as many as there are), of these types of user
+    (`users`)."""
     if source == "world":
-        return frames.scenarios(domain.id, split, count, seed)
+        return _of_world(domain, split, count, seed, users)
     if source == "catalog":
-        return catalog.scenarios(domain.id, split)[:count]
+        return _of_users(catalog.scenarios(domain.id, split), users)[:count]
     raise ConfigError("unknown source", field="scenarios_from", value=source, remedy=f"use one of {', '.join(SOURCES)}")
+
+
+def _of_world(domain: Domain, split: str, count: int | None, seed: int, users: str) -> tuple[Scenario, ...]:
+    """The first `count` that have such a user; where no number is asked for, those among one of each frame."""
+    if not users or count is None:
+        return _of_users(frames.scenarios(domain.id, split, count, seed), users)
+    among = count
+    while len(found := _of_users(frames.scenarios(domain.id, split, among, seed), users, least=0)) < count:
+        among *= 2  # a scenario stays what it is where more are drawn, and each type comes up
+    return found[:count]
+
+
+OTHERS = "not:"
+
+
+def user_types(names: str) -> frozenset[str]:
+    """The ids of a comma-separated list of user profiles, or all others' where `not:` stands before it. Raises `ConfigError` for unknown ones, and
+    where none is left."""
+    known = frozenset(u.id for u in catalog.users())
+    listed = frozenset(n.strip() for n in names.removeprefix(OTHERS).split(",") if n.strip())
+    if unknown := sorted(listed - known):
+        raise ConfigError("no such types of user", field="users", value=unknown, remedy=f"use some of {', '.join(sorted(known))}")
+    found = known - listed if names.startswith(OTHERS) else listed
+    if not found:
+        raise ConfigError("no type of user is left", field="users", value=names, remedy="name fewer after not:, or some without it")
+    return found
+
+
+def _of_users(known: tuple[Scenario, ...], users: str, least: int = 1) -> tuple[Scenario, ...]:
+    """Those with such a user; all, where nothing is asked."""
+    if not users:
+        return known
+    wanted = user_types(users)
+    found = tuple(s for s in known if s.user in wanted)
+    if len(found) < least:
+        raise ConfigError("no scenario has such a user", field="users", value=users, remedy="name more types of user")
+    return found
+
+
+OWN_TEAM, UNSEEN = "own", "unseen"
+
+
+def team(domain: Domain, personas: str) -> Domain:
+    """The domain with its own personas (`own`), or with four that nobody has learnt with (`unseen`, or `unseen:N` for the N-th such team): held-out
+    combinations of role and voice, on cards in held-out wordings (`worlds.teams`), whose acts are those of the domain's own roles."""
+    kind, _, number = personas.partition(":")
+    if personas == OWN_TEAM:
+        return domain
+    if kind != UNSEEN or not (number or "0").isdecimal():
+        raise ConfigError("no such personas", field="personas", value=personas, remedy=f"use {OWN_TEAM}, {UNSEEN} or {UNSEEN}:N")
+    if domain.id not in catalog.SHIPPED:
+        remedy = "its personas are its own: write another folder, and name what was trained with --trained-on"
+        raise ConfigError("has no unseen personas", field="personas", value=domain.id, remedy=remedy)
+    return teams.composed(domain.id, ("evaluate", int(number or 0)), novel=True)
 
 
 AUTO = "auto"
@@ -31,9 +86,10 @@ COMPARED = ("test", "valid")
 DISGUISES = 2  # of each train frame
 
 
-def training(domain: Domain, source: str, seed: int = 0) -> tuple[Scenario, ...]:
-    """The scenarios that policies learn on: all of the domain's own train scenarios, or the language world's, plain and disguised."""
-    return disguised(domain, seed) if source == "world" else scenarios(domain, source, "train")
+def training(domain: Domain, source: str, seed: int = 0, users: str = "") -> tuple[Scenario, ...]:
+    """The scenarios that policies learn on: all of the domain's own train scenarios, or the language world's, plain and disguised; with these types of
+    user."""
+    return _of_users(disguised(domain, seed), users) if source == "world" else scenarios(domain, source, "train", users=users)
 
 
 def disguised(domain: Domain, seed: int = 0) -> tuple[Scenario, ...]:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from agents.bilevel import STAND
-from baselines import METHODS, examples
+from baselines import METHODS, examples, trained
 from baselines.method import Ingredients
 from baselines.multi_agent_esc import MultiAgentESC, distinct, named_in, vote_in
 from baselines.prompted import PromptedSpeaker
@@ -29,7 +29,7 @@ from mascot_env.players.resolve import resolve_user
 from mascot_env.rollout import Episode, play
 from mascot_env.types import Completion, Directive, Transcript, Turn
 from mascot_env.view import View
-from mascot_env.worlds import frames
+from mascot_env.worlds import frames, teams
 
 PROMPTED = [name for name, m in METHODS.items() if not m.trained]
 SUPPORT = catalog.domain("support")
@@ -203,6 +203,28 @@ def test_trained_methods_are_made_of_the_parts_that_their_headers_say(talking: I
     assert isinstance(untrained, LLMDirector) and untrained.adapter_name is None and untrained.llm is talking.llm
     assert isinstance(shuffled, RandomOrderDirector) and shuffled.director == ("director", None)
     assert made["mascot"].director == made["mascot-p"].director == ("director", None)
+
+
+def test_personas_that_nobody_learnt_with_speak_under_the_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In their own domain too; whose choices are places of one team is refused."""
+    (tmp_path / "level1" / "sft").mkdir(parents=True)
+    (tmp_path / STAND).write_text('{"round": 1, "why": ""}')
+    (tmp_path / "level1" / "sft" / "done.json").write_text(json.dumps({"settings": {"model": "nano"}, "figures": {}}))
+    others = teams.composed("support", ("test",), novel=True)
+    assert others.id == SUPPORT.id and not {p.id for p in others.personas} & {p.id for p in SUPPORT.personas}
+    own, new = (Run.of(Ingredients(d, run=tmp_path, trained_on=learnt)) for d, learnt in ((SUPPORT, None), (others, SUPPORT)))
+    assert (own.away, new.away) == (False, True) and new.domain == SUPPORT
+    made: list[list[str]] = []
+    model = ScriptedLLM()
+    model.add_mean = lambda name, of: made.append([name, *of])  # type: ignore[attr-defined]
+    monkeypatch.setattr(trained, "adapters_of", lambda folder, domain: {p.id: folder for p in domain.personas})
+    monkeypatch.setattr("agents.backbone.Backbone.llm", lambda self, adapters: model)
+    speaker = new.speakers()
+    assert made == [["mean", *(p.id for p in SUPPORT.personas)]] and speaker.adapter(view()) == "mean"
+    for method in ("ppo-director", "ippo", "mappo"):
+        assert METHODS[method].one_team
+        with pytest.raises(ConfigError, match="does not play with other personas"):
+            METHODS[method].players(Ingredients(others, run=tmp_path, marl=tmp_path, trained_on=SUPPORT))
 
 
 def test_a_run_of_another_base_model_is_refused(tmp_path: Path) -> None:

@@ -16,14 +16,15 @@ pytest.importorskip("torch", reason="torch is not installed: pip install -e .[hf
 
 from baselines import METHODS  # noqa: E402
 from baselines.method import Ingredients, Players  # noqa: E402
-from experiments import evaluate, evaluate_tables, persona_eval  # noqa: E402
+from experiments import comparison, evaluate, evaluate_tables, evaluated, leaderboard_from, persona_eval, setting  # noqa: E402
 from experiments.entrants import Entrant, entrant, listed  # noqa: E402
 from mascot_env import catalog  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError, RunFolderError, UnknownIdError  # noqa: E402
 from mascot_env.metrics import Interval  # noqa: E402
 from mascot_env.players.directors import RoundRobinDirector  # noqa: E402
 from mascot_env.players.scripted import ScriptedSpeaker  # noqa: E402
-from mascot_env.types import Scenario  # noqa: E402
+from mascot_env.run_folder import RunFolder  # noqa: E402
+from mascot_env.types import Scenario, Transcript  # noqa: E402
 
 SMALL = ["--scenarios", "3", "--seeds", "2", "--rounds", "1", "--judges", "world", "--no-wandb", "--json"]
 OWN = '''
@@ -207,6 +208,54 @@ def test_roles_of_a_policy_of_ones_own(own: str) -> None:
     assert entrant(f"{own}:Parrot", "mascot").needs == "bilevel" and not entrant(f"{own}:team@team", "mascot").needs
 
 
+def test_personas_and_users_that_nobody_has_met(own: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, asked = tmp_path / "run", [*SMALL, "--methods", f"zero-shot,parrot={own}:Parrot", "--seeds", "1"]
+    assert evaluate.main([*asked, "--personas", "unseen:1", "--users", "INTJ,ESFP", "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "Personas that nobody here has learnt with (unseen:1)." in said and "Users of these types alone: INTJ,ESFP." in said
+    agents = {f"{p.id}_0" for p in setting.team(catalog.domain("support"), "unseen:1").personas}
+    rows = list(RunFolder.open(out / "zero-shot" / "seed-0" / "play").episodes())
+    transcripts = [Transcript.from_json(row["transcript"]) for row in rows]
+    assert len(rows) == 3 and {t.scenario.user for t in transcripts} <= {"INTJ", "ESFP"}
+    assert all(set(t.agents) == agents for t in transcripts) and {x.agent for t in transcripts for x in t} & agents
+    assert evaluated.domain_of(out, transcripts).personas == setting.team(catalog.domain("support"), "unseen:1").personas
+    with pytest.raises(ConfigError, match="of the domain's own personas"):
+        leaderboard_from.submissions(out, "we", "parrot=nothing")
+    with pytest.raises(RunFolderError, match="personas"):  # another team in the same folder
+        evaluate.main([*asked, "--personas", "unseen:2", "--users", "INTJ,ESFP", "--out", str(out)])
+
+
+def test_it_is_told_whether_users_were_met_before(tmp_path: Path) -> None:
+    asked = {"runs": str(tmp_path / "runs"), "marl": str(tmp_path / "marl"), "domain": "support"}
+    for seed, users in enumerate(("not:INTJ,ESFP", "")):
+        run = tmp_path / "runs" / f"run-{seed}"
+        run.mkdir(parents=True)
+        (run / "campaign.json").write_text(json.dumps({"users": users, "judge": "nano"}))
+    place = tmp_path / "marl" / "support" / "setting"
+    place.mkdir(parents=True)
+    (place / "done.json").write_text(json.dumps({"settings": {"judge": "world"}, "figures": {}}))  # as of all users
+    learnt = {p: {s: comparison.users_learnt_with(p, asked, s) for s in (0, 1)} for p in ("bilevel", "marl")}
+    assert learnt == {"bilevel": {0: "not:INTJ,ESFP", 1: ""}, "marl": {0: "", 1: ""}}
+    assert comparison.users_learnt_with("bilevel", asked, 2) is None
+    said = lambda users, of: comparison.users_told(users, of)  # noqa: E731
+    assert said("INTJ", {"bilevel": {0: "not:INTJ,ESFP"}}) == "What experiments.bilevel trained had learnt with none of these users."
+    assert said("INTJ,ENFP", {"bilevel": {0: "not:INTJ"}}) == "What experiments.bilevel trained had learnt with ENFP: not new to it."
+    assert said("INTJ", learnt).count("had learnt with INTJ") == 2 and said("", learnt) == ""
+    assert said("INTJ", {"marl": {0: None}}) == "Which users experiments.marl had learnt with is not known."
+
+
+def test_scenarios_of_some_users_are_as_many_as_are_asked_for() -> None:
+    domain = catalog.domain("support")
+    for source in setting.SOURCES:
+        found = setting.scenarios(domain, source, "test", 3, users="INTJ,ESFP")
+        assert len(found) == 3 and {s.user for s in found} <= {"INTJ", "ESFP"}
+        assert {s.user for s in setting.scenarios(domain, source, "test", 40, users="not:INTJ")}.isdisjoint({"INTJ"})
+    every = setting.scenarios(domain, "world", "test", 200)
+    assert found[0].source != "world" and setting.scenarios(domain, "world", "test", 6, users="INTJ") == tuple(s for s in every if s.user == "INTJ")[:6]
+    learnt = setting.training(domain, "world", users="not:INTJ,ESFP")
+    assert 0 < len(learnt) < len(setting.training(domain, "world")) and not {s.user for s in learnt} & {"INTJ", "ESFP"}
+
+
 def test_a_domain_and_a_judge_of_ones_own(own: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kitchen = str(Path(__file__).resolve().parent.parent / "envs" / "kitchen")
     asked = ["--domain", kitchen, "--scenarios-from", "catalog", "--user", "scripted", "--judges", f"own:{own}:Brief", "--seeds", "1"]
@@ -253,6 +302,12 @@ def test_what_cannot_be_compared_is_named(own: str, spec: str, named: str) -> No
         (["--judges", "nobody"], "judges: unknown judge"),
         (["--seeds", "0"], "seeds"),
         (["--split", "train"], "split"),
+        (["--users", "INTJ,nobody"], "users: no such types of user"),
+        (["--users", "not:" + ",".join(u.id for u in catalog.users())], "users: no type of user is left"),
+        (["--personas", "strangers"], "personas: no such personas"),
+        (["--personas", "unseen:x"], "personas: no such personas"),
+        (["--personas", "unseen", "--methods", "zero-shot,ippo", "--marl", "runs/marl"], "methods: play only with the personas.*ippo"),
+        (["--trained-on", "meeting", "--methods", "zero-shot,mappo", "--marl", "runs/marl"], "methods: play only with the personas.*mappo"),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_anything_is_written(options: list[str], named: str, tmp_path: Path) -> None:
