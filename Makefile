@@ -131,7 +131,7 @@ nano: setup  ## make the nano models from nothing: corpora, training, packing; r
 nano-report: setup  ## measure the nano models on held-out frames; write docs/results/nano.md and the cards' figures (TEXTS=PATH: other people's files to compare with)
 	@$(PY) -m experiments.nano.report --cards --out docs/results/nano.md $(if $(TEXTS),--data "$(TEXTS)")
 
-nano-sizes: setup  ## the base recipe at 0.5M, 2M and 5M, for the size study (hours, resumable; not shipped)
+nano-sizes: setup  ## the base recipe at 0.5M, 2M and 5M, for the size study (experiments/sweeps/sizes.yaml; hours, resumable; not shipped)
 	@$(PY) -m experiments.nano.sizes
 
 nano-verify: setup  ## rebuild the nano models and hold their figures against the cards (hours, resumable)

@@ -41,6 +41,7 @@ class Ingredients:
 
     domain: whose personas speak
     model: the base model's spec: nano, nano:FOLDER, hf:PATH_OR_ID, openai:MODEL@BASE_URL or scripted:TAG
+    director_model: that of the model which directs where a method says nothing of it; empty: the base model
     run: a finished run of `experiments.bilevel` on that model; None where there is none
     marl: the folder of a domain of `experiments.marl`, such as runs/marl/support; None where there is none
     trained_on: the domain of the runs, where other personas are played than learnt there: those of another domain, or of an unseen team
@@ -53,6 +54,7 @@ class Ingredients:
     seed: int = 0
     marl: Path | None = None
     trained_on: Domain | None = None
+    director_model: str = ""
 
     @cached_property
     def llm(self) -> LLM:
@@ -61,16 +63,17 @@ class Ingredients:
     @property
     def brief(self) -> bool:
         """Whether the model reads the short prompts, which the embedded one was made for."""
-        return self.model.partition(":")[0] == "nano"
+        return _brief(self.model)
 
     @property
     def manner(self) -> Mapping[str, Any]:
         """How players ask the model (`agents.backbone.Backbone.manner`, of any grade)."""
-        return {**(BRIEF if self.brief else FULL), "temperature": 1.0, "top_p": 1.0}
+        return _manner(self.model)
 
     def director(self) -> LLMDirector:
-        """The base model as it is, asked for directives: who directs where a method says nothing of it."""
-        return LLMDirector(self.llm, **{**self.manner, **DIRECTIVE})
+        """A model as it is, asked for directives: who directs where a method says nothing of it."""
+        llm = models.resolve(self.director_model) if self.director_model else self.llm
+        return LLMDirector(llm, **{**_manner(self.director_model or self.model), **DIRECTIVE})
 
     def trained(self) -> Path:
         """The run's folder. Raises `ConfigError` where there is none."""
@@ -81,6 +84,14 @@ class Ingredients:
         return (
             _there(self.marl, "marl", "the folder of a domain of experiments.marl (make marl makes some)") / algorithm / f"seed-{self.seed}"
         )
+
+
+def _brief(model: str) -> bool:
+    return model.partition(":")[0] == "nano"
+
+
+def _manner(model: str) -> dict[str, Any]:
+    return {**(BRIEF if _brief(model) else FULL), "temperature": 1.0, "top_p": 1.0}
 
 
 def _there(folder: Path | None, field: str, what: str) -> Path:

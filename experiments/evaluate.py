@@ -64,6 +64,7 @@ class Config:
     against: the method that differences are to
     background: the baseline that plays the roles which a policy of your own does not
     model: the base model of all methods: nano, nano:FOLDER, hf:PATH_OR_ID or openai:MODEL@BASE_URL
+    director_model: the model that directs where a method says nothing of it; empty: the base model
     runs: a campaign of experiments.bilevel, of whose run-S the trained methods of seed S are made
     trained_on: the domain of these runs, where it is another than the one that is played (out of domain); empty: the same
     marl: a run folder of experiments.marl, of whose networks of seed S ippo and mappo are made
@@ -90,6 +91,7 @@ class Config:
     against: str = "zero-shot"
     background: str = "zero-shot"
     model: str = "nano"
+    director_model: str = ""
     runs: str = ""
     trained_on: str = ""
     marl: str = ""
@@ -170,7 +172,8 @@ def ingredients(config: Config, domain: Domain, seed: int) -> Ingredients:
     run, networks = Path(config.runs) / f"run-{seed}", Path(config.marl) / domain.id
     elsewhere = config.trained_on or ("" if config.personas == setting.OWN_TEAM else config.domain)
     learnt = find_domain(elsewhere) if elsewhere else None
-    return Ingredients(domain, config.model, run if config.runs else None, seed, networks if config.marl else None, learnt)
+    made_from = {"run": run if config.runs else None, "marl": networks if config.marl else None, "trained_on": learnt}
+    return Ingredients(domain, config.model, seed=seed, director_model=config.director_model, **made_from)
 
 
 # ---------------------------------------------------------------------- one method, one seed
@@ -332,6 +335,7 @@ def main(argv: list[str] | None = None) -> int:
         "user": config.user,
         "rounds": config.rounds,
         "scenarios": mark_of(place.scenarios),
+        **({"director model": config.director_model} if config.director_model else {}),
         **({} if config.personas == setting.OWN_TEAM else {"personas": [p.id for p in place.domain.personas]}),
     }
     staged(out / "setting", about, lambda _: {})  # refuses another comparison's folder

@@ -58,8 +58,9 @@ def about(asked: Mapping[str, Any], scenarios: int) -> str:
     away = f" What was trained was trained on {asked['trained_on']}: out of its domain." if asked.get("trained_on") else ""
     others = f" Personas that nobody here has learnt with ({asked['personas']})." if asked.get("personas", "own") != "own" else ""
     some = f" Users of these types alone: {asked['users'].replace('not:', 'all but ')}." if asked.get("users") else ""
+    directs = f" Directors that are no method's own are of `{asked['director_model']}`." if asked.get("director_model") else ""
     return (
-        f"## {asked['domain']}\n\nModel: `{asked['model']}`, the same for all, at temperature 1. {scenarios} {asked['split']} scenarios,"
+        f"## {asked['domain']}\n\nModel: `{asked['model']}`, the same for all, at temperature 1.{directs} {scenarios} {asked['split']} scenarios,"
         f" {asked['seeds']} seed(s), {asked['rounds']} answered messages each; user: `{asked['user']}`. Scores are 0 to 100, means over scenarios and seeds."
         + away
         + others

@@ -22,7 +22,7 @@ from mascot_env.errors import ConfigError
 from mascot_env.types import Scenario
 
 # where runs lie has no say in them; automatic measures have a table of their own, in the comparison's report
-ASKED = Asked(frozenset({"runs", "marl", "automatic", "references"}), {"personas": setting.OWN_TEAM, "users": ""})
+ASKED = Asked(frozenset({"runs", "marl", "automatic", "references"}), {"personas": setting.OWN_TEAM, "users": "", "director_model": ""})
 
 
 def keep(folder: Path, into: Path) -> Path:
@@ -43,7 +43,7 @@ def name_of(domain: str, about: Mapping[str, Any]) -> str:
     """Of the place of comparisons that were asked this: those with other personas or users are kept apart."""
     parts = [domain, *([f"from-{about['trained_on']}"] if about["trained_on"] else [])]
     parts += [about["personas"]] if about["personas"] != setting.OWN_TEAM else []
-    parts += [f"users-{about['users']}"] if about["users"] else []
+    parts += [f"{what}-{about[of]}" for what, of in (("users", "users"), ("under", "director_model")) if about[of]]
     return re.sub(r"[^\w-]+", "-", "-".join(parts))
 
 

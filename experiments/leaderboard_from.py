@@ -55,7 +55,7 @@ def _submission(kept: Comparison, method: str, place: Place, authors: str, train
         format=1,
         method=method,
         authors=authors,
-        model=redacted(kept.asked["model"]),
+        model=redacted(" under ".join(m for m in (kept.asked["model"], kept.asked.get("director_model", "")) if m)),
         training=training,
         place=place,
         seeds=tuple(kept.seeds),

@@ -6,7 +6,7 @@
 | spec | model |
 |---|---|
 | `scripted`, `scripted:TAG` | no model: seeded sentences; another tag, other sentences |
-| `nano`, `nano:NAME` | the embedded models of the language world (`nano`) |
+| `nano`, `nano:NAME`, `nano:FOLDER` | the embedded models of the language world, and others of that kind (`nano`) |
 | `hf:PATH_OR_ID` | a transformers causal language model in this process (`local.LocalLLM`) |
 | `openai:MODEL@BASE_URL` | an OpenAI-compatible server, e.g. `openai:qwen@http://127.0.0.1:8000/v1` (`endpoint.EndpointLLM`) |
 | `openai:MODEL` | the same at `OPENAI_BASE_URL`, or OpenAI itself |

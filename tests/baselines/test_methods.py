@@ -18,6 +18,7 @@ from baselines.prompted import PromptedSpeaker
 from baselines.self_consistency import central, dice
 from baselines.trained import Run
 from mascot_env import catalog, prompts
+from mascot_env import llm as models
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.errors import CatalogError, ConfigError, RunFolderError
 from mascot_env.llm import Request
@@ -203,6 +204,15 @@ def test_trained_methods_are_made_of_the_parts_that_their_headers_say(talking: I
     assert isinstance(untrained, LLMDirector) and untrained.adapter_name is None and untrained.llm is talking.llm
     assert isinstance(shuffled, RandomOrderDirector) and shuffled.director == ("director", None)
     assert made["mascot"].director == made["mascot-p"].director == ("director", None)
+
+
+def test_the_director_may_be_of_another_model_than_the_speakers() -> None:
+    """Each asked in its own manner: the embedded model in brief, the other in full."""
+    both = Ingredients(SUPPORT, "scripted:x", director_model="nano")
+    made = METHODS["zero-shot"].players(both)
+    assert isinstance(made.director, LLMDirector) and made.director.llm is models.resolve("nano") and made.director.brief
+    assert made.speakers.llm is models.resolve("scripted:x") and not made.speakers.brief  # type: ignore[attr-defined]
+    assert METHODS["zero-shot"].players(Ingredients(SUPPORT, "scripted:x")).director.llm is both.llm  # type: ignore[attr-defined]
 
 
 def test_personas_that_nobody_learnt_with_speak_under_the_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -273,6 +273,7 @@ SMALL = {
     "eta": "--reward-states=6 --reward-steps=2 --steps=1 --scenarios=2 --judge=world --held-out=world",
     "directors": "--reward-states=6 --reward-steps=2 --steps=1 --scenarios=2 --judge=world --held-out=world",
     "baselines": "--scenarios=2 --seeds=1 --rounds=1 --judges=world",
+    "sizes": "--scenarios=2 --seeds=1 --rounds=1 --judges=world --model=nano --director-model=scripted",  # models of other sizes take hours
 }
 
 

@@ -53,6 +53,12 @@ def test_resolve_loads_once(folder: Path) -> None:
     assert one.name.startswith(f"hf:{folder.name}#") and repr(one) == f"LocalLLM({one.name!r})"
 
 
+def test_a_folder_of_the_nano_kind_is_loaded_by_its_path(folder: Path) -> None:
+    from mascot_env.llm import nano
+
+    assert nano.folder(str(folder)) == folder and isinstance(resolve(f"nano:{folder}"), LocalLLM)
+
+
 def test_a_model_that_has_moved_keeps_its_name_and_tells_nobody_where_it_lay(folder: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(folder, tmp_path / "elsewhere" / folder.name)
     name = LocalLLM(folder).name
