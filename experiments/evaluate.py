@@ -165,7 +165,22 @@ def entrants_of(config: Config) -> list[Entrant]:
             raise ConfigError(
                 f"{', '.join(lacking)} are made from runs", field=field, value="", remedy=f"name those of experiments.{needs}"
             )
+    refuse_lacking_runs(config, found)
     return found
+
+
+def refuse_lacking_runs(config: Config, found: Sequence[Entrant]) -> None:
+    """Raises `RunFolderError` where the trainings of a seed are not there at all: before the others play, and not after."""
+    for needs, field, within in ((BILEVEL, "runs", "run-{}"), (MARL, "marl", "*/*/seed-{}")):
+        place, who = Path(getattr(config, field)), [e.name for e in found if e.needs == needs]
+        seeds = [s for s in range(config.seed, config.seed + config.seeds) if who and not any(place.glob(within.format(s)))]
+        if seeds:
+            raise RunFolderError(
+                f"{', '.join(who)} were not trained there with seed {', '.join(map(str, seeds))}",
+                field=field,
+                value=str(place),
+                remedy=f"train them with experiments.{needs}, or pass --seed and --seeds of trainings that are there",
+            )
 
 
 def ingredients(config: Config, domain: Domain, seed: int) -> Ingredients:
