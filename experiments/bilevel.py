@@ -27,7 +27,7 @@ from typing import Any
 
 from agents import processes
 from agents.stages import staged
-from experiments import bilevel_report, campaign, console, level1, level2, manners, persona_eval, setting, took
+from experiments import bilevel_report, campaign, console, level1, level2, manners, media, persona_eval, setting, took
 from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env import catalog
@@ -348,6 +348,10 @@ def single(config: Config) -> dict[str, Any]:
     tracker.summarise(
         {"sft": found["sft"], "schedule": {what: told(v) if isinstance(v, Mapping) else v for what, v in found["schedule"].items()}}
     )
+    media.conversations(tracker, folder, "evaluation/*", "directors/*", "systems/*")
+    media.page(tracker, folder)
+    media.weights(tracker, "team", folder, f"round-{run.stands}/grpo/*", f"round-{run.stands}/level2/director", "ppo")
+    media.files(tracker, "figures", folder, ["figures.json"])
     tracker.close()
     return found
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from experiments import children, console
 from mascot_env.errors import MascotError
+from mascot_env.redaction import redacted
 
 ASKED = "campaign.json"  # in a run's folder, once it is done: what it was asked
 
@@ -57,7 +58,7 @@ def _one(module: str, config: Any, folder: Path, changed: Mapping[str, Any]) -> 
     with (folder / "log.txt").open("a", encoding="utf-8") as log, children.tied() as tied:
         ended = subprocess.run([sys.executable, "-m", module, *options(mine)], stdout=log, stderr=subprocess.STDOUT, check=False, **tied)
     if ended.returncode == 0 and (folder / "figures.json").exists():
-        console.write_whole(folder / ASKED, json.dumps(dataclasses.asdict(mine), indent=1, sort_keys=True) + "\n")
+        console.write_whole(folder / ASKED, json.dumps(redacted(dataclasses.asdict(mine)), indent=1, sort_keys=True) + "\n")
         return ""
     if ended.returncode == 0:
         return "it left no figures"

@@ -32,7 +32,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads beside other load a
 import numpy as np
 
 from agents import maskable_ppo
-from experiments import console, directors, pictures
+from experiments import console, directors, media, pictures
 from experiments.tracking import Tracker
 from mascot_env import catalog, run_folder, worlds
 from mascot_env.catalog import datasets, domains
@@ -210,8 +210,9 @@ def learn(setting: directors.Setting, config: Config, out: Path) -> maskable_ppo
                 bar.update(done, f"mean reward of a block {reward:+.2f}")
 
             director = maskable_ppo.train(env_id, ppo, config.seed, progress, out / "checkpoints", anew=False)
-    tracker.close()
     director.save(out / WEIGHTS)
+    media.files(tracker, "director", out, [WEIGHTS])
+    tracker.close()
     console.write_whole(out / TRAINED, json.dumps({"curve": director.curve, "dropped": director.dropped}))
     return director
 

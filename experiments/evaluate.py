@@ -38,7 +38,7 @@ from typing import Any
 from agents.stages import mark_of, name_of, staged
 from baselines import METHODS
 from baselines.method import BILEVEL, MARL, TEXT, Ingredients, Players
-from experiments import automatic, children, comparison, console, evaluate_tables, persona_eval, setting, took
+from experiments import automatic, children, comparison, console, evaluate_tables, media, persona_eval, setting, took
 from experiments.automatic import References
 from experiments.entrants import Entrant, entrant, listed
 from experiments.tracking import Tracker
@@ -49,6 +49,7 @@ from mascot_env.errors import ConfigError, MascotError, RunFolderError
 from mascot_env.judge import Judge
 from mascot_env.judge.world import WorldJudge
 from mascot_env.players.policy import Policy, Team
+from mascot_env.redaction import redacted
 from mascot_env.run_folder import RunFolder
 from mascot_env.types import Domain, Scenario, Transcript
 
@@ -366,18 +367,20 @@ def main(argv: list[str] | None = None) -> int:
         "found": found,
     }
     console.write_whole(out / evaluate_tables.SCORES, json.dumps(kept, sort_keys=True))  # by scenario, for what else is made of them
-    shown = {j: kept["judges"].get(j, "world") for j in next(iter(found.values()))[0]["judges"]}  # the truth is the judge `world`
-    text, figures = evaluate_tables.page(
-        asdict(config), place.scenarios, found, comparison.told(asdict(config), shown, kept["paid"], kept["users"])
-    )
+    versions = {j: kept["judges"].get(j, "world") for j in next(iter(found.values()))[0]["judges"]}  # the truth is the judge `world`
+    asked = redacted(asdict(config))  # a server's URL may hold a key
+    text, figures = evaluate_tables.page(asked, place.scenarios, found, comparison.told(asked, versions, kept["paid"], kept["users"]))
     if references is not None:
         more, figures["automatic"] = automatic.section(
             references, entrants, functools.partial(given, config), kept["seeds"], out, config.against
         )
         text = f"{text}\n\n{more}"
     print(f"\n{text}")
-    console.keep_report(out, "report", text, {**figures, "config": asdict(config)})
+    console.keep_report(out, "report", text, {**figures, "config": asked})
     tracker.summarise(figures)
+    media.conversations(tracker, out, *(f"{e.name}/seed-*/play" for e in entrants))
+    media.page(tracker, out)
+    media.files(tracker, "comparison", out, [evaluate_tables.SCORES, evaluate_tables.REPORT, "report.md"])
     tracker.close()
     console.finish({**figures, "took": took.said([out])}, config.json)
     return 0

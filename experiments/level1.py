@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from agents import processes
-from experiments import console, persona_eval, setting, unscored
+from experiments import console, media, persona_eval, setting, unscored
 from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env import catalog, seeding
@@ -295,6 +295,8 @@ def main(argv: list[str] | None = None) -> int:
                     f"trained of each persona's model: {share:.3%} of the parameters (the paper: {PAPER_SHARE:.3%}, of far larger models)"
                 )
     tracker.summarise(figures)
+    media.conversations(tracker, folder, "evaluation/*")
+    media.weights(tracker, "adapters", folder, "grpo/*", "dpo/*")
     tracker.close()
     console.finish(figures, config.json)
     return 0

@@ -28,7 +28,7 @@ import numpy as np
 from agents import processes
 from agents.backbone import named
 from agents.stages import mark_of, name_of, staged
-from experiments import console, manners, persona_eval, setting, unscored
+from experiments import console, manners, media, persona_eval, setting, unscored
 from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env import catalog
@@ -348,6 +348,8 @@ def main(argv: list[str] | None = None) -> int:
                 figures[stage] = getattr(run, stage)()
                 print(figures[stage])
     tracker.summarise(figures)
+    media.conversations(tracker, run.folder, "evaluation/*", "directors/*")
+    media.weights(tracker, "director", run.folder, "director", "ppo")
     tracker.close()
     console.finish(figures, config.json)
     return 0

@@ -33,7 +33,7 @@ import numpy as np
 
 from agents.kept import Numbers
 from agents.stages import name_of, staged
-from experiments import console, persona_eval, setting, took, unscored
+from experiments import console, media, persona_eval, setting, took, unscored
 from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env import catalog, seeding
@@ -388,6 +388,9 @@ def main(argv: list[str] | None = None) -> int:
     console.write_whole(config.folder / "table.md", text + "\n")
     console.write_whole(config.folder / "figures.json", json.dumps({**figures, "config": asdict(config)}, indent=1, sort_keys=True))
     tracker.summarise(figures)
+    media.conversations(tracker, config.folder, "*/seed-*/*/play", "*/seed-*/evaluation/*/play", most=4)
+    media.files(tracker, "figures", config.folder, ["figures.json", "table.md"])
+    media.weights(tracker, "networks", config.folder, *(f"{algorithm}/seed-*" for algorithm in found))
     tracker.close()
     console.finish({**figures, "took": took.said([config.folder])}, config.json)
     return 0

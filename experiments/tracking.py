@@ -2,7 +2,7 @@
 the run's time is counted (`experiments.took`).
 
 W&B is on where the package is installed, `WANDB_MODE` is not `disabled` and the program's `--wandb` is not turned off. A key
-is only looked for, never read into a config or log.
+is only looked for, never read into a config or log, and secrets in a config, such as in a server's URL, are not told.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import importlib.util
 import json
 import netrc
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 from agents import processes
 from experiments import console
 from experiments.took import Took
+from mascot_env.redaction import redacted
 
 
 def logged_in() -> bool:
@@ -53,7 +55,7 @@ class Tracker:
             mode = os.environ.get("WANDB_MODE") or ("online" if logged_in() else "offline")
             wandb.setup(wandb.Settings(mode=mode))  # else its telemetry calls out before `init` has heard of `offline`
             settings = wandb.Settings(silent=True, console="off")
-            self._run = wandb.init(project="mascot_env", name=name, config=dict(config), mode=mode, dir=str(folder), settings=settings)  # type: ignore[arg-type]
+            self._run = wandb.init(project="mascot_env", name=name, config=redacted(dict(config)), mode=mode, dir=str(folder), settings=settings)  # type: ignore[arg-type]
 
     def log(self, step: int, **figures: float) -> None:
         if step <= self.last:
@@ -67,6 +69,40 @@ class Tracker:
         """Every number of the figures under its path, such as `evaluate/grpo/overall`: the names by which sweeps find it."""
         if self._run is not None:
             self._run.summary.update(dict(numbers(figures)))
+
+    @property
+    def shows(self) -> bool:
+        """Whether there is somebody to show more than numbers to."""
+        return self._run is not None
+
+    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[str | float]]) -> None:
+        if self._run is not None:
+            import wandb
+
+            self._run.log({name: wandb.Table(columns=list(columns), data=[list(row) for row in rows])})
+
+    def page(self, name: str, html: str) -> None:
+        """A whole page, as it is: nothing is put into it."""
+        if self._run is not None:
+            import wandb
+
+            self._run.log({name: wandb.Html(html, inject=False)})
+
+    def picture(self, name: str, file: Path) -> None:
+        if self._run is not None:
+            import wandb
+
+            self._run.log({name: wandb.Image(str(file))})
+
+    def artefact(self, kind: str, files: Mapping[str, Path]) -> None:
+        """One of the run's: name in it -> file. The files are not copied."""
+        if self._run is not None:
+            import wandb
+
+            made = wandb.Artifact(re.sub(r"[^\w.-]+", "-", f"{self._run.name}-{self._run.id}-{kind}"), kind)
+            for name, file in files.items():
+                made.add_file(str(file.resolve()), name, policy="immutable")
+            self._run.log_artifact(made)
 
     def close(self) -> None:
         self._file.close()

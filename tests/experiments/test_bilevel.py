@@ -157,8 +157,11 @@ def test_what_was_trained_is_compared_as_baselines(small: Path, tmp_path: Path, 
     with pytest.raises(MascotError, match="this run is of the domain support"):
         evaluate.main([*asked, "--domain", "meeting", "--out", str(tmp_path / "compared"), "--no-wandb"])
     away = [*asked, "--domain", "meeting", "--trained-on", "support", "--out", str(tmp_path / "away"), "--no-wandb"]
-    with pytest.raises(MascotError, match="does not play another domain"):
+    with pytest.raises(MascotError, match="ppo-director.*play only with the personas|play only with the personas.*ppo-director"):
         evaluate.main(away)
+    new = [*asked, "--personas", "unseen", "--out", str(tmp_path / "new"), "--no-wandb", "--methods", "zero-shot,sft,mascot"]
+    assert evaluate.main(new) == 0
+    assert "Personas that nobody here has learnt with (unseen)." in (tmp_path / "new" / "report.md").read_text(encoding="utf-8")
     assert evaluate.main([*away, "--methods", "zero-shot,sft,mascot,mascot-p,mascot-c"]) == 0
     assert "trained on support: out of its domain" in (tmp_path / "away" / "report.md").read_text(encoding="utf-8")
 

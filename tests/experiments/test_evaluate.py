@@ -16,7 +16,7 @@ pytest.importorskip("torch", reason="torch is not installed: pip install -e .[hf
 
 from baselines import METHODS  # noqa: E402
 from baselines.method import Ingredients, Players  # noqa: E402
-from experiments import comparison, evaluate, evaluate_tables, evaluated, leaderboard_from, persona_eval, setting  # noqa: E402
+from experiments import comparison, evaluate, evaluate_tables, evaluated, leaderboard_from, media, persona_eval, setting  # noqa: E402
 from experiments.entrants import Entrant, entrant, listed  # noqa: E402
 from mascot_env import catalog  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError, RunFolderError, UnknownIdError  # noqa: E402
@@ -219,6 +219,22 @@ def test_personas_and_users_that_nobody_has_met(own: str, tmp_path: Path, capsys
     assert len(rows) == 3 and {t.scenario.user for t in transcripts} <= {"INTJ", "ESFP"}
     assert all(set(t.agents) == agents for t in transcripts) and {x.agent for t in transcripts for x in t} & agents
     assert evaluated.domain_of(out, transcripts).personas == setting.team(catalog.domain("support"), "unseen:1").personas
+    seen: dict[str, Any] = {}
+    tracker = SimpleNamespace(
+        shows=True,
+        table=lambda name, columns, rows: seen.update({name: [dict(zip(columns, row, strict=True)) for row in rows]}),
+        page=lambda name, html: seen.update({name: html}),
+        artefact=lambda kind, files: seen.update({kind: files}),
+    )
+    media.conversations(tracker, out, "*/seed-*/play", most=2)  # type: ignore[arg-type]
+    media.page(tracker, out)  # type: ignore[arg-type]
+    media.files(tracker, "comparison", out, ["scores.json", "nothing.json"])  # type: ignore[arg-type]
+    media.files(tracker, "nothing", out, ["nothing.json"])  # type: ignore[arg-type]
+    assert [row["who"] for row in seen["conversations"]] == ["parrot/seed-0/play"] * 2 + ["zero-shot/seed-0/play"] * 2
+    first = next(t for t in transcripts if t.scenario.id == seen["conversations"][2]["scenario"])
+    assert seen["conversations"][2]["conversation"].splitlines()[0] == f"user_0: {first.scenario.opening}"
+    assert f"[{next(x.directive.speaker for x in first if x.directive)}," in seen["conversations"][2]["conversation"]
+    assert "side by side" in seen["report"] and seen["comparison"] == {"scores.json": out / "scores.json"} and "nothing" not in seen
     with pytest.raises(ConfigError, match="of the domain's own personas"):
         leaderboard_from.submissions(out, "we", "parrot=nothing")
     with pytest.raises(RunFolderError, match="personas"):  # another team in the same folder

@@ -42,10 +42,15 @@ sys.addaudithook(note)
 
 from experiments.tracking import Tracker
 
-tracker = Tracker(Path(sys.argv[1]), "a run", {"seed": 3}, True)
+tracker = Tracker(Path(sys.argv[1]), "a run", {"seed": 3, "judge": "openai:m@https://me:planted-4f1d8c0b7e2a9365d41c8b7a6e5f4d3c2b1a0f9e@host/v1"}, True)
 for step in range(3):
     tracker.log(step, reward=step / 2)
 tracker.summarise({"best": 1.0})
+tracker.table("conversations", ["who", "conversation"], [["parrot", "user: <script>alert(1)</script>"]])
+tracker.page("report", "<!doctype html><p>a page</p>")
+weights = Path(sys.argv[1]) / "weights.safetensors"
+weights.write_bytes(b"0123456789" * 50)
+tracker.artefact("a director", {"ppo/weights.safetensors": weights})
 mode = tracker._run.settings.mode
 tracker.close()
 print("SEEN", json.dumps({"mode": mode, "called": called}))
@@ -235,12 +240,18 @@ def test_wandb_offline_asks_nothing_and_tells_nobody(
     assert seen["mode"] == "offline"
     assert rows(folder) == [{"step": step, "reward": step / 2} for step in range(3)]
     (kept,) = folder.glob("wandb/offline-run-*/run-*.wandb")
-    assert b"reward" in kept.read_bytes()
+    said = kept.read_bytes()
+    assert b"reward" in said and b"a-run-" in said and b"-a-director" in said and b"ppo/weights.safetensors" in said
+    (table,) = kept.parent.glob("files/media/table/conversations_*.table.json")
+    assert json.loads(table.read_text())["data"] == [["parrot", "user: <script>alert(1)</script>"]]  # text, of which nothing is made
+    (page,) = kept.parent.glob("files/media/html/report_*.html")
+    assert page.read_text() == "<!doctype html><p>a page</p>"
     assert "login" not in printed.lower() and "api key" not in printed.lower() and "wandb.ai" not in printed
     # its own second process is called on this machine; nobody asks the proxy to be let out
     abroad = [address for address in seen["called"] if not address.startswith(("'/", "b'", "('127.0.0.1'", "'127.0.0.1'"))]
     assert seen["called"] and abroad == [] and proxy[1] == []
     written = {**everything(folder), **everything(home)}
+    assert [p for p, content in written.items() if content == b"0123456789" * 50] == [folder / "weights.safetensors"]  # and no copy of it
     assert len(written) > 2 and [str(p) for p, content in written.items() if SECRET.encode() in content] == []
     assert sorted(p.name for p in tmp_path.iterdir()) == ["home", "run"]
 
