@@ -10,7 +10,7 @@ import numpy as np
 
 from baselines import METHODS
 from baselines.method import BILEVEL, MARL
-from experiments import console
+from experiments import console, judges_agree
 from mascot_env import catalog
 from mascot_env.metrics import Interval, NotMeasured, holm, over_runs, worst_case
 from mascot_env.seeding import generator
@@ -36,6 +36,9 @@ def page(asked: Mapping[str, Any], scenarios: Sequence[Scenario], found: Found, 
             parts.append(text)
             text, figures[judge][f"{kind}, differences by group"] = differences_by_group(found, scenarios, judge, kind, asked)
             parts += [text] if text else []
+    kinds = {kind: criteria_of(found, judges[0], kind) for kind in KINDS}
+    text, figures["judges agree"] = judges_agree.section(found, kinds, named, asked["seed"])
+    parts += [f"### How far the judges agree\n\n{text}"] if text else []
     figures["by user type"] = {judge: by_user(found, scenarios, judge) for judge in judges}
     text, figures["measured"] = of_all(found, "measured")
     parts.append(f"### Without a model\n\n{text}")
