@@ -35,7 +35,9 @@ def section(found: Found, kinds: Mapping[str, Sequence[str]], named: Callable[[s
             figures[kind][f"{one} / {other}"] = by_over
             rows += [[f"{named(one)} and {named(other)}", over, *map(_cell, by_over[over].values())] for over in OVER]
         if rows:
-            parts.append(f"{kind.capitalize()}, Spearman's rank correlation with 95 % intervals:\n\n{console.table(['judges', 'over', *criteria], rows)}")
+            parts.append(
+                f"{kind.capitalize()}, Spearman's rank correlation with 95 % intervals:\n\n{console.table(['judges', 'over', *criteria], rows)}"
+            )
     return "\n\n".join(parts), figures
 
 

@@ -4,7 +4,7 @@
     python -m experiments.readme --check             # exit 1 where one is stale (CI does this)
     python -m experiments.readme --keep-demo runs/demo --keep-bench runs/bench_director --keep-marl runs/marl
                                                      # first copy the tables of these runs into docs/results/
-    python -m experiments.readme --keep-bilevel runs/bilevel --keep-hacking runs/hacking --keep-methods runs/methods
+    python -m experiments.readme --keep-bilevel runs/bilevel --keep-hacking runs/hacking --keep-units runs/units --keep-methods runs/methods
                                                      # first copy the figures of these runs, from which the pages are made
 
 The leaderboard's page is made from the submissions in docs/results/submissions: those that `experiments.leaderboard --into docs/results` keeps there, and
@@ -44,6 +44,7 @@ CAMPAIGNS = [
     ("both levels, 60 % broken", "make reproduce-broken", ("bilevel", "support-60", 3)),
     ("both levels, meeting", "make reproduce-meeting", ("bilevel", "meeting-40", 3)),
     ("the watch for reward hacking: 20 clean runs, 8 biased", "make hacking", ("hacking", "support-generic", 28)),
+    ("a Director trained on decisions or on whole conversations", "make units", ("units", "support-world", 10)),
     ("all methods, support", "make methods", ("methods", "support", 5)),
 ]
 
@@ -83,6 +84,7 @@ class Config:
     keep_marl: the run folder of experiments.marl, whose tables become docs/results/marl.md
     keep_bilevel: a campaign of experiments.bilevel whose runs join those that docs/results/bilevel.md is made from
     keep_hacking: a study of experiments.hacking whose runs join those that docs/results/hacking.md is made from
+    keep_units: a study of experiments.units whose runs join those that docs/results/units.md is made from
     keep_methods: a comparison of experiments.evaluate whose seeds join those that docs/results/methods.md is made from
     json: end with one JSON object
     """
@@ -93,6 +95,7 @@ class Config:
     keep_marl: str = ""
     keep_bilevel: str = ""
     keep_hacking: str = ""
+    keep_units: str = ""
     keep_methods: str = ""
     json: bool = False
 
@@ -265,6 +268,13 @@ def keep_hacking(folder: Path) -> None:
     kept_runs.keep(folder, RUNS / "hacking" / f"{about['domain']}-{about['exploit']}", asked)
 
 
+def keep_units(folder: Path) -> None:
+    """The figures of the comparison of what a Director is trained on."""
+    asked = kept_runs.Asked(frozenset({"unit"}))
+    about = asked.of_run(kept_runs.done(folder)[0])
+    kept_runs.keep(folder, RUNS / "units" / f"{about['domain']}-{Path(about['team']).name}", asked)
+
+
 def bilevel_page() -> str:
     """Of all campaigns that are kept: the first domain and the usual share of broken replies first, then the others."""
     from experiments import bilevel_report  # its tables come with the learners
@@ -285,6 +295,13 @@ def hacking_page() -> str:
     return "# Is reward hacking seen?\n\n" + "\n\n".join(parts) + "\n"
 
 
+def units_page() -> str:
+    from experiments import units
+
+    parts = [units.page(kept_runs.read_about(p), kept_runs.read(p)) for p in kept_runs.places(RUNS / "units")]
+    return "# Decisions or whole conversations: what a Director is trained on\n\n" + "\n\n".join(parts) + "\n"
+
+
 def keep_methods(folder: Path) -> None:
     """The figures of a comparison, seed by seed; of none whose submissions could not be made, as those of somebody's own policies."""
     from experiments import kept_comparisons, leaderboard_from  # with the learners, which who only checks need not have
@@ -302,7 +319,7 @@ def methods_page() -> str:
 
 def pages() -> dict[Path, str]:
     """The pages that are made from kept runs, of what is kept."""
-    made = {"bilevel": bilevel_page, "hacking": hacking_page, "methods": methods_page}
+    made = {"bilevel": bilevel_page, "hacking": hacking_page, "units": units_page, "methods": methods_page}
     found = {RESULTS / f"{name}.md": page() for name, page in made.items() if kept_runs.places(RUNS / name)}
     found |= {path: written_down(s) for path, s in of_comparisons().items()}
     if known := submissions():
@@ -321,6 +338,7 @@ KEEP = {
     "keep_marl": keep_marl,
     "keep_bilevel": keep_bilevel,
     "keep_hacking": keep_hacking,
+    "keep_units": keep_units,
     "keep_methods": keep_methods,
 }
 
