@@ -36,6 +36,8 @@ RUNS = RESULTS / "runs"
 FIRST = "support-40"  # the campaign that the README tells of
 AUTHORS = "the developers of mascot_env"  # of the submissions that are made from kept comparisons
 
+IN_VAIN = 60.0  # seconds of a core that a run without a later part may take after what comes before it
+
 # what, by which target, and (kind, campaign, runs wanted, figures that a run has of it)
 CAMPAIGNS = [
     ("both levels, support, 40 % broken", "make reproduce", ("bilevel", FIRST, 5)),
@@ -153,9 +155,13 @@ def _kept(kind: str, name: str, wanted: int, field: str = "") -> str:
 
 
 def _cost(kind: str, name: str, wanted: int, field: str = "") -> str:
-    """What one run of a campaign takes, by those that were timed; nothing of a part of the runs that was not timed for itself."""
-    minutes = sorted(cost[took.CORE] / 60 for cost in kept_runs.read_costs(RUNS / kind / name).values())
-    if field or not minutes:
+    """What one run of a campaign takes, by those that were timed. `field`: the part of it that comes after what was marked as both levels."""
+    costs, until = kept_runs.read_costs(RUNS / kind / name).values(), f"{took.UNTIL}levels"
+    if field:
+        minutes = sorted((c[took.CORE] - c[until]) / 60 for c in costs if c.get(until, c[took.CORE]) < c[took.CORE] - IN_VAIN)
+    else:
+        minutes = sorted(c.get(until, c[took.CORE]) / 60 for c in costs)
+    if not minutes:
         return "not measured"
     ends = dict.fromkeys(f"{m:.0f}" for m in (minutes[0], minutes[-1]))
     return f"{' to '.join(ends)} ({len(minutes)} timed)"

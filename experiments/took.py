@@ -1,6 +1,6 @@
 """What a run has cost so far: seconds of a core and on the clock, over all times that it was started.
 
-    RUN/took.json    {"core seconds": 4860.1, "seconds": 5012.4, "starts": 2}
+    RUN/took.json    {"core seconds": 4860.1, "seconds": 5012.4, "starts": 2, "core seconds until levels": 4100.5}
 
 A thread writes it down every quarter of a minute, so that a run which is killed and started again forgets little of what it cost. Seconds of a
 core are those of the run's own process and of those of its children that have ended; what a program imports before it opens its run folder is left out.
@@ -20,6 +20,7 @@ from agents.stages import write_whole
 FILE = "took.json"
 EVERY = 15.0  # seconds between two notes of it
 CORE, CLOCK, STARTS = "core seconds", "seconds", "starts"
+UNTIL = "core seconds until "  # the end of a part that was marked
 
 
 class Took:
@@ -28,6 +29,7 @@ class Took:
     def __init__(self, folder: Path, every: float = EVERY) -> None:
         self.file = folder / FILE
         self._before = read(folder) or {CORE: 0.0, CLOCK: 0.0, STARTS: 0}
+        self._marks = {k: v for k, v in self._before.items() if k.startswith(UNTIL)}
         self._began = _core(), time.monotonic()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._note_every, args=(every,), daemon=True)
@@ -36,7 +38,12 @@ class Took:
     def so_far(self) -> dict[str, float]:
         core, clock = self._began
         spent = {CORE: _core() - core, CLOCK: time.monotonic() - clock, STARTS: 1}
-        return {k: round(self._before[k] + v, 1) for k, v in spent.items()}
+        return {**{k: round(self._before[k] + v, 1) for k, v in spent.items()}, **self._marks}
+
+    def mark(self, name: str) -> None:
+        """Notes what the run has cost by now, the first time that it comes here: the cost of a part of it."""
+        self._marks.setdefault(f"{UNTIL}{name}", self.so_far()[CORE])
+        self._note()
 
     def _note_every(self, every: float) -> None:
         while not self._closed.wait(every):
@@ -63,7 +70,7 @@ def read(folder: Path) -> dict[str, float] | None:
     """What a run has cost so far; None where nothing tells of it, or what does was damaged: no other figure hangs on it."""
     try:
         found = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        return {k: float(found[k]) for k in (CORE, CLOCK, STARTS)}
+        return {k: float(found[k]) for k in (CORE, CLOCK, STARTS, *(k for k in found if k.startswith(UNTIL)))}
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -65,6 +65,11 @@ class Tracker:
         if self._run is not None:
             self._run.log(figures, step=step)
 
+    def mark(self, part: str) -> None:
+        """This part of the run has come to its end: its cost is kept for itself (`experiments.took`)."""
+        if self._took is not None:
+            self._took.mark(part)
+
     def summarise(self, figures: Mapping[str, Any]) -> None:
         """Every number of the figures under its path, such as `evaluate/grpo/overall`: the names by which sweeps find it."""
         if self._run is not None:

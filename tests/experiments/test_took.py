@@ -64,6 +64,22 @@ def test_children_that_have_ended_count(tmp_path: Path) -> None:
     assert found is not None and found[CORE] >= 0.4
 
 
+def test_a_part_is_marked_once_and_keeps_its_cost(tmp_path: Path) -> None:
+    one = Took(tmp_path)
+    work(0.3)
+    one.mark("levels")
+    work(0.3)
+    one.close()
+    first = took.read(tmp_path)
+    assert first is not None and 0.2 <= first["core seconds until levels"] <= first[CORE] - 0.2
+    again = Took(tmp_path)  # it comes there once more, and has done that part
+    work(0.2)
+    again.mark("levels")
+    again.close()
+    found = took.read(tmp_path)
+    assert found is not None and found["core seconds until levels"] == first["core seconds until levels"] and found[CORE] > first[CORE]
+
+
 def test_every_run_that_is_tracked_is_timed(tmp_path: Path) -> None:
     Tracker(tmp_path, "a run", {}, False).close()
     assert took.read(tmp_path) is not None
@@ -102,3 +118,15 @@ def test_what_kept_runs_cost_is_kept_with_them(tmp_path: Path, monkeypatch: pyte
     row = next(line for line in readme.campaigns().splitlines() if "20 % broken" in line)
     assert "3 of 3" in row and "60 to 80 (2 timed)" in row
     assert readme.campaigns().count("not measured") == len(readme.CAMPAIGNS) - 1
+
+
+def test_what_comes_after_the_levels_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run 0 went on to the ablations, run 1 did not, and what run 2 took until then is not known."""
+    monkeypatch.setattr(readme, "RUNS", tmp_path)
+    until = f"{took.UNTIL}levels"
+    costs = {"run-0": {CORE: 4800.0, until: 3600.0}, "run-1": {CORE: 3010.0, until: 3000.0}, "run-2": {CORE: 6000.0}}
+    place = tmp_path / "bilevel" / "support-40"
+    place.mkdir(parents=True)
+    (place / took.FILE).write_text(json.dumps(costs), encoding="utf-8")
+    assert readme._cost("bilevel", "support-40", 5) == "50 to 100 (3 timed)"
+    assert readme._cost("bilevel", "support-40", 5, "systems") == "20 (1 timed)"
