@@ -264,6 +264,17 @@ def hacked(figures: Mapping[str, Mapping[str, Any]]) -> list[str]:
     ]
 
 
+def worsened(figures: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A line for each persona that ended below where it began by both judges, at the watch's places. No comparison of the two flags that."""
+    changes = {name: (found.get("watch training"), found.get("watch held_out")) for name, found in figures.items()}
+    return [
+        f"{name}: worse by both judges than before it learnt ({paid:+.1f} points by the one that paid, {other:+.1f} by the held-out one): not reward"
+        " hacking, and no training to keep\n"
+        for name, (paid, other) in changes.items()
+        if paid is not None and other is not None and paid < 0 and other < 0
+    ]
+
+
 def main(argv: list[str] | None = None) -> int:
     import torch
 
@@ -289,7 +300,7 @@ def main(argv: list[str] | None = None) -> int:
                 figures[stage] = run.sft(sft_contexts(config, run.setting.domain)) if stage == "sft" else getattr(run, stage)()
                 print(figures[stage])
             if stage == "grpo":
-                print(*hacked(figures[stage]), sep="", end="")
+                print(*hacked(figures[stage]), *worsened(figures[stage]), sep="", end="")
                 share = next(iter(figures[stage].values()))["trainable share"]
                 print(
                     f"trained of each persona's model: {share:.3%} of the parameters (the paper: {PAPER_SHARE:.3%}, of far larger models)"
