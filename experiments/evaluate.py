@@ -249,10 +249,11 @@ def model_of(player: Any) -> Any:
 
 
 def per_reply(costs: Mapping[str, float], transcripts: Sequence[Transcript]) -> dict[str, float | None]:
-    """By the replies of these conversations; None where there are none, which a start after a stop may find."""
+    """By the replies of these conversations, and by the conversations; None where there are none, which a start after a stop may find."""
     replies = sum(turn.agent in t.agents and turn.text != "" for t in transcripts for turn in t)
     known = costs["requests"] > 0 and replies
-    return {k: costs[k] / replies if known else None for k in ("requests", "tokens", "seconds")}
+    of = {"": replies, " a conversation": len(transcripts)}
+    return {f"{k}{per}": costs[k] / count if known else None for per, count in of.items() for k in ("requests", "tokens", "seconds")}
 
 
 # ---------------------------------------------------------------------- all of them

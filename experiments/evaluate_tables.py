@@ -44,7 +44,8 @@ def page(asked: Mapping[str, Any], scenarios: Sequence[Scenario], found: Found, 
     parts.append(f"### Without a model\n\n{text}")
     text, figures["cost"] = of_all(found, "cost")
     among = "Requests and tokens of directives are among them, and the user's where the same model plays it; shared prefixes are counted each time."
-    parts.append(f"### Cost, per reply\n\n{text}\n\n{among}")
+    among += " Seconds are of many conversations side by side: one alone takes longer than its share."
+    parts.append(f"### Cost, per reply and per conversation\n\n{text}\n\n{among}")
     figures["last"] = {k: figures[judges[0]][k]["all"][list(found)[-1]]["overall"] for k in KINDS}  # of the last method: what a sweep reads
     text, figures["not scored"] = not_scored(found, scenarios)
     rows, figures["not scored, at worst"] = at_worst(found, scenarios, asked["against"])

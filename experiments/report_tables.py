@@ -99,7 +99,7 @@ def of_methods(run: Gathered) -> str:
             own += [of_means(kind, means), of_gaps(kind, gaps, f"difference to {run.asked.get('against', 'the first')}, points")]
         first = judge == run.judges[0]
         parts.append("".join(own) if first else opened(f"The same by {evaluate_tables.named(judge).replace('`', '')}", "".join(own)))
-    parts += [_measures(run, "measured", "Without a model"), _measures(run, "cost", "Cost, per reply")]
+    parts += [_measures(run, "measured", "Without a model"), _measures(run, "cost", "Cost, per reply and per conversation")]
     return "".join(parts)
 
 

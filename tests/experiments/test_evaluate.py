@@ -162,6 +162,7 @@ def test_cost_is_of_the_conversations_that_were_paid_for(tmp_path: Path, monkeyp
         return found
 
     whole, rest = cost(tmp_path / "whole", "3"), cost(tmp_path / "part", "2", "3")
+    assert whole["requests a conversation"] > whole["requests"] and whole["seconds a conversation"] > whole["seconds"]  # of several replies
     assert whole["requests"] > 1 and rest["requests"] > 1  # a reply and its directive; 1/3 of that where found ones were counted
     assert cost(tmp_path / "whole", "3")["requests"] is None  # nothing was played
 
