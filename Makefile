@@ -76,7 +76,7 @@ level1: setup  ## MASCOT's first level on the nano grade: SFT, pairs, reward mod
 level2: setup  ## MASCOT's second level on the team of `make level1`: group reward model, a Director by GRPO and one by PPO; resumable
 	@$(PY) -m experiments.level2
 
-reproduce-quick: setup  ## both levels by turns, 3 seeds on support, and what they show on held-out scenarios (one took 81 minutes of a slow core's time; resumable)
+reproduce-quick: setup  ## both levels by turns, 3 seeds on support, and what they show on held-out scenarios (the README's table says what one takes; resumable)
 	@$(PY) -m experiments.bilevel --seeds 3 --workers 3 --no-ablations --out runs/bilevel
 
 ALL_METHODS = $(PY) -m experiments.evaluate --methods all --runs runs/bilevel --marl runs/marl --workers $(WORKERS) --out runs/methods
@@ -85,14 +85,14 @@ reproduce: setup  ## all training and evaluation: the same with 5 seeds (goes on
 	@$(PY) -m experiments.bilevel --seeds 5 --no-ablations --out runs/bilevel; lines=$$?; test $$lines -le 1 || exit $$lines; \
 	  $(PY) -m experiments.marl && $(ALL_METHODS) && exit $$lines
 
-ablations: setup  ## the same runs once more without one of the levels, and at the players' own sampling (goes on from reproduce; 12 minutes a seed); resumable
+ablations: setup  ## the same runs once more without one of the levels, and at the players' own sampling (goes on from reproduce); resumable
 	@$(PY) -m experiments.bilevel --seeds 5 --out runs/bilevel
 
-reproduce-broken: setup  ## the same, 3 seeds each, where 20 and 60 % of the SFT policy's data are broken (a seed is a bit less than one of reproduce; not measured yet); resumable
+reproduce-broken: setup  ## the same, 3 seeds each, where 20 and 60 % of the SFT policy's data are broken (a seed takes less than one of reproduce); resumable
 	@$(PY) -m experiments.bilevel --seeds 3 --broken 0.2 --ppo-steps 0 --no-ablations --out runs/bilevel-20
 	@$(PY) -m experiments.bilevel --seeds 3 --broken 0.6 --ppo-steps 0 --no-ablations --out runs/bilevel-60
 
-reproduce-meeting: setup  ## the same on the meeting domain, 3 seeds (a seed as long as one of reproduce; not measured yet); resumable
+reproduce-meeting: setup  ## the same on the meeting domain, 3 seeds (a seed as long as one of reproduce, about); resumable
 	@$(PY) -m experiments.bilevel --seeds 3 --domain meeting --no-ablations --out runs/bilevel-meeting
 
 units: setup  ## what should the writing Director be trained on, decisions or whole conversations? 5 seeds of each; resumable
