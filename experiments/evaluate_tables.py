@@ -200,8 +200,13 @@ def of_all(found: Found, what: str) -> tuple[str, dict[str, Any]]:
     """Means over seeds of what is a figure of all conversations together."""
     names = list(dict.fromkeys(n for runs in found.values() for r in runs for n in r[what]))
     figures = {m: {n: mean_of([r[what][n] for r in runs if r[what].get(n) is not None]) for n in names} for m, runs in found.items()}
-    rows = [[m, *("-" if by[n] is None else f"{by[n]:.3g}" for n in names)] for m, by in figures.items()]
+    rows = [[m, *("-" if by[n] is None else _plain(by[n]) for n in names)] for m, by in figures.items()]
     return console.table(["method", *names], rows), figures
+
+
+def _plain(value: float) -> str:
+    """Three digits, and all of a thousand and more."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def not_scored(found: Found, scenarios: Sequence[Scenario]) -> tuple[str, dict[str, Any]]:
