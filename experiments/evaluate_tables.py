@@ -27,6 +27,8 @@ def page(asked: Mapping[str, Any], scenarios: Sequence[Scenario], found: Found, 
     judges = list(next(iter(found.values()))[0]["judges"])
     parts = [f"{about(asked, len(scenarios))} {tuned(list(found))}", *([warning] if warning else [])]
     figures: dict[str, Any] = {}
+    text, figures["required"] = required(found, judges[0], asked["seed"])
+    parts += [text] if text else []
     for judge in judges:
         figures[judge] = {}
         for kind in KINDS:
@@ -34,6 +36,9 @@ def page(asked: Mapping[str, Any], scenarios: Sequence[Scenario], found: Found, 
             parts.append(f"### {kind.capitalize()}, by {named(judge)}\n\n{text}")
             text, figures[judge][f"{kind}, differences"] = differences(found, judge, kind, asked["against"], asked["seed"])
             parts.append(text)
+            if OURS in found and asked["against"] != OURS:
+                text, figures[judge][f"{kind}, differences to {OURS}"] = differences(found, judge, kind, OURS, asked["seed"])
+                parts.append(text)
             text, figures[judge][f"{kind}, differences by group"] = differences_by_group(found, scenarios, judge, kind, asked)
             parts += [text] if text else []
     kinds = {kind: criteria_of(found, judges[0], kind) for kind in KINDS}
@@ -158,6 +163,27 @@ def differences(found: Found, judge: str, kind: str, against: str, seed: int) ->
         " and is not tested):"
     )
     return f"{told}\n\n{console.table(['method', *criteria_of(found, judge, kind)], rows)}", figures
+
+
+OURS, LESS = "mascot", ("zero-shot", "sft")  # what is required to be ahead of what, overall
+
+
+def required(found: Found, judge: str, seed: int) -> tuple[str, dict[str, Any]]:
+    """Whether MASCOT is ahead of the base model and of SFT in both kinds' `overall`, beyond chance; nothing where it was not compared with them."""
+    figures: dict[str, Any] = {}
+    told = []
+    for less in (m for m in LESS if m in found and OURS in found):
+        for kind in KINDS:
+            ours, theirs = ([values(r, judge, kind, "overall") for r in found[m]] for m in (OURS, less))
+            gap = over_runs(ours, theirs, generator("evaluate", seed))
+            if not isinstance(gap, Interval):
+                told.append(f"{less}, {kind}: not measured ({gap.reason})")
+                continue
+            figures.setdefault(less, {})[kind] = {"difference": [gap.estimate, gap.low, gap.high], "holds": gap.low > 0}
+            told.append(f"{less}, {kind} {gap.estimate:+.1f} [{gap.low:+.1f}, {gap.high:+.1f}] ({'yes' if gap.low > 0 else 'no'})")
+    if not told:
+        return "", {}
+    return f"Is {OURS} ahead overall, by {named(judge)}? Of {'; '.join(told)}. Whatever else comes out is shown, and nothing of it is required.", figures
 
 
 def paired(

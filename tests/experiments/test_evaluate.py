@@ -387,6 +387,19 @@ def test_differences_within_a_group_are_of_its_scenarios_alone() -> None:
     assert evaluate_tables.differences_by_group({"base": found["base"]}, scenarios, "j", "collective", asked) == ("", {})
 
 
+def test_what_is_required_of_mascot_by_hand() -> None:
+    """Ten points above zero-shot in both scenarios of both seeds, and above SFT in one seed only."""
+    found = {"zero-shot": [made_up(0.0)] * 2, "sft": [made_up(0.0), made_up(20.0)], "mascot": [made_up(10.0)] * 2}
+    text, figures = evaluate_tables.required(found, "j", 0)
+    assert figures["zero-shot"]["collective"] == {"difference": [10.0, 10.0, 10.0], "holds": True}
+    assert not figures["sft"]["agent-specific"]["holds"] and figures["sft"]["agent-specific"]["difference"][0] == pytest.approx(0.0)
+    assert "zero-shot, agent-specific +10.0 [+10.0, +10.0] (yes)" in text and "sft, collective +0.0 [" in text and "(no)" in text
+    assert evaluate_tables.required({"zero-shot": [made_up(0.0)], "sft": [made_up(1.0)]}, "j", 0) == ("", {})
+    asked = {"domain": "d", "model": "m", "split": "test", "seeds": 2, "seed": 0, "rounds": 1, "user": "u", "against": "zero-shot"}
+    page, whole = evaluate_tables.page(asked, [], {m: [{**r, "judges": {"j": {**r["judges"]["j"], "by agent": {}}}} for r in of] for m, of in found.items()})
+    assert whole["j"]["collective, differences to mascot"]["sft"]["overall"][0] == pytest.approx(0.0) and "Differences to `mascot`" in page
+
+
 def test_stars_are_holms_over_the_criteria_and_overall_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """p of 0.01, 0.03 and 0.04 become 0.03, 0.06 and 0.06; the overall mean, however sure, is in no family."""
     p = {"consistency": 0.01, "response_relevance": 0.03, "social_contribution": 0.04, "overall": 1e-6}
