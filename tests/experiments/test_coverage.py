@@ -1,4 +1,4 @@
-"""Do the intervals of our pages hold what they say? In 2,000 simulated experiments of 5 seeds whose spreads are those of the runs that are kept:
+"""Do the intervals of our pages hold what they say? In 10,000 simulated experiments of 5 seeds whose spreads are those of the runs that are kept:
 between seeds none, as measured, and twice that; scenarios and what is left are drawn from what was measured there."""
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ pytest.importorskip("trl")
 
 from experiments import bilevel_tables, kept_runs, readme  # noqa: E402
 from mascot_env import metrics  # noqa: E402
+from mascot_env.metrics import statistics  # noqa: E402
 from mascot_env.seeding import generator  # noqa: E402
 
-EXPERIMENTS, SEEDS = 2000, 5
+EXPERIMENTS, SEEDS = 10_000, 5  # with 2,000 the share itself has an error of half a point, and one of nine leaves 3 to 7 % by chance
 KEPT = readme.RUNS / "bilevel" / readme.FIRST
 CRITERIA = ("consistency", "social_contribution", "overall")
 PAIRS = (("trained", "SFT"),)
@@ -46,7 +47,8 @@ def missed(diff_SJ: np.ndarray, times: float, rng: np.random.Generator) -> float
     return count / EXPERIMENTS
 
 
-def test_intervals_cover_at_the_spreads_of_our_own_runs() -> None:
+def test_intervals_cover_at_the_spreads_of_our_own_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "_dof_of", lambda *_: 4.0)  # for p alone, which nobody reads here, and most of the time
     found = {
         (times, c, *pair): missed(measured(c, *pair), times, generator("coverage", times, c, *pair))
         for times in (0, 1, 2)

@@ -327,7 +327,7 @@ def test_scenarios_are_made_for_a_policy_that_is_there(tmp_path: Path, monkeypat
         raise AssertionError("scenarios before the SFT policy")
 
     monkeypatch.setattr(level1.setting, "scenarios", never)
-    monkeypatch.setattr(level1.setting, "training", lambda *_: ())
+    monkeypatch.setattr(level1.setting, "training", lambda *_, **__: ())
     with pytest.raises(RunFolderError, match="the stage sft is not done there"):
         level1.main(["--scenarios", "100000000", "--stages", "evaluate", "--no-wandb", "--out", str(tmp_path)])
 

@@ -71,7 +71,7 @@ def test_what_was_trained_is_compared_with_what_is_asked(tmp_path: Path, capsys:
     assert cost["ippo"] == cost["mappo"] == 1 < cost["zero-shot"]  # one call a reply, and none for a directive
     with pytest.raises(MascotError, match="marl: ippo are made from runs"):
         evaluate.main(["--methods", "zero-shot,ippo", *COMPARED])
-    with pytest.raises(MascotError, match="no checkpoint of a trained team is there"):
+    with pytest.raises(MascotError, match="ippo, mappo were not trained there with seed 7"):
         evaluate.main([*asked, "--seed", "7"])
 
 
