@@ -42,7 +42,6 @@ from mascot_env.types import Domain
 
 # What runs did that were made before there were options for it
 BEFORE = {"sft_conversations": 700, "watch": 10, "allow_noise": 0.18, "format": "auto", "beta": 0.1, "director_beta": 0.05, "users": ""}
-LEVELS = "levels"  # the part of a run whose cost is kept for itself: all but the ablations
 SHARPER = (0.7, 0.9)  # temperature and top-p at which players named `nano` speak
 
 
@@ -317,7 +316,7 @@ def one_run(config: Config, run: Any, progress: Progress, say: Any) -> dict[str,
             lambda _: measured_directors(config, run, ppo),
         )
     if not is_done(run.folder / measures(config, "measured-systems")):  # else a part that follows has been paid for too
-        progress.tracker.mark(LEVELS)
+        progress.tracker.mark(took.LEVELS)
     if config.ablations:
         with console.stage("whole systems on held-out scenarios, and teams at the players' own sampling"):
             out["systems"] = staged(run.folder / measures(config, "measured-systems"), who, lambda _: measured_systems(config, run))

@@ -156,7 +156,7 @@ def _kept(kind: str, name: str, wanted: int, field: str = "") -> str:
 
 def _cost(kind: str, name: str, wanted: int, field: str = "") -> str:
     """What one run of a campaign takes, by those that were timed. `field`: the part of it that comes after what was marked as both levels."""
-    costs, until = kept_runs.read_costs(RUNS / kind / name).values(), f"{took.UNTIL}levels"
+    costs, until = kept_runs.read_costs(RUNS / kind / name).values(), f"{took.UNTIL}{took.LEVELS}"
     if field:
         minutes = sorted((c[took.CORE] - c[until]) / 60 for c in costs if c.get(until, c[took.CORE]) < c[took.CORE] - IN_VAIN)
     else:

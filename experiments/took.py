@@ -21,6 +21,7 @@ FILE = "took.json"
 EVERY = 15.0  # seconds between two notes of it
 CORE, CLOCK, STARTS = "core seconds", "seconds", "starts"
 UNTIL = "core seconds until "  # the end of a part that was marked
+LEVELS = "levels"  # of a run of experiments.bilevel: all but the ablations
 
 
 class Took:
@@ -31,7 +32,7 @@ class Took:
         self._before = read(folder) or {CORE: 0.0, CLOCK: 0.0, STARTS: 0}
         self._marks = {k: v for k, v in self._before.items() if k.startswith(UNTIL)}
         self._began = _core(), time.monotonic()
-        self._closed = threading.Event()
+        self._closed, self._writing = threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._note_every, args=(every,), daemon=True)
         self._thread.start()
 
@@ -53,7 +54,8 @@ class Took:
                 return
 
     def _note(self) -> None:
-        write_whole(self.file, json.dumps(self.so_far()) + "\n")
+        with self._writing:
+            write_whole(self.file, json.dumps(self.so_far()) + "\n")
 
     def close(self) -> None:
         self._closed.set()

@@ -80,6 +80,17 @@ def test_a_part_is_marked_once_and_keeps_its_cost(tmp_path: Path) -> None:
     assert found is not None and found["core seconds until levels"] == first["core seconds until levels"] and found[CORE] > first[CORE]
 
 
+def test_a_mark_and_the_thread_do_not_write_over_each_other(tmp_path: Path) -> None:
+    """Both write a file beside it first, under one name: what one has put in place the other missed, and the run ended with that."""
+    one = Took(tmp_path, every=0.0)
+    for _ in range(3000):
+        one.mark("levels")
+    assert one._thread.is_alive()  # it stops where it cannot write
+    one.close()
+    found = took.read(tmp_path)
+    assert found is not None and len(found) == 4
+
+
 def test_every_run_that_is_tracked_is_timed(tmp_path: Path) -> None:
     Tracker(tmp_path, "a run", {}, False).close()
     assert took.read(tmp_path) is not None
