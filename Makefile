@@ -96,7 +96,7 @@ reproduce-meeting: setup  ## the same on the meeting domain, 3 seeds (a seed as 
 	@$(PY) -m experiments.bilevel --seeds 3 --domain meeting --no-ablations --out runs/bilevel-meeting
 
 units: setup  ## what should the writing Director be trained on, decisions or whole conversations? 5 seeds of each; resumable
-	@$(PY) -m experiments.units --team world
+	@$(PY) -m experiments.units
 
 hacking: setup  ## is a judge with a planted bias caught, and is a clean run accused? 20 clean and 8 biased runs (two hours on two cores); resumable
 	@$(PY) -m experiments.hacking --seed 200

@@ -40,7 +40,7 @@ class Config:
     """A study, or one run of it.
 
     model: what the Director starts from: nano, nano:FOLDER or hf:PATH_OR_ID
-    team: the frozen speakers: a run folder of experiments.level1, or a player's name (nano, world, hf:...)
+    team: the frozen speakers: a player's name (world, nano, hf:...), or a run folder of experiments.level1
     domain: support or meeting
     judge: that pays
     held_out: the judge that reports and trains nothing
@@ -60,7 +60,7 @@ class Config:
     """
 
     model: str = "nano"
-    team: str = "nano"
+    team: str = "world"
     domain: str = "support"
     judge: str = "nano"
     held_out: str = "nano-heldout"
@@ -101,7 +101,7 @@ def single(config: Config) -> dict[str, Any]:
     figures = {
         "unit": config.unit,
         "seconds": sum(trained["seconds"].values()),
-        "Directors": {name: {**v, "transcripts": None, **level2.habits(v["transcripts"])} for name, v in found.items()},
+        "Directors": {name: kept(values) for name, values in found.items()},
     }
     console.write_whole(folder / "figures.json", json.dumps(figures, sort_keys=True))
     tracker.summarise({"seconds": figures["seconds"]})
@@ -109,6 +109,11 @@ def single(config: Config) -> dict[str, Any]:
     media.weights(tracker, "director", folder, "director")
     tracker.close()
     return figures
+
+
+def kept(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of a Director's conversations: all but their texts, which lie beside it."""
+    return {**{k: v for k, v in found.items() if k != "transcripts"}, **level2.habits(found["transcripts"])}
 
 
 def plan(config: Config) -> dict[str, dict[str, Any]]:
