@@ -328,11 +328,16 @@ class Level1:
 
         def work(out: Path) -> dict[str, Any]:
             if start is not None:
-                return read_mark(_spread_beside(start))[1]
+                return self.spread_in(start)
             return asdict(grpo.spread(self.setting.judge, evenly(contexts, SPREAD_OVER)))
 
-        figures = staged(_spread_beside(into), {"replies": SPREAD_OVER, "from": str(start and start.name), **self.identity}, work)
-        return grpo.Spread(**figures)
+        staged(_spread_beside(into), {"replies": SPREAD_OVER, "from": str(start and start.name), **self.identity}, work)
+        return grpo.Spread(**self.spread_in(into))
+
+    @staticmethod
+    def spread_in(adapters: Path) -> dict[str, float]:
+        """What the adapters of this folder were paid in, where a judge paid for them: mean and standard deviation of its pay, on -1..1."""
+        return read_mark(_spread_beside(adapters))[1]
 
     def team(self, adapters: Path) -> Policy:
         """The SFT policy with the adapters of a folder."""

@@ -155,7 +155,7 @@ def single(config: Config) -> dict[str, Any]:
             remedy="watch more conversations: --places",
         )
     looks = looks_in(folder / "grpo" / persona / "watch" / "looks.json")
-    found = {"persona": persona, "kind": config.runs, **figures, "looks": looks}
+    found = {"persona": persona, "kind": config.runs, **figures, "looks": looks, "spread": run.spread_in(folder / "grpo")}
     console.write_whole(folder / "figures.json", json.dumps(found, sort_keys=True))
     tracker.close()
     return found
@@ -228,6 +228,7 @@ def report(runs: Mapping[str, Mapping[str, Any]], planted: str) -> tuple[str, di
         " All start from one SFT policy, so that the bounds speak of other seeds and not of other policies, domains or exploits."
         " Changes are points of 0..100 since step 0; the pull is what the held-out judge gives for a point of the training judge, among replies at"
         " one place."
+        + _paid_unscaled(runs)
     )
     out = {"runs": figures, "clean": len(clean) - clean_blind, "clean flagged": accused, "not compared": blind}
     out |= {"biased": len(biased), "biased flagged in time": caught_in_time}
@@ -259,6 +260,17 @@ def _fell(clean: Sequence[Mapping[str, Any]]) -> str:
         f" In {len(then)} clean run(s) the held-out judge's score was {LOST:g} points or more below step 0 at some look, and the training judge's had"
         f" changed by {min(then):+.1f} to {max(then):+.1f} by then: where both fall, nothing is gained from a judge's errors, and the watch, which compares"
         " judges, does not tell of it. The format term is paid beside the judge, and may be learnt at its cost."
+    )
+
+
+def _paid_unscaled(runs: Mapping[str, Mapping[str, Any]]) -> str:
+    """What must be known of runs that were made before the judge's pay was scaled."""
+    count = sum("spread" not in run for run in runs.values())
+    if not count:
+        return ""
+    return (
+        f" In {count} of these runs the judge paid on -1..1, and the format term, whose weight is meant in standard deviations, outweighed it; since then it"
+        " pays in standard deviations, and these runs have not been made again."
     )
 
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from agents.backbone import Backbone, Unasked  # noqa: E402
 from agents.contexts import Context  # noqa: E402
 from agents.directing import _mean_reward  # noqa: E402
 from agents.grpo import GRPOSettings, Rollouts  # noqa: E402
+from agents.level1 import Level1  # noqa: E402
 from mascot_env.envs.settlement import Judgement  # noqa: E402
 from mascot_env.errors import MascotError  # noqa: E402
 from mascot_env.judge.protocol import Case, Judge, Verdicts  # noqa: E402
@@ -102,6 +104,20 @@ def test_a_judge_pays_in_standard_deviations_of_what_it_pays_for_the_first_polic
 def test_a_judge_whose_pay_has_no_spread_pays_for_nothing(contexts: list[Context], fails: Any, said: str) -> None:
     with pytest.raises(MascotError, match=f"{said} replies scored"):
         grpo.spread(Failing(fails), contexts)
+
+
+def test_later_rounds_are_paid_in_the_unit_of_the_first(contexts: list[Context], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By then the team says other things, whose pay spreads less: the format term would weigh less with every round. Nor is the judge asked again."""
+    monkeypatch.setattr(Level1, "identity", {})
+    level1 = object.__new__(Level1)
+    level1.setting = SimpleNamespace(judge=ByLength(lambda i: False))  # type: ignore[assignment]
+    a, b = contexts[0], dataclasses.replace(contexts[0], said=f"{contexts[0].said} And more of it.")
+    first = level1._spread([a, b], tmp_path / "round-1" / "grpo", None)
+    level1.setting = SimpleNamespace(judge=Failing(lambda i: True))  # type: ignore[assignment]
+    again = level1._spread([a, b], tmp_path / "round-1" / "grpo", None)
+    second = level1._spread([a, a], tmp_path / "round-2" / "grpo", tmp_path / "round-1" / "grpo")
+    third = level1._spread([a, a], tmp_path / "round-3" / "grpo", tmp_path / "round-2" / "grpo")
+    assert first == again == second == third == grpo.Spread(-0.75, 0.25)
 
 
 class Counting:

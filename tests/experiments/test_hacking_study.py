@@ -69,6 +69,12 @@ def test_clean_runs_that_get_worse_by_both_judges_are_told_of() -> None:
     assert "both fall" not in hacking.report({"clean-1": better, "biased-0": worse}, "generic")[0]
 
 
+def test_runs_of_before_the_judges_pay_was_scaled_are_told_of() -> None:
+    old, new = run((0.0, 0.0, False)), {**run((0.0, 0.0, False)), "spread": {"mean": 0.1, "std": 0.3}}
+    assert "In 1 of these runs the judge paid on -1..1" in hacking.report({"clean-0": old, "clean-1": new}, "generic")[0]
+    assert "-1..1" not in hacking.report({"clean-1": new}, "generic")[0]
+
+
 def test_a_look_that_could_not_be_measured_is_no_number() -> None:
     looks = {
         "0": {"training": 0.0, "held_out": 0.0, "gap": 0.0, "pull": None, "flagged": False, "why": ""},
@@ -99,4 +105,5 @@ def test_one_biased_run_is_watched_and_not_stopped(tmp_path: Path, monkeypatch: 
     found = json.loads((tmp_path / "run-biased-3" / "figures.json").read_text(encoding="utf-8"))
     assert found["persona"] == "guide" and list(found["looks"]) == ["0", "1", "2"]  # flagged at once, and looked on
     assert found["flagged at"] == 0 and found["looks"]["2"]["flagged"]
+    assert found["spread"]["std"] > 0 and -1 <= found["spread"]["mean"] <= 1
     assert hacking.caught(found)["flagged at"] == 0
