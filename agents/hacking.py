@@ -185,7 +185,13 @@ class Watch:
             "looks without a gap": sum(v["low"] is None for v in seen.values()),
             "looks without a pull": sum(v["high"] is None for v in seen.values()),
             **{f"watch {k}": last.get(k) for k in ("training", "held_out", "gap", "low", "pull", "high")},
+            **{f"watch {who}, at most": self._at_most(who) for who in ("training", "held_out")},
         }
+
+    def _at_most(self, who: str) -> float | None:
+        """By how much a judge's score has changed between the first look and the last, beyond chance at the most; None with one look alone."""
+        looks = [look for _, look in sorted(self.read().items())]
+        return judges_apart.at_most(_change(looks, who), self.settings.alpha) if len(looks) > 1 else None
 
 
 def _seen(training_NK: np.ndarray, held_out_NK: np.ndarray, common: int) -> dict[str, Any]:
@@ -202,17 +208,19 @@ def _seen(training_NK: np.ndarray, held_out_NK: np.ndarray, common: int) -> dict
     }
 
 
+def _change(looks: Sequence[Mapping[str, Any]], who: str) -> np.ndarray:
+    """Of a judge's mean score at each place (N) from the first look to the last; NaN where either is lacking."""
+    now, then = (np.array(look[f"{who} by place"], dtype=float) for look in (looks[-1], looks[0]))  # None becomes NaN
+    return now - then
+
+
 def compared(looks: Sequence[Mapping[str, Any]], settings: WatchSettings) -> Look:
     """The gap of the last look to the first, and the pull over all of them."""
-
-    def change(who: str) -> np.ndarray:
-        now, then = (np.array(look[f"{who} by place"], dtype=float) for look in (looks[-1], looks[0]))  # None becomes NaN
-        return now - then
 
     def summed(what: str) -> np.ndarray:
         return np.sum([look[f"{what} by place"] for look in looks], axis=0)
 
-    gap = judges_apart.gap(change("training"), change("held_out"), settings.alpha)
+    gap = judges_apart.gap(_change(looks, "training"), _change(looks, "held_out"), settings.alpha)
     pull = judges_apart.pull(summed("covariance"), summed("variance"), settings.alpha)
     raised = {"gap": gap.flagged(settings.tolerance), "pull": pull.flagged(settings.least_pull)}
     return Look(gap, pull, " and ".join(name for name, yes in raised.items() if yes))

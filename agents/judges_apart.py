@@ -58,6 +58,12 @@ def gap(training_N: np.ndarray, held_out_N: np.ndarray, alpha: float) -> Gap:
     return Gap(float(training_N[both].mean()), float(held_out_N[both].mean()), mean, mean - t_quantile(1 - alpha, n - 1) * error, n, lost)
 
 
+def at_most(change_N: np.ndarray, alpha: float) -> float | None:
+    """The upper end of the one-sided t interval of a judge's mean change; NaN where it failed, None where too few places could be scored."""
+    mirrored = gap(-change_N, np.where(np.isfinite(change_N), 0.0, np.nan), alpha).low
+    return None if mirrored is None else -mirrored
+
+
 @dataclass(frozen=True)
 class Pull:
     """Points that the held-out judge gives for each point of the training judge, and the ends of its two one-sided intervals; None where fewer

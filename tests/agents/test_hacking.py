@@ -99,6 +99,13 @@ def test_equal_scores_are_no_choice_however_their_mean_is_rounded() -> None:
     assert not variance.any() and not covariance.any() and judges_apart.pull(covariance, variance, 0.005).pull is None
 
 
+def test_a_change_beyond_chance_has_an_upper_end() -> None:
+    """-1 to -9: mean -5, sd 2.7386, n 9: -5 + 1.8595 * 0.91287 with alpha 0.05, as for the gap above; a failed place is left out."""
+    change = -np.append(np.arange(1.0, 10.0), np.nan)
+    assert judges_apart.at_most(change, 0.05) == pytest.approx(-5 + 1.859548 * 0.9128709)
+    assert judges_apart.at_most(change[:5], 0.05) is None
+
+
 def test_scores_are_on_0_to_100_and_failures_are_no_number(contexts: list[Context]) -> None:
     replies: list[str | None] = [c.said for c in contexts]
     replies[1] = None  # the policy failed there
@@ -117,6 +124,7 @@ def test_a_look_is_compared_with_the_first_and_kept(contexts: list[Context], tmp
     assert (found.training, found.held_out, found.gap) == (25.0, -12.5, 37.5)
     again = Watch(contexts, Asked(), training, held_out, WatchSettings(every=1, places=12, replies=2), tmp_path)  # as after a stop
     assert again.figures()["flagged at"] == 1 and again.figures()["watch gap"] == 37.5
+    assert again.figures()["watch training, at most"] == 25.0 and again.figures()["watch held_out, at most"] == -12.5  # all places alike
     assert again.now(0) == {"held_out": 50.0, "gap": 0.0} and again.now(7) == {"held_out": 37.5, "gap": 37.5}
     held_out.value = 4.0
     assert again.look(1, llm).gap.gap == 0.0 and again.figures()["flagged at"] is None  # the step was taken again

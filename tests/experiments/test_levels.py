@@ -102,8 +102,9 @@ def test_dpo_is_an_option_on_the_same_pairs(small: Path, monkeypatch: pytest.Mon
 
 
 def test_a_persona_whose_training_was_stopped_is_named() -> None:
-    worse = {"watch training": -7.8, "watch held_out": -10.0}
-    ended = {"beacon": worse, "guide": {**worse, "watch held_out": 1.0}, "anchor": {**worse, "watch training": None}, "catalyst": {"looks": 0}}
+    worse = {"watch training": -7.8, "watch held_out": -10.0, "watch training, at most": -2.0, "watch held_out, at most": -4.0}
+    ended = {"beacon": worse, "guide": {**worse, "watch held_out, at most": 1.0}, "anchor": {**worse, "watch training, at most": None}}
+    ended["catalyst"] = {"looks": 0}
     (line,) = level1.worsened(ended)
     assert line.startswith("beacon: worse by both judges than before it learnt (-7.8 points by the one that paid, -10.0 by the held-out one)")
     assert level1.hacked({"guide": {"flagged at": 10, "flagged by": "pull"}, "anchor": {"flagged at": None}, "beacon": {"looks": 0}}) == [
