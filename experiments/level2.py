@@ -348,7 +348,7 @@ def main(argv: list[str] | None = None) -> int:
                 figures[stage] = getattr(run, stage)()
                 print(figures[stage])
     tracker.summarise(figures)
-    media.conversations(tracker, run.folder, "evaluation/*", "directors/*")
+    media.conversations(tracker, run.folder, "directors/*")
     media.weights(tracker, "director", run.folder, "director", "ppo")
     tracker.close()
     console.finish(figures, config.json)
