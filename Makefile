@@ -95,7 +95,7 @@ reproduce-broken: setup  ## the same, 3 seeds each, where 20 and 60 % of the SFT
 reproduce-meeting: setup  ## the same on the meeting domain, 3 seeds (a seed as long as one of reproduce, about); resumable
 	@$(PY) -m experiments.bilevel --seeds 3 --domain meeting --no-ablations --out runs/bilevel-meeting
 
-units: setup  ## what should the writing Director be trained on, decisions or whole conversations? 5 seeds of each; resumable
+units: setup  ## what should the writing Director be trained on and paid by: decisions (by the judge, or by its reward model) or whole conversations? 5 seeds of each; resumable
 	@$(PY) -m experiments.units
 
 hacking: setup  ## is a judge with a planted bias caught, and is a clean run accused? 20 clean and 8 biased runs (two hours on two cores); resumable

@@ -46,7 +46,7 @@ CAMPAIGNS = [
     ("both levels, 60 % broken", "make reproduce-broken", ("bilevel", "support-60", 3)),
     ("both levels, meeting", "make reproduce-meeting", ("bilevel", "meeting-40", 3)),
     ("the watch for reward hacking: 20 clean runs, 8 biased", "make hacking", ("hacking", "support-generic", 28)),
-    ("a Director trained on decisions or on whole conversations", "make units", ("units", "support-world", 10)),
+    ("a Director trained on decisions, by judge or model, or on whole conversations", "make units", ("units", "support-world", 15)),
     ("all methods, support", "make methods", ("methods", "support", 5)),
 ]
 

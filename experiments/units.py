@@ -1,13 +1,15 @@
-"""What the writing Director should be trained on: single decisions (agent-and-turn groups) or whole conversations, compared.
+"""What the writing Director should be trained on, and paid by: single decisions (agent-and-turn groups) paid by the judge, the same paid by the
+group reward model, or whole conversations paid by the judge.
 
     python -m experiments.units                        # five seeds of each, on the nano grade (`make units`)
     python -m experiments.units --seeds 2 --steps 10 --scenarios 24
     python -m experiments.units --seed 3 --unit episode --out runs/units/run-episode-3      # one run
 
-Source: groups of decisions as in AT-GRPO, against GRPO of whole episodes (`agents.level2`). Both begin with the untrained Director, on one frozen team,
-and take as many updates of as many sampled groups, paid straight by the training judge: a decision by its block, a conversation by the mean of its
-blocks. They do not cost the same, and the seconds stand in the table. Measured on held-out scenarios by the held-out judge, paired by seed
-and scenario. Runs that are done are kept; started again it goes on.
+Source: groups of decisions as in AT-GRPO, against GRPO of whole episodes (`agents.level2`); the group reward model is the paper's. All begin with the
+untrained Director, on one frozen team, and take as many updates of as many sampled groups: a decision is paid by its block (by the training judge, or
+by the model of that judge), a conversation by the mean of its blocks. They do not cost the same, and the seconds stand in the table (the model's
+with its data and training). Measured on held-out scenarios by the held-out judge, paired by seed and scenario. Runs that are done are kept; started
+again it goes on.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,7 +33,9 @@ from mascot_env.errors import ConfigError
 from mascot_env.metrics import Interval, over_runs
 from mascot_env.seeding import generator
 
-UNITS = ("decision", "episode")
+MODELLED = "decision-by-model"
+PAID = {"decision": "judge", MODELLED: "model", "episode": "judge"}  # by what
+UNITS = tuple(PAID)
 UNTRAINED, TRAINED = "untrained", "GRPO"  # as `experiments.level2` names them
 KINDS = {"reward": "held-out judge", "truth": "truth"}
 
@@ -52,7 +57,7 @@ class Config:
     split: of those scenarios: test, or valid while something is still being chosen
     seed: of one run; of a study, its first
     seeds: of a study
-    unit: what this process trains on: empty for the whole study, or decision or episode, with `seed`
+    unit: what this process trains on: empty for the whole study, or decision, decision-by-model or episode, with `seed`
     workers: runs side by side
     out: the run folder
     wandb: log to W&B where it is installed (offline unless logged in)
@@ -82,7 +87,7 @@ class Config:
 def run_of(config: Config, unit: str) -> level2.Config:
     """The same run as `experiments.level2` names it."""
     shared = {k: v for k, v in asdict(config).items() if k in level2.Config.__dataclass_fields__}
-    return level2.Config(**{**shared, "unit": unit, "reward": "judge", "ppo_steps": 0})
+    return level2.Config(**{**shared, "unit": unit.partition("-")[0], "reward": PAID[unit], "ppo_steps": 0})
 
 
 def single(config: Config) -> dict[str, Any]:
@@ -93,14 +98,21 @@ def single(config: Config) -> dict[str, Any]:
     one = run_of(config, config.unit)
     run, folder = level2.prepared(one), Path(config.out)
     tracker = Tracker(folder, folder.name, asdict(config), config.wandb)
-    run.progress = progress = Progress(tracker, {"director": config.steps})
+    run.progress = progress = Progress(tracker, {"blocks": one.reward_states, "group reward": one.reward_steps, "director": config.steps})
+    before = 0.0
+    if one.reward == "model":
+        started = time.perf_counter()
+        with console.stage("the group reward model"), progress:
+            run.blocks()
+            run.reward()
+        before = time.perf_counter() - started
     with console.stage(f"GRPO of the Director, unit {config.unit}"), progress:
         trained = run.grpo()
     with console.stage("held-out scenarios"):
         found = level2.evaluate(one, run.stage, {UNTRAINED: run.first(), TRAINED: run.director()}, folder)
     figures = {
         "unit": config.unit,
-        "seconds": sum(trained["seconds"].values()),
+        "seconds": before + sum(trained["seconds"].values()),
         "Directors": {name: kept(values) for name, values in found.items()},
     }
     console.write_whole(folder / "figures.json", json.dumps(figures, sort_keys=True))
@@ -117,7 +129,7 @@ def kept(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plan(config: Config) -> dict[str, dict[str, Any]]:
-    """Both units by turns, so that a study that is not finished shows something of both."""
+    """All of one seed after each other, so that a study that is not finished shows something of each."""
     return {f"{unit}-{seed}": {"unit": unit, "seed": seed} for seed in range(config.seed, config.seed + config.seeds) for unit in UNITS}
 
 
@@ -130,7 +142,7 @@ def by_unit(runs: Mapping[str, Mapping[str, Any]]) -> Runs:
 
 
 def values(runs: Runs, unit: str, kind: str) -> list[Mapping[str, float]]:
-    """scenario -> group reward, seed by seed; `untrained` is the same in the runs of either unit."""
+    """scenario -> group reward, seed by seed; `untrained` is the same in the runs of every unit."""
     who, of = (UNTRAINED, UNITS[0]) if unit == UNTRAINED else (TRAINED, unit)
     return [run["Directors"][who][kind] for run in runs[of]]
 
@@ -170,11 +182,11 @@ def report(runs: Runs, steps: int) -> tuple[str, dict[str, Any]]:
 
 
 def page(asked: Mapping[str, Any], runs: Mapping[str, Mapping[str, Any]]) -> str:
-    """`report` of kept runs that were asked this (`Config` as a mapping): of the seeds that have both."""
+    """`report` of kept runs that were asked this (`Config` as a mapping): of the seeds that have all."""
     made = {name.removeprefix("run-"): run for name, run in runs.items()}
     seeds = sorted({name.rpartition("-")[2] for name in made}, key=int)
-    both = {f"{unit}-{s}": made[f"{unit}-{s}"] for s in seeds for unit in UNITS if all(f"{u}-{s}" in made for u in UNITS)}
-    return f"## {asked['domain']}, speakers: {Path(asked['team']).name}\n\n{report(by_unit(both), asked['steps'])[0]}"
+    whole = {f"{unit}-{s}": made[f"{unit}-{s}"] for s in seeds for unit in UNITS if all(f"{u}-{s}" in made for u in UNITS)}
+    return f"## {asked['domain']}, speakers: {Path(asked['team']).name}\n\n{report(by_unit(whole), asked['steps'])[0]}"
 
 
 def _mean(by_seed: Sequence[Mapping[str, float]]) -> float:
@@ -192,7 +204,7 @@ def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
     console.at_least(1, seeds=config.seeds, steps=config.steps, scenarios=config.scenarios, workers=config.workers)
     if config.unit not in ("", *UNITS):
-        raise ConfigError("no such unit", field="unit", value=config.unit, remedy=f"use {' or '.join(UNITS)}, or leave it out for both")
+        raise ConfigError("no such unit", field="unit", value=config.unit, remedy=f"use one of {', '.join(UNITS)}, or leave it out for all")
     level2.prepared(run_of(config, config.unit or UNITS[0]))  # what every run would refuse is refused once
     if config.unit:
         console.finish(single(config), config.json)

@@ -1,7 +1,8 @@
-"""Decisions against whole conversations: the table by hand-worked values, and both kinds of runs."""
+"""Decisions, paid by the judge or its model, against whole conversations: the table by hand-worked values, and runs of each kind."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def run(unit: str, gain: float, seconds: float, failed: int = 0) -> dict[str, An
 
 
 def test_the_table_by_hand() -> None:
-    gains = {"decision": (0.2, 0.3, 0.4), "episode": (0.1, 0.2, 0.1)}
+    gains = {"decision": (0.2, 0.3, 0.4), "decision-by-model": (0.0, 0.1, 0.2), "episode": (0.1, 0.2, 0.1)}
     kept = {f"{unit}-{seed}": run(unit, gain, 10 * (1 + seed), failed=seed) for unit, of in gains.items() for seed, gain in enumerate(of)}
     text, figures = units.report(units.by_unit(kept), 20)
     assert figures["untrained"]["group reward, held-out judge"] == pytest.approx(0.2)
@@ -32,30 +33,40 @@ def test_the_table_by_hand() -> None:
     assert figures["decision"]["group reward, truth"] == pytest.approx(0.25)
     gap, low, high = figures["episode"]["this - decision, held-out judge"]  # differences of -0.1, -0.1 and -0.3 by seed, alike in both scenarios
     assert gap == pytest.approx(-0.5 / 3) and low < gap < high
+    assert figures["decision-by-model"]["this - decision, held-out judge"][0] == pytest.approx(-0.2)
     assert figures["episode"]["seconds"] == 20 and figures["decision"]["turns per block"] == pytest.approx(2.3)
-    assert figures["blocks not scored"] == {"untrained": [3, 12], "decision": [3, 12], "episode": [3, 12]}
-    assert "untrained 3 of 12; decision 3 of 12; episode 3 of 12." in text and "| episode" in text
+    assert figures["blocks not scored"] == dict.fromkeys(("untrained", "decision", "decision-by-model", "episode"), [3, 12])
+    assert "untrained 3 of 12; decision 3 of 12; decision-by-model 3 of 12; episode 3 of 12." in text and "| episode" in text
     for by in kept.values():
         del by["Directors"]["GRPO"]["truth"]  # as of scenarios that are not the world's
     assert "truth" not in units.report(units.by_unit(kept), 20)[0]
 
 
-def test_the_page_of_kept_runs_is_of_seeds_that_have_both() -> None:
-    kept = {f"run-{unit}-{seed}": run(unit, 0.1, 1.0) for unit, seed in (("decision", 2), ("episode", 2), ("decision", 10))}
+def test_the_page_of_kept_runs_is_of_seeds_that_have_all() -> None:
+    made = [*((unit, 2) for unit in units.UNITS), ("decision", 10), ("episode", 10)]
+    kept = {f"run-{unit}-{seed}": run(unit, 0.1, 1.0) for unit, seed in made}
     text = units.page({"domain": "support", "team": "runs/some/world", "steps": 20}, kept)
     assert text.startswith("## support, speakers: world\n\n1 seed(s) of each, 20 updates")
 
 
-def test_both_units_have_runs_of_the_same_seeds() -> None:
+def test_all_units_have_runs_of_the_same_seeds() -> None:
     wanted = units.plan(units.Config(seed=7, seeds=2))
-    assert list(wanted) == ["decision-7", "episode-7", "decision-8", "episode-8"]
+    assert list(wanted) == [f"{unit}-{seed}" for seed in (7, 8) for unit in ("decision", "decision-by-model", "episode")]
     made = {unit: units.run_of(units.Config(seed=7), unit) for unit in units.UNITS}
     assert made["episode"] == level2.Config(**{**vars(made["decision"]), "unit": "episode"}) and made["decision"].reward == "judge"
+    assert made["decision-by-model"] == level2.Config(**{**vars(made["decision"]), "reward": "model"})
 
 
 @pytest.mark.parametrize("unit", units.UNITS)
-def test_a_run_of_either_kind(unit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_of_each_kind(unit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     shrink(monkeypatch)
+    made = level2.settings_of
+
+    def fewer(config: level2.Config) -> object:
+        few = made(config)
+        return dataclasses.replace(few, reward_states=8, reward_model=dataclasses.replace(few.reward_model, steps=2))
+
+    monkeypatch.setattr(level2, "settings_of", fewer)
     asked = ["--unit", unit, "--steps", "1", "--scenarios", "2", "--team", "world", "--judge", "world", "--out", str(tmp_path), "--no-wandb"]
     assert units.main([*asked, "--json"]) == 0
     figures = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
