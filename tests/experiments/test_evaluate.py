@@ -59,6 +59,11 @@ def stumbling(made_from):
 
 
 nothing = object
+ready = Parrot()
+
+
+def pair(one, other):
+    return Parrot()
 
 
 from mascot_env.judge import Judge
@@ -207,6 +212,7 @@ def test_roles_of_a_policy_of_ones_own(own: str) -> None:
     assert type(speaks.speakers).__name__ == "Parrot" and isinstance(directs.director, RoundRobinDirector)
     assert isinstance(both, Players) and isinstance(both.speakers, ScriptedSpeaker)
     assert entrant(f"{own}:Parrot").name == "Parrot"
+    assert entrant(f"x={own}:ready").players(made_from).speakers is sys.modules[own].ready  # a policy that is made already
     assert entrant(f"{own}:Parrot", "mascot").needs == "bilevel" and not entrant(f"{own}:team@team", "mascot").needs
 
 
@@ -303,6 +309,9 @@ def test_a_domain_and_a_judge_of_ones_own(own: str, tmp_path: Path, capsys: pyte
         ("x=no_such_module:Parrot", "cannot be imported"),
         ("x=own_policies:nothing", r"has no act\(observations, infos\)"),
         ("x=own_policies:Parrot@team", "@team gives"),
+        ("x=own_policies:pair", "methods: is called with the ingredients, or with nothing.*own_policies:pair"),
+        ("mascot=own_policies:Parrot", "methods: is the name of a baseline.*mascot"),
+        ("..=own_policies:Parrot", r"methods: is no name of a folder.*\.\."),
     ],
 )
 def test_what_cannot_be_compared_is_named(own: str, spec: str, named: str) -> None:
@@ -316,6 +325,7 @@ def test_what_cannot_be_compared_is_named(own: str, spec: str, named: str) -> No
         (["--methods", "few-shot"], "against: is not among the methods"),
         (["--methods", "zero-shot,zero-shot"], "methods: two methods of one name"),
         (["--methods", "zero-shot,mascot"], "runs: .*mascot are made from runs|runs: mascot are made from runs"),
+        (["--methods", "zero-shot,x=experiments.setting:user", "--background", "zero-short"], "background: no such baseline.*zero-short.*use one of zero-shot"),
         (["--judges", ","], "judges: a judge is needed"),
         (["--judges", "nobody"], "judges: unknown judge"),
         (["--seeds", "0"], "seeds"),
