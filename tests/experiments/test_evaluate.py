@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import linecache
 import shutil
@@ -298,6 +299,23 @@ def test_a_domain_and_a_judge_of_ones_own(own: str, tmp_path: Path, capsys: pyte
             evaluate.main([*asked, "--judges", name, "--methods", f"team={own}:team@team", "--out", str(tmp_path / "other")])
     with pytest.raises(UnknownIdError, match="not a judge"):
         evaluate.main([*asked, "--judges", f"own:{own}:Parrot", "--methods", f"team={own}:team@team", "--out", str(tmp_path / "other")])
+
+
+def test_scores_of_another_judge_are_not_taken_for_those_of_this_one(own: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a judge of one's own a run folder knew the name alone: who changed its text and started again was shown the old scores."""
+    kitchen = str(Path(__file__).resolve().parent.parent / "envs" / "kitchen")
+    asked = ["--domain", kitchen, "--scenarios-from", "catalog", "--user", "scripted", "--judges", f"own:{own}:Brief", "--seeds", "1"]
+    asked += ["--methods", f"team={own}:team@team", "--against", "team", "--no-wandb", "--json", "--out", str(tmp_path / "run")]
+    found = []
+    for text in (OWN, OWN.replace("4.0 if", "5.0 if"), OWN):  # a policy of the same file is then another one too, so that it stands in a file of its own
+        (tmp_path / "own_judges.py").write_text(text)
+        sys.modules.pop("own_judges", None)
+        linecache.checkcache()
+        importlib.invalidate_caches()
+        evaluate.prepared.cache_clear()
+        assert evaluate.main([a.replace(f"own:{own}", "own:own_judges") for a in asked]) == 0
+        found.append(last_json(capsys.readouterr().out)["own:own_judges:Brief"]["agent-specific"]["all"]["team"]["overall"])
+    assert found == [75.0, 100.0, 75.0]
 
 
 @pytest.mark.parametrize(
