@@ -426,6 +426,8 @@ def test_the_judge_of_a_trained_method_is_read_from_its_runs(tmp_path: Path) -> 
     assert warned.startswith("Beware: the judge `panel(nano, x; lam=0.5)` paid for what experiments.bilevel trained.")
     assert "the truth of the language world paid for what experiments.marl trained" in comparison.payers_told({"truth": "world"}, compared(0).paid)
     assert comparison.payers_told({"nano-heldout": "#908be857da6b"}, compared(0).paid) == ""
+    unknown = comparison.payers_told({"nano-heldout": "#908be857da6b"}, compared(0, 2).paid)
+    assert unknown == "Which judge paid for what experiments.bilevel trained is not known of every seed: it may be one of those that report here."
     with pytest.raises(MascotError, match=r"the judge that trained cannot be read.*seed 2"):
         leaderboard_from._training(compared(0, 2), "mascot", {})
     (tmp_path / "run-0" / "campaign.json").write_text("{")  # its version is known all the same
