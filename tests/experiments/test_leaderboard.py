@@ -200,14 +200,18 @@ def test_what_is_no_submission_is_a_typed_error(text: str | bytes, tmp_path: Pat
         leaderboard_format.read(tmp_path / "nobody.json")
 
 
-def test_an_overall_is_held_against_its_criteria_where_all_of_them_are_of_the_same_cases() -> None:
-    """Where something could not be scored, criteria are of other cases than the mean of all is."""
+def test_an_overall_is_its_criterias_mean_whatever_was_lost() -> None:
+    """A turn without a score of every criterion is left out of all of them, so that they are of the same cases: who said that one case of many was lost,
+    or that one scenario was, could write any `overall`, which is what tables are sorted by."""
     parted = at(made_up(), "scores.collective.relevance", {"estimate": 40.0, "low": 30.0, "high": 50.0, "n": 20})
     with pytest.raises(CatalogError, match="mean of its criteria"):
         parsed(json.dumps(parted), Path("s.json"))
     rounded = {"estimate": 50.04, "low": 40.0, "high": 60.0, "n": 20}
-    for more in (("scores.collective.overall", rounded), ("not_scored.collective.lost", 1), ("scores.collective.relevance.n", 19)):
-        assert parsed(json.dumps(at(parted, *more)), Path("s.json"))
+    assert parsed(json.dumps(at(parted, "scores.collective.overall", rounded)), Path("s.json"))
+    with pytest.raises(CatalogError, match="mean of its criteria"):
+        parsed(json.dumps(at(parted, "not_scored.collective.lost", 1)), Path("s.json"))
+    with pytest.raises(CatalogError, match=r"collective: its criteria are over different scenarios.*19.*20"):
+        parsed(json.dumps(at(at(parted, "scores.collective.overall", rounded), "scores.collective.relevance.n", 19)), Path("s.json"))
 
 
 def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
