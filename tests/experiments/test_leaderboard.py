@@ -253,6 +253,29 @@ def test_the_best_comes_first_and_few_seeds_and_lost_scores_are_marked(tmp_path:
     )  # nothing was trained: no claim of training
 
 
+def test_scenarios_without_a_score_are_marked() -> None:
+    """Who speaks in the easy scenarios alone loses nothing there, and was not marked."""
+    few = made_up()
+    for kind in ("agent_specific", "collective"):
+        for name in ("consistency", "overall"):
+            few = at(few, f"scores.{kind}.{name}.n", 18 if kind == "agent_specific" else 20)
+    assert leaderboard_page.marks(parsed(json.dumps(few), Path("s"))) == ["agent-specific: 18 of 20 scenarios"]
+
+
+def test_who_leaves_a_criterion_out_does_not_join_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`overall` is a mean of criteria: without the hardest of them a method was ahead of all who have it."""
+    all_of_them = made_up("a", 50.0)
+    for kind in ("agent_specific", "collective"):
+        all_of_them = at(all_of_them, f"scores.{kind}.relevance", scores(50.0)["overall"])
+    files = [put(tmp_path, f"{name}.json", s) for name, s in (("a", all_of_them), ("b", made_up("b", 90.0)))]
+    with pytest.raises(ConfigError, match=r"scores: has other criteria than .*a\.json.*relevance"):
+        leaderboard.main([*files, "--into", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+    elsewhere = at(made_up("b", 90.0), "place.rounds", 3)
+    assert leaderboard.main([files[0], put(tmp_path, "c.json", elsewhere)]) == 0  # another place, another table
+    capsys.readouterr()
+
+
 @pytest.mark.parametrize(
     ("path", "value"),
     [
