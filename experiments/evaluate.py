@@ -158,7 +158,7 @@ def entrants_of(config: Config) -> list[Entrant]:
         raise ConfigError("two methods of one name", field="methods", value=twice, remedy="give yours another: NAME=MODULE:OBJECT")
     if config.against not in names:
         raise ConfigError("is not among the methods", field="against", value=config.against, remedy=f"use one of {', '.join(names)}")
-    elsewhere = config.trained_on or config.personas != setting.OWN_TEAM
+    elsewhere = config.trained_on not in ("", config.domain) or config.personas != setting.OWN_TEAM
     if elsewhere and (bound := [e.name for e in found if e.name in METHODS and METHODS[e.name].one_team]):
         remedy = "leave them out: they know the personas of a team by their places"
         raise ConfigError("play only with the personas that they learnt with", field="methods", value=bound, remedy=remedy)

@@ -390,6 +390,15 @@ def test_tables_by_hand() -> None:
     assert evaluate_tables.at_worst(found, scenarios, "base") == ([], {})
 
 
+def test_what_was_trained_on_the_domain_that_is_played_is_not_out_of_it() -> None:
+    """With `--trained-on` of the same domain the page said so, and teams that play with their own personas alone were refused."""
+    asked = {"model": "x", "domain": "support", "split": "test", "seeds": 1, "rounds": 1, "user": "world"}
+    told = {name: evaluate_tables.about({**asked, "trained_on": name}, 3) for name in ("", "support", "meeting")}
+    assert told["support"] == told[""] and "out of its domain" in told["meeting"]
+    with pytest.raises(RunFolderError, match="ppo-director were not trained there"):  # and not because of its personas
+        evaluate.entrants_of(evaluate.Config(methods="zero-shot,ppo-director", runs="nowhere", trained_on="support"))
+
+
 def test_what_methods_were_tuned_on_is_told() -> None:
     assert evaluate_tables.tuned(["zero-shot", "few-shot"]) == "Tuning: What only prompts was not tuned."
     all_of_them = evaluate_tables.tuned([*METHODS, "somebody's"])
