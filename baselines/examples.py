@@ -11,23 +11,36 @@ from pathlib import Path
 
 import numpy as np
 
-from mascot_env import prompts, seeding
+from mascot_env import catalog, prompts, seeding
 from mascot_env.catalog import files
-from mascot_env.errors import CatalogError
+from mascot_env.errors import CatalogError, ConfigError
 from mascot_env.types import USER, Directive, Domain, Persona, Transcript, Turn
 from mascot_env.worlds import content, frames, speech
 
 FILE = Path(__file__).with_name("examples.yaml")
+FEW_SHOT = "few-shot and few-shot-cot"
 FIELDS = ("user", "act", "tone", "wants", "reply")
 
 
 def of(domain: Domain, brief: bool, seed: int = 0, plan: bool = False) -> dict[str, tuple[str, ...]]:
     """agent -> its exchanges. `brief`: one of the language world's, drawn by the seed; else those of `examples.yaml`, and none for a persona that
-    has none there (a domain of somebody's own)."""
+    has none there (of a domain of somebody's own, or of a team that nobody has met). Raises `ConfigError` for a domain that is not the world's, `brief`."""
+    if brief and domain.id not in catalog.SHIPPED:
+        message = f"the embedded model is shown exchanges of the language world, which has none of {domain.id}"
+        raise ConfigError(message, field="domain", value=domain.id, remedy=f"leave {FEW_SHOT} out, or name another model")
     if brief:
         return {p.agent: (_of_world(domain, p, seeding.generator("few-shot", seed, p.id), plan),) for p in domain.personas}
     written = _written().get(domain.id, {})
     return {p.agent: tuple(_in_words(domain, p, row, plan) for row in written.get(p.id, ())) for p in domain.personas}
+
+
+def of_all(method: str, domain: Domain, brief: bool, seed: int = 0, plan: bool = False) -> dict[str, tuple[str, ...]]:
+    """The same for a method that is told apart by them. Raises `ConfigError` where a persona has none: it would be another method by this one's name."""
+    found = of(domain, brief, seed, plan)
+    if lacking := [p.id for p in domain.personas if not found[p.agent]]:
+        message = f"no exchange is known to show to {', '.join(lacking)}"
+        raise ConfigError(message, field="methods", value=method, remedy=f"leave {FEW_SHOT} out, or write some in baselines/{FILE.name}")
+    return found
 
 
 def _of_world(domain: Domain, persona: Persona, rng: np.random.Generator, plan: bool) -> str:

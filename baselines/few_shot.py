@@ -2,7 +2,7 @@
 
 Source: Brown et al. 2020; a baseline of MASCOT (arXiv 2601.14230). Departures: examples stay the same for all conversations of a seed. The
 embedded model is shown one (the number that its corpus has) from a train frame of the language world; other models two, written for this
-project (`baselines/examples.yaml`). Cost: one model call per reply, with a longer prompt.
+project (`baselines/examples.yaml`); it is refused where a persona has none. Cost: one model call per reply, with a longer prompt.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from baselines.prompted import PromptedSpeaker
 
 
 def players(made_from: Ingredients) -> Players:
-    shown = examples.of(made_from.domain, made_from.brief, made_from.seed)
+    shown = examples.of_all("few-shot", made_from.domain, made_from.brief, made_from.seed)
     return Players(made_from.director(), PromptedSpeaker(made_from.llm, examples=shown, **made_from.manner))
 
 

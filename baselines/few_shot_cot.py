@@ -12,7 +12,7 @@ from baselines.prompted import PromptedSpeaker
 
 
 def players(made_from: Ingredients) -> Players:
-    shown = examples.of(made_from.domain, made_from.brief, made_from.seed, plan=True)
+    shown = examples.of_all("few-shot-cot", made_from.domain, made_from.brief, made_from.seed, plan=True)
     return Players(made_from.director(), PromptedSpeaker(made_from.llm, plan=True, examples=shown, **made_from.manner))
 
 

@@ -165,18 +165,18 @@ def users_told(played: str, users: Mapping[str, Mapping[int, str | None]]) -> st
 
 
 def payers_told(judges: Mapping[str, str], paid: Mapping[str, Mapping[int, tuple[str, str] | None]]) -> str:
-    """A warning where one of these judges (name -> version; `truth` is the judge `world`) paid for a training here, or is part of one that did; else empty."""
+    """A warning where one of these judges (name -> version; `truth` is the judge `world`) paid for a training here, or is part of one that did, or where it
+    is not known who paid; else empty."""
     found = [
         f"{evaluate_tables.named(judge)} paid for what experiments.{program} trained"
         for program, by_seed in paid.items()
         for judge, version in judges.items()
         if any(p and one_judge(JudgeName(judge if judge != "truth" else version, version), JudgeName(*p)) for p in by_seed.values())
     ]
-    return (
-        f"Beware: {'; '.join(found)}. What is trained on a judge is flattered by it: its figures of these methods are no claim."
-        if found
-        else ""
-    )
+    parts = [f"Beware: {'; '.join(found)}. What is trained on a judge is flattered by it: its figures of these methods are no claim."] if found else []
+    for program in (p for p, by_seed in paid.items() if None in by_seed.values()):
+        parts.append(f"Which judge paid for what experiments.{program} trained is not known of every seed: it may be one of those that report here.")
+    return " ".join(parts)
 
 
 def _said(file: Path, *keys: str) -> str | None:

@@ -6,7 +6,7 @@
     ours=my_module:make@team          gives `baselines.method.Players`: both
 
 The object is called with the `Ingredients` where it takes an argument, and without one where it takes none; what it gives has
-`act(observations, infos)`. Naming a module runs it: name your own.
+`act(observations, infos)`. One that has it already, or is `Players`, is taken as it is. Naming a module runs it: name your own.
 """
 
 from __future__ import annotations
@@ -68,17 +68,29 @@ def entrant(spec: str, background: str = "zero-shot") -> Entrant:
     role = found["role"] or "speakers"
     if role not in ROLES:
         raise ConfigError("no such role", field="methods", value=spec, remedy=f"use one of {', '.join(ROLES)}")
+    name = found["name"] or found["object"]
+    _refuse_name(name)
+    if background not in METHODS:
+        raise ConfigError("no such baseline", field="background", value=background, remedy=f"use one of {', '.join(METHODS)}")
     made = imported(spec, found["module"], found["object"], "methods")
     around = METHODS[background]
     return Entrant(
-        found["name"] or found["object"],
+        name,
         lambda given: _players(spec, made, role, around.players, given),
         around.needs if role != "team" else "",
-        {"object": f"{found['module']}:{found['object']}@{role}", "beside": background if role != "team" else "", "text": _text_of(found["module"])},
+        {"object": f"{found['module']}:{found['object']}@{role}", "beside": background if role != "team" else "", "text": text_of(found["module"])},
     )
 
 
-def _text_of(module: str) -> str:
+def _refuse_name(name: str) -> None:
+    """Tables, the line of what is required and the leaderboard know a baseline by its name; conversations lie in a folder of it."""
+    if name in METHODS:
+        raise ConfigError("is the name of a baseline", field="methods", value=name, remedy="give yours another: NAME=MODULE:OBJECT")
+    if not name.strip("."):
+        raise ConfigError("is no name of a folder", field="methods", value=name, remedy="give it another: NAME=MODULE:OBJECT")
+
+
+def text_of(module: str) -> str:
     """A fingerprint of a module's own file; of what it imports nothing is known, and nothing of one without a file of text."""
     try:
         return f"{seeding.digest(inspect.getsource(sys.modules[module])):016x}"
@@ -87,7 +99,7 @@ def _text_of(module: str) -> str:
 
 
 def _players(spec: str, make: Callable[..., Any], role: str, around: Callable[[Ingredients], Players], given: Ingredients) -> Players:
-    found = make(given) if _takes_one(make) else make()
+    found = _made(spec, make, given)
     if role == "team":
         if not isinstance(found, Players):
             raise ConfigError(
@@ -99,7 +111,16 @@ def _players(spec: str, make: Callable[..., Any], role: str, around: Callable[[I
     return replace(around(given), **{role: found})
 
 
-def _takes_one(make: Callable[..., Any]) -> bool:
-    return any(
-        p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty for p in inspect.signature(make).parameters.values()
-    )
+def _made(spec: str, make: Any, given: Ingredients) -> Any:
+    """What the object gives, or the object where it plays already."""
+    if isinstance(make, Policy | Players) and not inspect.isclass(make):
+        return make
+    try:
+        known = inspect.signature(make).parameters.values()
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"cannot be called ({error})", field="methods", value=spec, remedy="name a class, a function, or a policy") from error
+    needed = [p for p in known if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    if len(needed) > 1 or any(p.kind is p.KEYWORD_ONLY for p in needed):
+        remedy = "name a function that makes it so"
+        raise ConfigError("is called with the ingredients, or with nothing", field="methods", value=spec, remedy=remedy)
+    return make(given) if needed else make()

@@ -40,9 +40,10 @@ from baselines import METHODS
 from baselines.method import BILEVEL, MARL, TEXT, Ingredients, Players
 from experiments import automatic, children, comparison, console, evaluate_tables, media, persona_eval, setting, took
 from experiments.automatic import References
-from experiments.entrants import Entrant, entrant, listed
+from experiments.entrants import Entrant, entrant, listed, text_of
 from experiments.tracking import Tracker
 from mascot_env import metrics
+from mascot_env.commands import own
 from mascot_env.commands.options import find_domain
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.errors import ConfigError, MascotError, RunFolderError
@@ -157,7 +158,7 @@ def entrants_of(config: Config) -> list[Entrant]:
         raise ConfigError("two methods of one name", field="methods", value=twice, remedy="give yours another: NAME=MODULE:OBJECT")
     if config.against not in names:
         raise ConfigError("is not among the methods", field="against", value=config.against, remedy=f"use one of {', '.join(names)}")
-    elsewhere = config.trained_on or config.personas != setting.OWN_TEAM
+    elsewhere = config.trained_on not in ("", config.domain) or config.personas != setting.OWN_TEAM
     if elsewhere and (bound := [e.name for e in found if e.name in METHODS and METHODS[e.name].one_team]):
         remedy = "leave them out: they know the personas of a team by their places"
         raise ConfigError("play only with the personas that they learnt with", field="methods", value=bound, remedy=remedy)
@@ -205,9 +206,17 @@ def measured(place: Place, who: Entrant, players: Players, seed: int, folder: Pa
     out: dict[str, Any] = {"cost": cost, "cut": played.cut, "judges": {}, "measured": measures(played.transcripts, place.domain)}
     truth = {"truth": WorldJudge()} if all(t.scenario.source == "world" for t in played.transcripts) else {}
     for name, judge in {**place.judges, **truth}.items():
-        found = persona_eval.judged_once(folder, judge, played, lambda judge=judge: judged(played, judge, place.domain), "by agent")  # type: ignore[misc]
+        found = persona_eval.judged_once(  # type: ignore[misc]
+            folder, judge, played, lambda judge=judge: judged(played, judge, place.domain), "by agent", *own_text(name)
+        )
         out["judges"][name] = found
     return out
+
+
+def own_text(judge: str) -> list[str]:
+    """Of a judge of somebody's own, by its spec, a fingerprint of its module's text: changed, it is another judge by the same name."""
+    found = own.OWN.fullmatch(judge)
+    return [text_of(found["module"])] if found else []
 
 
 def judged(played: persona_eval.Played, judge: Judge, domain: Domain) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def named(judge: str) -> str:
 
 def about(asked: Mapping[str, Any], scenarios: int) -> str:
     world = " What prompting gains on the embedded model was put into its corpus by us: examples and plans are among its prompts there."
-    away = f" What was trained was trained on {asked['trained_on']}: out of its domain." if asked.get("trained_on") else ""
+    away = f" What was trained was trained on {asked['trained_on']}: out of its domain." if asked.get("trained_on", "") not in ("", asked["domain"]) else ""
     others = f" Personas that nobody here has learnt with ({asked['personas']})." if asked.get("personas", "own") != "own" else ""
     some = f" Users of these types alone: {asked['users'].replace('not:', 'all but ')}." if asked.get("users") else ""
     directs = f" Directors that are no method's own are of `{asked['director_model']}`." if asked.get("director_model") else ""

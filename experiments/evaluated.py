@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from agents.damaged import read_json
+from agents.stages import DONE
 from experiments import evaluate_tables, setting
 from mascot_env import catalog
-from mascot_env.errors import ConfigError
+from mascot_env.commands.options import find_domain
+from mascot_env.errors import ConfigError, RunFolderError
 from mascot_env.run_folder import RunFolder
 from mascot_env.types import Domain, Transcript
 
@@ -38,13 +41,25 @@ def conversations(run: Path, methods: Iterable[str]) -> dict[str, dict[Place, Tr
 
 
 def domain_of(run: Path, transcripts: Iterable[Transcript], field: str = "run") -> Domain:
-    """With the personas that played: the domain's own, or those that the comparison was asked for. Raises `ConfigError` where it is not one domain."""
+    """With the personas that played: the domain's own, or those that the comparison was asked for. Raises `ConfigError` where it is not one domain, and
+    `RunFolderError` where the run does not say (yet) which personas played."""
     domains = {t.scenario.domain for t in transcripts}
     if len(domains) != 1:
         raise ConfigError("conversations of one domain are compared", field=field, value=sorted(domains), remedy="name another run folder")
-    report = run / evaluate_tables.REPORT
-    asked = json.loads(report.read_text(encoding="utf-8")).get("config", {}) if report.is_file() else {}
-    return setting.team(catalog.domain(domains.pop()), asked.get("personas", setting.OWN_TEAM))
+    asked = _said(run / evaluate_tables.REPORT, "config")
+    name = domains.pop()
+    own = find_domain(asked.get("domain", name))  # of a domain of somebody's own it is the folder that was asked for
+    found = setting.team(own if own.id == name else catalog.domain(name), asked.get("personas", setting.OWN_TEAM))
+    played = _said(run / "setting" / DONE, "settings").get("personas")
+    if played is not None and played != [p.id for p in found.personas]:
+        remedy = "let the comparison end first: start experiments.evaluate once more, with the same options"
+        raise RunFolderError(f"was played by other personas ({', '.join(map(str, played))})", field=field, value=str(run), remedy=remedy)
+    return found
+
+
+def _said(file: Path, key: str) -> Mapping[str, Any]:
+    """What a file of the run says under a key; nothing where it is not there. Raises `RunFolderError` where it is damaged."""
+    return read_json(file, lambda said: dict(said.get(key, {})), f"remove {file} and start the comparison again") if file.is_file() else {}
 
 
 def places(found: dict[str, dict[Place, Transcript | None]], methods: Sequence[str]) -> list[Place]:

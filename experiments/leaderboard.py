@@ -7,7 +7,8 @@
 
 Files come first, then options. A submission is JSON by `experiments/leaderboard.schema.json` (see `leaderboard_format`). Refused is one whose reporting
 judge trained the method; methods that were measured on other scenarios, by another judge or with another user stand in tables of their own. There is
-one row for a method and base model in a table: a second one is refused, unless --replace says that the later takes the earlier one's place. Exit code 1
+one row for a method and base model in a table: a second one is refused, unless --replace says that the later takes the earlier one's place; so is one
+that leaves out a criterion of its table. Exit code 1
 where a submission is refused; nothing is then written.
 """
 
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments import console, leaderboard_page
-from experiments.leaderboard_format import Submission, parsed, read, written
+from experiments.leaderboard_format import KINDS, Place, Submission, parsed, read, written
 from mascot_env import seeding
 from mascot_env.errors import CatalogError, ConfigError
 
@@ -78,6 +79,17 @@ def merged(found: Sequence[tuple[Path, Submission]], replace: bool) -> Known:
     return rows
 
 
+def refuse_other_criteria(rows: Known) -> None:
+    """`overall` is a mean of criteria, so that it can be compared where these are the same. Raises `ConfigError`, naming both files."""
+    first: dict[Place, tuple[Path, set[tuple[str, str]]]] = {}
+    for path, s in rows.values():
+        criteria = {(kind, name) for kind in KINDS for name in getattr(s.scores, kind)}
+        one, known = first.setdefault(s.place, (path, criteria))
+        if odd := sorted(f"{kind}.{name}" for kind, name in criteria ^ known):
+            remedy = f"submit what experiments.leaderboard --from makes, or leave {path} out"
+            raise ConfigError(f"has other criteria than {one} in the same place", field="scores", value=odd, remedy=remedy)
+
+
 def kept(folder: Path) -> list[Path]:
     """The files of the submissions in a folder that others were merged into."""
     return sorted((folder / KEPT).glob("*.json"))
@@ -128,6 +140,7 @@ def main(argv: list[str] | None = None) -> int:
         console.finish({"refused": refused}, config.json)
         return 1
     rows = merged(sound, config.replace)
+    refuse_other_criteria(rows)
     submissions = [s for _, s in rows.values()]
     print(leaderboard_page.body(submissions))
     if config.into:

@@ -202,7 +202,6 @@ def problems(s: Submission) -> Iterator[tuple[str, str, Any, str]]:
         found: dict[str, Estimate] = getattr(s.scores, kind)
         if "overall" not in found:
             yield "has no overall", f"scores.{kind}", sorted(found), "add the mean of its criteria, named overall"
-        yield from _no_mean(found, kind, getattr(s.not_scored, kind))
         for name, e in found.items():
             if not e.low <= e.estimate <= e.high:
                 yield (
@@ -213,6 +212,7 @@ def problems(s: Submission) -> Iterator[tuple[str, str, Any, str]]:
                 )
             if e.n > s.place.count:
                 yield "is over more scenarios than there are", f"scores.{kind}.{name}.n", e.n, f"there are {s.place.count}"
+        yield from _no_mean(found, kind)
     for kind in (*KINDS, "conversations"):
         lost: Lost = getattr(s.not_scored, kind)
         if lost.lost > lost.of:
@@ -225,12 +225,15 @@ def problems(s: Submission) -> Iterator[tuple[str, str, Any, str]]:
             yield "the judge that reports has trained the method", f"training.judges[{i}]", judge.version, remedy
 
 
-def _no_mean(found: Mapping[str, Estimate], kind: str, lost: Lost) -> Iterator[tuple[str, str, Any, str]]:
-    """Whether `overall` is something else than its criteria's mean. Where cases were lost, or scenarios, theirs are other cases than its own are."""
+def _no_mean(found: Mapping[str, Estimate], kind: str) -> Iterator[tuple[str, str, Any, str]]:
+    """Whether `overall` is something else than its criteria's mean. Whatever was lost, they are of the same cases: one without a score of every criterion
+    is left out of all of them (`mascot_env.scoring`)."""
     criteria = [e for name, e in found.items() if name != "overall"]
     if not criteria:
         yield "has no criterion", f"scores.{kind}", sorted(found), "add what overall is the mean of"
-    elif "overall" in found and not lost.lost and len({e.n for e in found.values()}) == 1:
+    elif "overall" in found:
+        if len(counts := {e.n for e in found.values()}) > 1:
+            yield "its criteria are over different scenarios", f"scores.{kind}", sorted(counts), "take those that have a score of every criterion"
         mean = math.fsum(e.estimate for e in criteria) / len(criteria)
         if abs(found["overall"].estimate - mean) > ROUNDED:
             yield "is not the mean of its criteria", f"scores.{kind}.overall", found["overall"].estimate, f"theirs is {mean:.2f}"

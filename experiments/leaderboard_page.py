@@ -16,7 +16,7 @@ from mascot_env.envs.render import visible
 from mascot_env.types import to_json
 
 FEW = 5  # seeds; a training method with fewer is marked
-MUCH = 0.05  # share that was not scored; a method with more is marked
+MUCH = 0.05  # share that was not scored, or of scenarios without a score; a method with more is marked
 TITLES = {"agent_specific": "agent-specific", "collective": "collective"}
 TOLD = (
     "Sorted by the mean of both kinds' `overall`; scores are 0 to 100, with 95 % intervals. Rows were not measured together: intervals say how sure each "
@@ -92,6 +92,9 @@ def trained(s: Submission) -> str:
 def marks(s: Submission) -> list[str]:
     """What a reader should know before the figures are believed."""
     out = [f"{len(s.seeds)} seed(s), fewer than {FEW}"] if s.training is not None and len(s.seeds) < FEW else []
+    for kind, title in TITLES.items():
+        if (n := getattr(s.scores, kind)["overall"].n) < (1 - MUCH) * s.place.count:
+            out.append(f"{title}: {n} of {s.place.count} scenarios")  # where nobody spoke nothing is lost, and there is no score either
     if s.not_scored.worst > MUCH:
         told = {"turns": s.not_scored.agent_specific, "blocks": s.not_scored.collective, "conversations": s.not_scored.conversations}
         out.append("not scored: " + ", ".join(f"{x.share:.1%} of {name}" for name, x in told.items() if x.share > MUCH))

@@ -98,6 +98,11 @@ def test_examples_are_each_personas_own(domain: str, brief: bool) -> None:
 def test_examples_of_a_domain_of_ones_own_are_none_and_bad_ones_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = dataclasses.replace(SUPPORT, id="kitchen")
     assert all(shown == () for shown in examples.of(own, False).values())
+    with pytest.raises(ConfigError, match=r"domain: the embedded model is shown exchanges of the language world, which has none of kitchen"):
+        examples.of(own, True)
+    for method in ("few-shot", "few-shot-cot"):  # it would have been zero-shot by another name
+        with pytest.raises(ConfigError, match=rf"methods: no exchange is known to show to .*beacon.*{method}"):
+            METHODS[method].players(dataclasses.replace(Ingredients(own, "scripted:talking")))
     monkeypatch.setattr(examples, "FILE", tmp_path / "examples.yaml")
     for row, named in (
         ("{user: a, act: encourage, tone: calm, wants: b}", "reply"),

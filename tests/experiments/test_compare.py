@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -12,10 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import compare, compare_tables
+from experiments import compare, compare_tables, evaluated
 from experiments.compare_tables import Compared
 from mascot_env import catalog, llm
-from mascot_env.errors import ConfigError, MascotError, UnknownIdError
+from mascot_env.commands.options import find_domain
+from mascot_env.errors import ConfigError, MascotError, RunFolderError, UnknownIdError
 from mascot_env.judge.preference import Preference
 from mascot_env.llm import ChoiceScores, ScriptedLLM
 from mascot_env.run_folder import RunFolder
@@ -183,6 +185,35 @@ def test_what_cannot_be_done_is_refused_before_anything_is_written(options: list
     with pytest.raises((MascotError, ConfigError, UnknownIdError), match=named):
         compare.main(["--run", str(run), *options])
     assert not (run / "compared").exists() and not Path("nowhere").exists()
+
+
+def told(run: Path, **asked: str) -> None:
+    """What `experiments.evaluate` has written when it ended."""
+    (run / "report.json").write_text(json.dumps({"config": asked}))
+
+
+def test_conversations_are_judged_as_those_of_the_team_that_played_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a comparison that has not ended yet nothing was known, so that unseen personas were judged by the cards of the domain's own; and a domain of
+    somebody's own was not known by its id."""
+    run = played(tmp_path / "run", {"kind": SAYS["kind"], "curt": SAYS["curt"]})
+    by = ["--judge", "scores:scripted"]
+    (run / "setting").mkdir()
+    (run / "setting" / "done.json").write_text(json.dumps({"settings": {"domain": "support", "personas": ["stranger"]}, "figures": {}}))
+    with pytest.raises(RunFolderError, match=r"run: was played by other personas \(stranger\).*let the comparison end"):
+        compare.main([str(run), *by])
+    told(run, domain="support", personas="own")
+    with pytest.raises(RunFolderError, match="was played by other personas"):
+        compare.main([str(run), *by])
+    (run / "setting" / "done.json").write_text(json.dumps({"settings": {"domain": "support"}, "figures": {}}))
+    (run / "report.json").write_text("{")
+    with pytest.raises(RunFolderError, match=r"report\.json"):
+        compare.main([str(run), *by])
+    own = Path(__file__).resolve().parent.parent / "envs" / "kitchen"
+    told(run, domain=str(own), personas="own")
+    kitchen = find_domain(str(own))
+    scenario = dataclasses.replace(SCENARIOS[0], domain="kitchen")
+    assert evaluated.domain_of(run, [Transcript(scenario, kitchen.agents, ())]).personas == kitchen.personas
+    capsys.readouterr()
 
 
 def test_tables_by_hand() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import linecache
 import shutil
@@ -59,6 +60,11 @@ def stumbling(made_from):
 
 
 nothing = object
+ready = Parrot()
+
+
+def pair(one, other):
+    return Parrot()
 
 
 from mascot_env.judge import Judge
@@ -207,6 +213,7 @@ def test_roles_of_a_policy_of_ones_own(own: str) -> None:
     assert type(speaks.speakers).__name__ == "Parrot" and isinstance(directs.director, RoundRobinDirector)
     assert isinstance(both, Players) and isinstance(both.speakers, ScriptedSpeaker)
     assert entrant(f"{own}:Parrot").name == "Parrot"
+    assert entrant(f"x={own}:ready").players(made_from).speakers is sys.modules[own].ready  # a policy that is made already
     assert entrant(f"{own}:Parrot", "mascot").needs == "bilevel" and not entrant(f"{own}:team@team", "mascot").needs
 
 
@@ -294,6 +301,23 @@ def test_a_domain_and_a_judge_of_ones_own(own: str, tmp_path: Path, capsys: pyte
         evaluate.main([*asked, "--judges", f"own:{own}:Parrot", "--methods", f"team={own}:team@team", "--out", str(tmp_path / "other")])
 
 
+def test_scores_of_another_judge_are_not_taken_for_those_of_this_one(own: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a judge of one's own a run folder knew the name alone: who changed its text and started again was shown the old scores."""
+    kitchen = str(Path(__file__).resolve().parent.parent / "envs" / "kitchen")
+    asked = ["--domain", kitchen, "--scenarios-from", "catalog", "--user", "scripted", "--judges", f"own:{own}:Brief", "--seeds", "1"]
+    asked += ["--methods", f"team={own}:team@team", "--against", "team", "--no-wandb", "--json", "--out", str(tmp_path / "run")]
+    found = []
+    for text in (OWN, OWN.replace("4.0 if", "5.0 if"), OWN):  # a policy of the same file is then another one too, so that it stands in a file of its own
+        (tmp_path / "own_judges.py").write_text(text)
+        sys.modules.pop("own_judges", None)
+        linecache.checkcache()
+        importlib.invalidate_caches()
+        evaluate.prepared.cache_clear()
+        assert evaluate.main([a.replace(f"own:{own}", "own:own_judges") for a in asked]) == 0
+        found.append(last_json(capsys.readouterr().out)["own:own_judges:Brief"]["agent-specific"]["all"]["team"]["overall"])
+    assert found == [75.0, 100.0, 75.0]
+
+
 @pytest.mark.parametrize(
     ("spec", "named"),
     [
@@ -303,6 +327,9 @@ def test_a_domain_and_a_judge_of_ones_own(own: str, tmp_path: Path, capsys: pyte
         ("x=no_such_module:Parrot", "cannot be imported"),
         ("x=own_policies:nothing", r"has no act\(observations, infos\)"),
         ("x=own_policies:Parrot@team", "@team gives"),
+        ("x=own_policies:pair", "methods: is called with the ingredients, or with nothing.*own_policies:pair"),
+        ("mascot=own_policies:Parrot", "methods: is the name of a baseline.*mascot"),
+        ("..=own_policies:Parrot", r"methods: is no name of a folder.*\.\."),
     ],
 )
 def test_what_cannot_be_compared_is_named(own: str, spec: str, named: str) -> None:
@@ -316,6 +343,7 @@ def test_what_cannot_be_compared_is_named(own: str, spec: str, named: str) -> No
         (["--methods", "few-shot"], "against: is not among the methods"),
         (["--methods", "zero-shot,zero-shot"], "methods: two methods of one name"),
         (["--methods", "zero-shot,mascot"], "runs: .*mascot are made from runs|runs: mascot are made from runs"),
+        (["--methods", "zero-shot,x=experiments.setting:user", "--background", "zero-short"], "background: no such baseline.*zero-short.*use one of zero-shot"),
         (["--judges", ","], "judges: a judge is needed"),
         (["--judges", "nobody"], "judges: unknown judge"),
         (["--seeds", "0"], "seeds"),
@@ -360,6 +388,15 @@ def test_tables_by_hand() -> None:
     told, counts = evaluate_tables.not_scored(found, scenarios)
     assert counts["base"] == {"j": [0, 16], "cut": 0, "silent": 0} and told == "Every turn and block was scored, and no model failed."
     assert evaluate_tables.at_worst(found, scenarios, "base") == ([], {})
+
+
+def test_what_was_trained_on_the_domain_that_is_played_is_not_out_of_it() -> None:
+    """With `--trained-on` of the same domain the page said so, and teams that play with their own personas alone were refused."""
+    asked = {"model": "x", "domain": "support", "split": "test", "seeds": 1, "rounds": 1, "user": "world"}
+    told = {name: evaluate_tables.about({**asked, "trained_on": name}, 3) for name in ("", "support", "meeting")}
+    assert told["support"] == told[""] and "out of its domain" in told["meeting"]
+    with pytest.raises(RunFolderError, match="ppo-director were not trained there"):  # and not because of its personas
+        evaluate.entrants_of(evaluate.Config(methods="zero-shot,ppo-director", runs="nowhere", trained_on="support"))
 
 
 def test_what_methods_were_tuned_on_is_told() -> None:

@@ -200,14 +200,18 @@ def test_what_is_no_submission_is_a_typed_error(text: str | bytes, tmp_path: Pat
         leaderboard_format.read(tmp_path / "nobody.json")
 
 
-def test_an_overall_is_held_against_its_criteria_where_all_of_them_are_of_the_same_cases() -> None:
-    """Where something could not be scored, criteria are of other cases than the mean of all is."""
+def test_an_overall_is_its_criterias_mean_whatever_was_lost() -> None:
+    """A turn without a score of every criterion is left out of all of them, so that they are of the same cases: who said that one case of many was lost,
+    or that one scenario was, could write any `overall`, which is what tables are sorted by."""
     parted = at(made_up(), "scores.collective.relevance", {"estimate": 40.0, "low": 30.0, "high": 50.0, "n": 20})
     with pytest.raises(CatalogError, match="mean of its criteria"):
         parsed(json.dumps(parted), Path("s.json"))
     rounded = {"estimate": 50.04, "low": 40.0, "high": 60.0, "n": 20}
-    for more in (("scores.collective.overall", rounded), ("not_scored.collective.lost", 1), ("scores.collective.relevance.n", 19)):
-        assert parsed(json.dumps(at(parted, *more)), Path("s.json"))
+    assert parsed(json.dumps(at(parted, "scores.collective.overall", rounded)), Path("s.json"))
+    with pytest.raises(CatalogError, match="mean of its criteria"):
+        parsed(json.dumps(at(parted, "not_scored.collective.lost", 1)), Path("s.json"))
+    with pytest.raises(CatalogError, match=r"collective: its criteria are over different scenarios.*19.*20"):
+        parsed(json.dumps(at(at(parted, "scores.collective.overall", rounded), "scores.collective.relevance.n", 19)), Path("s.json"))
 
 
 def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
@@ -247,6 +251,29 @@ def test_the_best_comes_first_and_few_seeds_and_lost_scores_are_marked(tmp_path:
     assert (
         leaderboard_page.marks(parsed(json.dumps(made_up(training=None, seeds=[0])), Path("s"))) == []
     )  # nothing was trained: no claim of training
+
+
+def test_scenarios_without_a_score_are_marked() -> None:
+    """Who speaks in the easy scenarios alone loses nothing there, and was not marked."""
+    few = made_up()
+    for kind in ("agent_specific", "collective"):
+        for name in ("consistency", "overall"):
+            few = at(few, f"scores.{kind}.{name}.n", 18 if kind == "agent_specific" else 20)
+    assert leaderboard_page.marks(parsed(json.dumps(few), Path("s"))) == ["agent-specific: 18 of 20 scenarios"]
+
+
+def test_who_leaves_a_criterion_out_does_not_join_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`overall` is a mean of criteria: without the hardest of them a method was ahead of all who have it."""
+    all_of_them = made_up("a", 50.0)
+    for kind in ("agent_specific", "collective"):
+        all_of_them = at(all_of_them, f"scores.{kind}.relevance", scores(50.0)["overall"])
+    files = [put(tmp_path, f"{name}.json", s) for name, s in (("a", all_of_them), ("b", made_up("b", 90.0)))]
+    with pytest.raises(ConfigError, match=r"scores: has other criteria than .*a\.json.*relevance"):
+        leaderboard.main([*files, "--into", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+    elsewhere = at(made_up("b", 90.0), "place.rounds", 3)
+    assert leaderboard.main([files[0], put(tmp_path, "c.json", elsewhere)]) == 0  # another place, another table
+    capsys.readouterr()
 
 
 @pytest.mark.parametrize(
@@ -426,6 +453,8 @@ def test_the_judge_of_a_trained_method_is_read_from_its_runs(tmp_path: Path) -> 
     assert warned.startswith("Beware: the judge `panel(nano, x; lam=0.5)` paid for what experiments.bilevel trained.")
     assert "the truth of the language world paid for what experiments.marl trained" in comparison.payers_told({"truth": "world"}, compared(0).paid)
     assert comparison.payers_told({"nano-heldout": "#908be857da6b"}, compared(0).paid) == ""
+    unknown = comparison.payers_told({"nano-heldout": "#908be857da6b"}, compared(0, 2).paid)
+    assert unknown == "Which judge paid for what experiments.bilevel trained is not known of every seed: it may be one of those that report here."
     with pytest.raises(MascotError, match=r"the judge that trained cannot be read.*seed 2"):
         leaderboard_from._training(compared(0, 2), "mascot", {})
     (tmp_path / "run-0" / "campaign.json").write_text("{")  # its version is known all the same
