@@ -7,8 +7,9 @@ Departures:
 - It was made for one supporter; here it makes the reply of the persona that the Director calls. Strategies are the domain's acts, so that a chosen one
   takes the place of the act in the directive; the Director's own act is always among them. The voters are the team's personas.
 - Examples are not retrieved from a corpus of conversations.
-- Left out: the check whether a conversation is involved enough for several agents (all are answered by them), the debate and the reflection on it before
-  the vote, the judge after a vote without one winner (the first of equals is taken), and the chosen answer's last revision.
+- Left out, as far as the names of its parts tell (their code was not read): the check whether a conversation is involved enough for several agents (all
+  are answered by them), the debate and the reflection on it before the vote, the judge after a vote without one winner (the first of equals is taken),
+  and the chosen answer's last revision.
 - There are always STRATEGIES of them: where fewer are named, acts of the persona's own fill up.
 - The embedded model knows neither analyses nor votes. For it the analysis is the plan that it writes before a reply, the acts are ranked by what it
   would say as a Director that calls this speaker, and of the replies that is taken which it finds likeliest under the directive, per word.

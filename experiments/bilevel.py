@@ -42,6 +42,8 @@ from mascot_env.types import Domain
 
 # What runs did that were made before there were options for it
 BEFORE = {"sft_conversations": 700, "watch": 10, "allow_noise": 0.18, "format": "auto", "beta": 0.1, "director_beta": 0.05, "users": ""}
+BEFORE |= {"director_reward": "model"}
+DIRECTOR_REWARDS = ("judge", "model")
 SHARPER = (0.7, 0.9)  # temperature and top-p at which players named `nano` speak
 
 
@@ -62,6 +64,7 @@ class Config:
     format: world or plain: what the format term of a speaker's reward checks; auto: world for nano, plain for any other model
     beta: weight of the KL divergence of a persona's policy from the SFT policy
     director_beta: the same of the writing Director's from the model it starts from
+    director_reward: what pays the writing Director: judge (straight from the training judge) or model (the group reward model)
     director: who directs while pairs are made and speakers are compared
     user: who plays the user
     rounds: R, of both levels
@@ -99,6 +102,7 @@ class Config:
     format: str = level1.Config.format
     beta: float = level1.Config.beta
     director_beta: float = level2.Config.beta
+    director_reward: str = "judge"
     director: str = "world"
     user: str = "world"
     rounds: int = 2
@@ -107,7 +111,7 @@ class Config:
     reward_steps: int = 100
     group_reward_steps: int = 100
     grpo_steps: int = 80
-    director_steps: int = 30
+    director_steps: int = 60
     ppo_steps: int = 12_000
     controls: bool = True
     ablations: bool = True
@@ -129,6 +133,7 @@ def parts(config: Config) -> tuple[level1.Config, level2.Config]:
     one = {f.name: getattr(config, f.name) for f in dataclasses.fields(level1.Config) if f.name in shared}
     two = {f.name: getattr(config, f.name) for f in dataclasses.fields(level2.Config) if f.name in shared}
     own = {"steps": config.director_steps // config.rounds, "reward_steps": config.group_reward_steps, "beta": config.director_beta}
+    own |= {"reward": config.director_reward}
     return (
         level1.Config(**{**one, "grpo_steps": config.grpo_steps // config.rounds}),
         level2.Config(**{**two, **own}),
@@ -146,6 +151,9 @@ def checked(config: Config) -> None:
                 value=getattr(config, name),
                 remedy=f"pass a multiple of the rounds, {config.rounds}",
             )
+    if config.director_reward not in DIRECTOR_REWARDS:
+        remedy = f"use one of {', '.join(DIRECTOR_REWARDS)}"
+        raise ConfigError("unknown value", field="director_reward", value=config.director_reward, remedy=remedy)
     console.at_least(1, group_reward_steps=config.group_reward_steps)  # as the level has another name for it
     console.at_least(0, director_beta=config.director_beta, seeds=config.seeds)
     one, two = parts(config)

@@ -17,6 +17,7 @@ pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]
 from agents import maskable_ppo  # noqa: E402
 from agents.bilevel import Bilevel, BilevelSettings, gap_of  # noqa: E402
 from agents.hacking import WatchSettings  # noqa: E402
+from agents.level2 import Level2  # noqa: E402
 from agents.maskable_ppo import DirectorPPOConfig  # noqa: E402
 from baselines.method import Ingredients  # noqa: E402
 from baselines.trained import Run  # noqa: E402
@@ -29,12 +30,13 @@ from mascot_env.players.language import LLMDirector  # noqa: E402
 from mascot_env.players.policy import Team  # noqa: E402
 from mascot_env.players.resolve import resolve_director, resolve_speakers  # noqa: E402
 from mascot_env.players.scripted import ScriptedUser  # noqa: E402
+from mascot_env.players.world import WorldSpeaker  # noqa: E402
 from mascot_env.rollout import play  # noqa: E402
 from mascot_env.types import Completion  # noqa: E402
 from tests.agents.test_unpaid import Failing  # noqa: E402
 from tests.experiments.test_levels import last_json, shrink, tiny_qwen  # noqa: E402
 
-STEPS = "--sft-steps 2 --reward-steps 2 --group-reward-steps 2 --grpo-steps 4 --director-steps 4 --ppo-steps 64"  # an update warms up
+STEPS = "--sft-steps 2 --reward-steps 2 --group-reward-steps 2 --grpo-steps 4 --director-steps 4 --ppo-steps 64 --director-reward model"
 SMALL = [*STEPS.split(), "--contexts", "12", "--sft-conversations", "6"]
 SMALL += ["--scenarios", "2", "--rounds", "2", "--judge", "world", "--held-out", "world", "--no-wandb"]
 
@@ -208,6 +210,7 @@ def test_a_round_whose_check_fails_does_not_stand(small: Path, monkeypatch: pyte
     config = dataclasses.replace(
         bilevel.Config(), out=str(small), judge="world", held_out="world", sft_steps=2, contexts=12, reward_steps=2, group_reward_steps=2
     )
+    config = dataclasses.replace(config, director_reward="model")
     run = bilevel.prepared(dataclasses.replace(config, grpo_steps=4, director_steps=4))
     passed = run.check(1)
     monkeypatch.setattr(
@@ -278,6 +281,23 @@ def test_a_tiny_qwen_goes_through_the_schedule(tmp_path: Path, monkeypatch: pyte
     figures = last_json(capsys.readouterr().out)
     assert figures["runs"] == 1 and set(figures["directors"]) == {"reward"}  # there is no truth outside the language world
     assert "in persona" not in figures["teams"] and (tmp_path / "run" / "round-1" / "grpo" / "guide" / "adapter_model.safetensors").exists()
+
+
+def test_the_director_is_paid_by_the_judge_or_by_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[str] = []
+    for stage in ("blocks", "reward", "grpo"):
+        monkeypatch.setattr(Level2, stage, lambda self, stage=stage: called.append(stage) or {})
+    monkeypatch.setattr(Bilevel, "speakers", lambda self, number: WorldSpeaker())
+    for paid, stages in (("judge", ["grpo"]), ("model", ["blocks", "reward", "grpo"])):
+        config = bilevel.Config(out=str(tmp_path / paid), judge="world", held_out="world", director_reward=paid)
+        run = bilevel.prepared(config)
+        assert run.settings.level2.reward == paid
+        run.directing(1)
+        assert called == stages
+        called.clear()
+    assert bilevel.Config().director_reward == "judge"
+    with pytest.raises(ConfigError, match="director_reward"):
+        bilevel.checked(bilevel.Config(director_reward="both"))
 
 
 def test_each_level_has_its_own_options() -> None:
