@@ -74,7 +74,8 @@ def sheets(
             f"{wanted} comparisons are wanted, and {len(played) * len(groups)} can be made", field="own", value=own, remedy=remedy
         )
     made = _balanced(played, groups, wanted, rng)
-    items = [Item(f"{study}-{i + 1:03}", *place, order, i < shared) for i, (place, order) in enumerate(made)]
+    numbers = seeding.generator("human-items", seed).permutation(wanted) + 1  # methods take turns: counted as they were made, ids would tell of them
+    items = [Item(f"{study}-{n:03}", *place, order, i < shared) for i, (n, (place, order)) in enumerate(zip(numbers, made, strict=True))]
     out = []
     for r in range(raters):
         mine = [*items[:shared], *items[shared + r * own : shared + (r + 1) * own]]

@@ -40,6 +40,15 @@ def test_sheets_are_balanced() -> None:
     assert set(Counter(i.methods for i in three[0].items).values()) == {2}  # six orders of three
 
 
+def test_ids_of_items_tell_a_rater_neither_the_methods_nor_their_places() -> None:
+    """Of two methods each comes first by turns: ids that count items as they were made would say which is which."""
+    made = human_sheets.sheets([(f"s{i}", 0) for i in range(100)], METHODS[:2], 2, raters=2, shared=40, own=20, seed=0)
+    items = sorted({i.id: i for s in made for i in s.items}.values(), key=lambda i: i.id)
+    by_parity = [sum(i.methods[0] == "cat" for i in items[k::2]) for k in (0, 1)]
+    assert len(items) == 80 and all(10 <= n <= 30 for n in by_parity)
+    assert 10 < sum(i.shared for i in items[:40]) < 30  # nor which others have too
+
+
 @pytest.mark.parametrize("asked", [{"size": 4}, {"size": 2, "own": 99}, {"size": 3, "methods": ("cat", "dog")}])
 def test_what_cannot_be_exported_is_named(asked: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="size|own"):
