@@ -74,7 +74,7 @@ def sheets(
             f"{wanted} comparisons are wanted, and {len(played) * len(groups)} can be made", field="own", value=own, remedy=remedy
         )
     made = _balanced(played, groups, wanted, rng)
-    numbers = seeding.generator("human-items", seed).permutation(wanted) + 1  # methods take turns: counted as they were made, ids would tell of them
+    numbers = seeding.generator("human-items", seed).permutation(wanted) + 1  # in the order of `made`, ids would tell who stands where
     items = [Item(f"{study}-{n:03}", *place, order, i < shared) for i, (n, (place, order)) in enumerate(zip(numbers, made, strict=True))]
     out = []
     for r in range(raters):
@@ -86,7 +86,9 @@ def sheets(
 def _balanced(
     played: Sequence[tuple[str, int]], groups: Sequence[tuple[str, ...]], count: int, rng: np.random.Generator
 ) -> list[tuple[tuple[str, int], tuple[str, ...]]]:
-    """(conversation, methods in their places): groups by turns, and the orders of each group by turns; conversations in a random order of each group."""
+    """(conversation, methods in their places): groups by turns, in a random order, so that the items that all raters have are not of the first methods'
+    names alone; the orders of each group by turns; conversations in a random order of each group."""
+    groups = [groups[i] for i in rng.permutation(len(groups))]
     orders = {g: [tuple(order) for order in itertools.permutations(g)] for g in groups}
     first = {g: int(rng.integers(len(orders[g]))) for g in groups}
     places = {g: rng.permutation(len(played)) for g in groups}

@@ -49,6 +49,13 @@ def test_ids_of_items_tell_a_rater_neither_the_methods_nor_their_places() -> Non
     assert 10 < sum(i.shared for i in items[:40]) < 30  # nor which others have too
 
 
+def test_with_many_methods_the_shared_items_are_not_those_of_one() -> None:
+    """Fewer items than pairs: in the order of names, people would agree, or not, on the first method's conversations."""
+    made = human_sheets.sheets(PLAYED, [f"m{i}" for i in range(10)], 2, raters=2, shared=10, own=5, seed=0)
+    often = Counter(m for i in made[0].items if i.shared for m in i.methods)
+    assert max(often.values()) <= 5 and len({m for s in made for i in s.items for m in i.methods}) == 10
+
+
 @pytest.mark.parametrize("asked", [{"size": 4}, {"size": 2, "own": 99}, {"size": 3, "methods": ("cat", "dog")}])
 def test_what_cannot_be_exported_is_named(asked: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="size|own"):
