@@ -61,7 +61,7 @@ def _key(said: Any) -> dict[str, Any]:
     """Raises one of MALFORMED for what no export has written."""
     names = [*said["criteria"], *said["raters"], said["run"]]
     for item in said["items"].values():
-        names += [item["scenario"], *item["methods"]]
+        names += [item["scenario"], *item["methods"], *item["raters"]]
         if not (2 <= len(item["methods"]) <= len(PLACES) and isinstance(item["seed"], int) and isinstance(item["shared"], bool)):
             raise ValueError(item)
     if not all(isinstance(name, str) for name in names):
@@ -70,7 +70,8 @@ def _key(said: Any) -> dict[str, Any]:
 
 
 def read(files: Sequence[Path], key: Mapping[str, Any]) -> Answers:
-    """Raises `ConfigError` for a file that is no answer file of these sheets, and for two of one rater."""
+    """Raises `ConfigError` for a file that is no answer file of these sheets, for two of one rater, and for another rater's sheet under this one's name:
+    its answers would be counted twice, and agree with themselves."""
     better: dict[str, dict[str, str]] = {}
     ratings: dict[str, dict[str, dict[tuple[str, str], int]]] = {}
     problems: list[str] = []
@@ -83,6 +84,7 @@ def read(files: Sequence[Path], key: Mapping[str, Any]) -> Answers:
         rows, heads = _rows(file)
         problems.extend(f"{file.name}: has no column {name!r}" for name in _columns(key) if name not in heads)
         for line, row in rows:
+            _own(row, key, rater, f"{file}:{line}")
             _read_row(
                 row, key, better[rater], ratings[rater], lambda what, line=line, file=file: problems.append(f"{file.name}:{line}: {what}")
             )
@@ -112,6 +114,17 @@ def _rows(file: Path) -> tuple[list[tuple[int, dict[str, str]]], Sequence[str]]:
             f"has no column {missing[0]!r}", field="answers", value=str(file), remedy="keep the first line of the sheet as it is"
         )
     return found, rows.fieldnames or ()
+
+
+def _own(row: Mapping[str, Any], key: Mapping[str, Any], rater: str, place: str) -> None:
+    item = key["items"].get((row.get("item") or "").strip())
+    if item is not None and rater not in item["raters"]:
+        raise ConfigError(
+            f"an item that is on the sheet of {item['raters'][0]} and not of {rater}",
+            field="answers",
+            value=place,
+            remedy="let the file's name begin with the rater whose sheet it is",
+        )
 
 
 def _read_row(row: Mapping[str, Any], key: Mapping[str, Any], better: dict[str, str], ratings: dict[str, Any], problem: Any) -> None:
@@ -242,9 +255,9 @@ def calibration(
 
 
 def counts(answers: Answers, key: Mapping[str, Any]) -> dict[str, int]:
-    """Choices that were made, ratings that were given, and questions that stand open, of the raters whose files were read."""
+    """Choices that were made, ratings that were given, and questions that stand open, of the raters whose files were read; also of rows that are gone."""
     given = Counter({"choices": sum(map(len, answers.better.values()))})
     given["ratings"] = sum(len(r) for by in answers.ratings.values() for r in by.values())
-    asked = sum(1 + len(key["items"][n]["methods"]) * len(key["criteria"]) for by in answers.ratings.values() for n in by)
+    asked = sum(1 + len(i["methods"]) * len(key["criteria"]) for i in key["items"].values() for r in answers.ratings if r in i["raters"])
     given["open"] = asked - given["choices"] - given["ratings"]
     return dict(given)

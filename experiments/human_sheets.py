@@ -170,7 +170,10 @@ def _radios(name: str, values: Sequence[str]) -> str:
 
 def key(sheet_list: Sequence[Sheet], criteria: Sequence[str], about: Mapping[str, Any]) -> str:
     """What stands in key.json: never given to raters."""
-    found = {item.id: asdict(item) for sheet in sheet_list for item in sheet.items}
+    found: dict[str, dict[str, Any]] = {}
+    for sheet in sheet_list:
+        for item in sheet.items:
+            found.setdefault(item.id, {**asdict(item), "raters": []})["raters"].append(sheet.rater)
     return json.dumps(
         {"items": found, "criteria": list(criteria), "raters": [s.rater for s in sheet_list], **about}, indent=1, sort_keys=True
     )

@@ -147,7 +147,7 @@ def test_what_cannot_be_read_is_told_and_no_number(tmp_path: Path) -> None:
     key = exported(tmp_path)
     path = answered(tmp_path, "rater-1", cat_is_better)
     lines = path.read_text().splitlines()
-    names = sorted(key["items"])
+    names = sorted(n for n, i in key["items"].items() if "rater-1" in i["raters"])
     extra = [f"{names[0]},x,y,C,7,5", "item-999,x,y,A,1,1", f"{names[0]},x,y,A,1,1"]
     mine = [i for i, row in enumerate(csv.DictReader(io.StringIO(path.read_text())), 1) if row["item"] == names[0]]
     kept = [line for i, line in enumerate(lines) if i not in mine]
@@ -195,6 +195,23 @@ def test_answers_of_another_study_or_rater_are_not_taken_for_this_ones(
     with pytest.raises(ConfigError, match="out: .*another study"):
         human.main([*EXPORT, "--out", str(studies[0])])
     assert set(human_answers.key_of(studies[0])["items"]) == ids[0]
+
+
+def test_another_raters_sheet_is_not_taken_for_ones_own(tmp_path: Path) -> None:
+    """Two people who hand in the same file would agree perfectly, and each choice would count twice."""
+    key = exported(tmp_path)
+    path = answered(tmp_path, "rater-1", cat_is_better)
+    copy = tmp_path / "rater-2-answers.csv"
+    copy.write_text(path.read_text())
+    with pytest.raises(ConfigError, match="answers: an item that is on the sheet of rater-1 and not of rater-2"):
+        human_answers.read([path, copy], key)
+
+
+def test_rows_that_are_gone_are_open_questions(tmp_path: Path) -> None:
+    key = exported(tmp_path)
+    path = answered(tmp_path, "rater-1", cat_is_better)
+    path.write_text("\n".join(path.read_text().splitlines()[:2]) + "\n")
+    assert human_answers.counts(human_answers.read([path], key), key) == {"choices": 1, "ratings": 2, "open": 15}
 
 
 def test_a_column_that_is_gone_is_told(tmp_path: Path) -> None:
