@@ -34,6 +34,7 @@ from mascot_env.metrics import (
 
 RATINGS = ("1", "2", "3", "4", "5")
 MOST = 1 << 24  # bytes of an answer file
+SAME = 1e-9  # below this, a difference of scores is one of rounding
 
 
 @dataclass(frozen=True)
@@ -237,7 +238,7 @@ def calibration(
     both = sorted(human.keys() & judged.keys())
     x, y = np.array([judged[p] for p in both]), np.array([human[p] for p in both])
     ranks = _value(spearman(list(x), list(y))) if len(both) else None
-    if len(both) < 3 or x.std() == 0:
+    if len(both) < 3 or _alike(x):
         return Calibration(len(both), ranks)
     slope, offset = np.polyfit(x, y, 1)
     groups: dict[str, list[int]] = {}
@@ -246,12 +247,17 @@ def calibration(
     members, drawn = list(groups.values()), []
     for _ in range(samples if len(members) > 1 else 0):
         chosen = [i for g in rng.integers(len(members), size=len(members)) for i in members[g]]
-        if x[chosen].std() > 0:
+        if not _alike(x[chosen]):
             drawn.append(np.polyfit(x[chosen], y[chosen], 1)[0])
     low, high = np.quantile(drawn, [0.025, 0.975]) if len(drawn) > samples / 2 else (None, None)
     return Calibration(
         len(both), ranks, float(offset), float(slope), None if low is None else float(low), None if high is None else float(high)
     )
+
+
+def _alike(scores: np.ndarray) -> bool:
+    """Whether a judge gave one score throughout, which says nothing of people's; not by the standard deviation, which rounding keeps above 0."""
+    return float(np.ptp(scores)) < SAME
 
 
 def counts(answers: Answers, key: Mapping[str, Any]) -> dict[str, int]:
