@@ -182,21 +182,24 @@ def key(sheet_list: Sequence[Sheet], criteria: Sequence[str], about: Mapping[str
 def write(
     folder: Path, sheet_list: Sequence[Sheet], texts: Mapping[Any, Any], criteria: Mapping[str, str], about: Mapping[str, Any], seed: int
 ) -> list[str]:
-    """Writes rater-N.csv and rater-N.html for each, and key.json; gives their names. Raises `ConfigError` where the key of another study is there:
-    without it, answers that come back can no longer be read."""
+    """Writes rater-N.csv and rater-N.html for each, and key.json; gives their names. Raises `ConfigError` where the key of another study is there,
+    without which answers that come back can no longer be read, or a sheet that somebody has filled in. Nothing is written then."""
     kept, made = folder / "key.json", key(sheet_list, list(criteria), about)
     if kept.exists() and kept.read_text(encoding="utf-8", errors="replace") != made:
         raise ConfigError(
             "another study's sheets are there", field="out", value=str(folder), remedy="choose another folder, or remove that one"
         )
     nonce = f"{seeding.digest('human-page', seed):016x}"
-    names = []
-    for sheet in sheet_list:
-        for suffix, text in (("csv", as_csv(sheet, texts, list(criteria))), ("html", as_page(sheet, texts, criteria, nonce))):
-            (folder / f"{sheet.rater}.{suffix}").write_text(text, encoding="utf-8", newline="")
-            names.append(f"{sheet.rater}.{suffix}")
+    pages = {f"{s.rater}.html": as_page(s, texts, criteria, nonce) for s in sheet_list}
+    tables = {f"{s.rater}.csv": as_csv(s, texts, list(criteria)) for s in sheet_list}
+    for name, text in tables.items():
+        if (folder / name).exists() and (folder / name).read_bytes() != text.encode():
+            remedy = "keep it elsewhere, under a name that begins alike, or choose another folder"
+            raise ConfigError(f"{name} there was filled in, and would be empty again", field="out", value=str(folder), remedy=remedy)
+    for name, text in {**tables, **pages}.items():
+        (folder / name).write_text(text, encoding="utf-8", newline="")
     kept.write_text(made, encoding="utf-8")
-    return [*names, "key.json"]
+    return [*sorted((*tables, *pages)), "key.json"]
 
 
 PAGE = """<!doctype html>

@@ -214,6 +214,15 @@ def test_rows_that_are_gone_are_open_questions(tmp_path: Path) -> None:
     assert human_answers.counts(human_answers.read([path], key), key) == {"choices": 1, "ratings": 2, "open": 15}
 
 
+def test_a_sheet_that_was_filled_in_is_not_written_over(tmp_path: Path) -> None:
+    exported(tmp_path)
+    filled = answered(tmp_path, "rater-2", cat_is_better).replace(tmp_path / "rater-2.csv")
+    then = filled.read_bytes()
+    with pytest.raises(ConfigError, match=r"out: rater-2\.csv there was filled in"):
+        exported(tmp_path)
+    assert filled.read_bytes() == then
+
+
 def test_a_column_that_is_gone_is_told(tmp_path: Path) -> None:
     key = exported(tmp_path)
     path = answered(tmp_path, "rater-1", cat_is_better)
