@@ -114,6 +114,8 @@ def _rows(file: Path) -> tuple[list[tuple[int, dict[str, str]]], Sequence[str]]:
         raise ConfigError(
             f"has no column {missing[0]!r}", field="answers", value=str(file), remedy="keep the first line of the sheet as it is"
         )
+    if twice := next((c for c, n in Counter(rows.fieldnames or ()).items() if n > 1 and c), ""):
+        raise ConfigError(f"has two columns {twice!r}", field="answers", value=str(file), remedy="keep the one that was filled in")
     return found, rows.fieldnames or ()
 
 

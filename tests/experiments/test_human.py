@@ -214,6 +214,14 @@ def test_rows_that_are_gone_are_open_questions(tmp_path: Path) -> None:
     assert human_answers.counts(human_answers.read([path], key), key) == {"choices": 1, "ratings": 2, "open": 15}
 
 
+def test_of_two_columns_of_one_name_none_is_taken(tmp_path: Path) -> None:
+    key = exported(tmp_path)
+    path = answered(tmp_path, "rater-1", cat_is_better)
+    path.write_text(path.read_text().replace("B consistency", "A consistency"))
+    with pytest.raises(ConfigError, match="answers: has two columns 'A consistency'"):
+        human_answers.read([path], key)
+
+
 def test_a_sheet_that_was_filled_in_is_not_written_over(tmp_path: Path) -> None:
     exported(tmp_path)
     filled = answered(tmp_path, "rater-2", cat_is_better).replace(tmp_path / "rater-2.csv")
