@@ -62,8 +62,12 @@ def _key(said: Any) -> dict[str, Any]:
     """Raises one of MALFORMED for what no export has written."""
     names = [*said["criteria"], *said["raters"], said["run"]]
     for item in said["items"].values():
-        names += [item["scenario"], *item["methods"], *item["raters"]]
-        if not (2 <= len(item["methods"]) <= len(PLACES) and isinstance(item["seed"], int) and isinstance(item["shared"], bool)):
+        names += [item["scenario"], *item["methods"], *item["raters"], *item["said"]]
+        if not (
+            2 <= len(item["methods"]) == len(item["said"]) <= len(PLACES)
+            and isinstance(item["seed"], int)
+            and isinstance(item["shared"], bool)
+        ):
             raise ValueError(item)
     if not all(isinstance(name, str) for name in names):
         raise ValueError(names)
@@ -219,6 +223,11 @@ def mean_ratings(answers: Answers, key: Mapping[str, Any], criterion: str) -> di
                 if c == criterion:
                     found.setdefault((item["methods"][PLACES.index(place)], item["scenario"], item["seed"]), []).append(rating)
     return {place: math.fsum(values) / len(values) for place, values in found.items()}
+
+
+def shown(key: Mapping[str, Any]) -> dict[tuple[str, str, int], str]:
+    """(method, scenario, seed) -> the mark of the conversation that people were shown."""
+    return {(m, i["scenario"], i["seed"]): said for i in key["items"].values() for m, said in zip(i["methods"], i["said"], strict=True)}
 
 
 @dataclass(frozen=True)

@@ -168,12 +168,18 @@ def _radios(name: str, values: Sequence[str]) -> str:
     return "".join(f'<label><input type=radio name="{named}" value="{v}">{v}</label>' for v in values)
 
 
-def key(sheet_list: Sequence[Sheet], criteria: Sequence[str], about: Mapping[str, Any]) -> str:
-    """What stands in key.json: never given to raters."""
+def mark(said: Sequence[tuple[str, str]]) -> str:
+    """Of a conversation as it was shown: other words have another one."""
+    return f"{seeding.digest('human-said', *(part for line in said for part in line)):016x}"
+
+
+def key(sheet_list: Sequence[Sheet], texts: Mapping[Any, Any], criteria: Sequence[str], about: Mapping[str, Any]) -> str:
+    """What stands in key.json: never given to raters. `said`: marks of the conversations, in their places."""
     found: dict[str, dict[str, Any]] = {}
     for sheet in sheet_list:
         for item in sheet.items:
-            found.setdefault(item.id, {**asdict(item), "raters": []})["raters"].append(sheet.rater)
+            said = [mark(texts[m, item.scenario, item.seed]) for m in item.methods]
+            found.setdefault(item.id, {**asdict(item), "said": said, "raters": []})["raters"].append(sheet.rater)
     return json.dumps(
         {"items": found, "criteria": list(criteria), "raters": [s.rater for s in sheet_list], **about}, indent=1, sort_keys=True
     )
@@ -184,7 +190,7 @@ def write(
 ) -> list[str]:
     """Writes rater-N.csv and rater-N.html for each, and key.json; gives their names. Raises `ConfigError` where the key of another study is there,
     without which answers that come back can no longer be read, or a sheet that somebody has filled in. Nothing is written then."""
-    kept, made = folder / "key.json", key(sheet_list, list(criteria), about)
+    kept, made = folder / "key.json", key(sheet_list, texts, list(criteria), about)
     if kept.exists() and kept.read_text(encoding="utf-8", errors="replace") != made:
         raise ConfigError(
             "another study's sheets are there", field="out", value=str(folder), remedy="choose another folder, or remove that one"

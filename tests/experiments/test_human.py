@@ -324,6 +324,12 @@ def test_from_a_comparison_to_a_report(tmp_path: Path, monkeypatch: pytest.Monke
     figures = json.loads(told.splitlines()[-1])
     assert figures["strengths"]["cat"][1] > 0 and figures["judges"]["j"]["consistency"]["slope"] > 0 and "| cat" in told
     assert not figures["bounded"] and "no finite strengths" in told  # the cat won all
+    assert figures["judges"]["j"]["consistency"]["places"] == 16 and not figures["not what people read"]
+    for place in [p for p in found if p[0] == "dog"]:  # the run was made anew, with another dog
+        found[place] = said_by("dog", place[1], "Woof.")
+    assert human.main(["report", "--sheets", str(out), "--answers", files, "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert figures["judges"]["j"]["consistency"]["places"] == 8 == figures["not what people read"]
     (out / "empty-rater-1.csv").write_text("item,better\n")
     (out / "rater-1-none.csv").write_text("item,better\n")
     assert human.main(["report", "--sheets", str(out), "--answers", str(out / "rater-1-none.csv")]) == 1
