@@ -204,6 +204,14 @@ def test_a_trial_that_cannot_be_started_has_failed(tmp_path: Path, last: Any) ->
         ("program: p\nmethod: grid\nmetric: {name: m}\nname: ../../x\nparameters: {x: {value: 1}}", "name: cannot be a folder's name"),
         ("program: p\nmethod: grid\nmetric: {name: m}\nparameters: {x: {value: .nan}}", "parameters.x: needs a list of plain values"),
         ("program: p\nmethod: grid\nmetric: {name: m}\ncommand: ['${envvar:HOME}']\nparameters: {x: {value: 1}}", "no such macro"),
+        ("program: p\nmethod: grid\nmetric: {name: m}\ncommand: ['--x=${envvar:HOME}']\nparameters: {x: {value: 1}}", "no such macro"),
+        ("program: p\nmethod: grid\nmetric: {name: m, target: 3}\nparameters: {x: {value: 1}}", "metric.target: is not read"),
+        ("program: p\nmethod: grid\nmetric: {name: m}\nrun_cap: 0\nparameters: {x: {value: 1}}", "run_cap: is a count of 1 or more"),
+        (
+            "program: p\nmethod: grid\nmetric: {name: m}\nparameters: {x: {distribution: constant, values: [1, 2]}}",
+            "parameters.x: needs a list",
+        ),
+        ("program: p\nmethod: random\nmetric: {name: m}\nparameters: {x: {min: 0.0, max: 1.0, q: 0.1}}", "parameters.x: q is of q_uniform"),
     ],
 )
 def test_what_cannot_be_read_is_named(text: str, named: str, tmp_path: Path) -> None:
