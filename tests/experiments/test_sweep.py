@@ -157,6 +157,17 @@ def test_what_a_trial_prints_beside_its_figures_does_not_count_against_it(tmp_pa
     assert "leaked" in (tmp_path / "sweep" / "trial-0" / "log.txt").read_text()
 
 
+@pytest.mark.parametrize(("ends", "value"), [("sys.exit(1)", 1.0), ("sys.exit(70)", None), ("os.kill(os.getpid(), 9)", None)])
+def test_figures_of_a_program_that_broke_off_are_no_result(ends: str, value: float | None, tmp_path: Path, last: Any) -> None:
+    """1 says that a line of a claim does not hold; a fault, or a kill, says that nothing is known of the figures before it."""
+    path = file(tmp_path, "x: {value: 1.0}")
+    (tmp_path / "program.py").write_text(
+        f'import json, os, sys\nprint(json.dumps({{"evaluate": {{"all of it": 1}}}}), flush=True)\n{ends}\n'
+    )
+    assert sweep.main([path, "--local", "--out", str(tmp_path / "sweep"), "--json"]) == (value is None)
+    assert last()["values"] == {"0": value}
+
+
 def test_a_trial_that_cannot_be_started_has_failed(tmp_path: Path, last: Any) -> None:
     for more, named in (("command: [/no/such/program]", "cannot be started (No such file"), ("", "cannot be started (embedded null byte")):
         path = file(tmp_path, 'x: {value: 1.0}, kind: {value: "a\\0b"}' if not more else "x: {value: 1.0}", more=more)
