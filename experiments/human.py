@@ -137,6 +137,14 @@ def judged(run: Path, criterion: str) -> dict[str, dict[tuple[str, str, int], fl
     return out
 
 
+def others(run: Path, key: Mapping[str, Any]) -> set[tuple[str, str, int]]:
+    """(method, scenario, seed) of sheets at which the run holds other words than people read, or none: its judges scored something else."""
+    found, _ = played(run, "")
+    domain = evaluated.domain_of(run, found.values()) if found else None
+    marks = {place: human_sheets.mark(human_sheets.said(t, domain)) for place, t in found.items()} if domain else {}
+    return {place for place, said in human_answers.shown(key).items() if marks.get(place) != said}
+
+
 def report(config: Report) -> int:
     folder = Path(config.sheets)
     key = human_answers.key_of(folder)
@@ -151,9 +159,12 @@ def report(config: Report) -> int:
         raise ConfigError(
             f"has no {evaluate_tables.SCORES}", field="run", value=config.run, remedy="name a finished run of experiments.evaluate"
         )
-    for criterion in key["criteria"]:
-        human = human_answers.mean_ratings(answers, key, criterion)
-        for judge, scores in judged(Path(config.run or key["run"]), criterion).items():
+    run = Path(config.run or key["run"])
+    by_criterion = {criterion: judged(run, criterion) for criterion in key["criteria"]}
+    unread = others(run, key) if any(by_criterion.values()) else set()
+    for criterion, by_judge in by_criterion.items():
+        human = {p: r for p, r in human_answers.mean_ratings(answers, key, criterion).items() if p not in unread}
+        for judge, scores in by_judge.items():
             judges.setdefault(judge, {})[criterion] = asdict(human_answers.calibration(human, scores, rng))
     figures = {
         "counts": human_answers.counts(answers, key),
@@ -161,6 +172,7 @@ def report(config: Report) -> int:
         "bounded": isinstance(strengths, NotMeasured) or human_answers.bounded(answers, key),
         "between people": people,
         "judges": judges,
+        "not what people read": len(unread),
         "problems": list(answers.problems),
     }
     text = told(figures, "" if not isinstance(strengths, NotMeasured) else strengths.reason)
@@ -194,6 +206,10 @@ def told(figures: Mapping[str, Any], why: str) -> str:
     if rows:
         heads = ["judge", "criterion", "conversations", "Spearman", "people = offset + slope * judge [slope, 95 %]"]
         parts.append(f"Judges and people's mean ratings:\n\n{console.table(heads, rows)}")
+        if n := figures["not what people read"]:
+            parts.append(
+                f"{n} conversations of the sheets are not in that run, or are there in other words: its judges' scores of them are left out."
+            )
     else:
         parts.append("No judge is held against people: the comparison's scores are not there (--run names it).")
     if figures["problems"]:

@@ -34,6 +34,7 @@ from mascot_env.metrics import (
 
 RATINGS = ("1", "2", "3", "4", "5")
 MOST = 1 << 24  # bytes of an answer file
+SAME = 1e-9  # below this, a difference of scores is one of rounding
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,12 @@ def _key(said: Any) -> dict[str, Any]:
     """Raises one of MALFORMED for what no export has written."""
     names = [*said["criteria"], *said["raters"], said["run"]]
     for item in said["items"].values():
-        names += [item["scenario"], *item["methods"]]
-        if not (2 <= len(item["methods"]) <= len(PLACES) and isinstance(item["seed"], int) and isinstance(item["shared"], bool)):
+        names += [item["scenario"], *item["methods"], *item["raters"], *item["said"]]
+        if not (
+            2 <= len(item["methods"]) == len(item["said"]) <= len(PLACES)
+            and isinstance(item["seed"], int)
+            and isinstance(item["shared"], bool)
+        ):
             raise ValueError(item)
     if not all(isinstance(name, str) for name in names):
         raise ValueError(names)
@@ -70,7 +75,8 @@ def _key(said: Any) -> dict[str, Any]:
 
 
 def read(files: Sequence[Path], key: Mapping[str, Any]) -> Answers:
-    """Raises `ConfigError` for a file that is no answer file of these sheets, and for two of one rater."""
+    """Raises `ConfigError` for a file that is no answer file of these sheets, for two of one rater, and for another rater's sheet under this one's name:
+    its answers would be counted twice, and agree with themselves."""
     better: dict[str, dict[str, str]] = {}
     ratings: dict[str, dict[str, dict[tuple[str, str], int]]] = {}
     problems: list[str] = []
@@ -83,6 +89,7 @@ def read(files: Sequence[Path], key: Mapping[str, Any]) -> Answers:
         rows, heads = _rows(file)
         problems.extend(f"{file.name}: has no column {name!r}" for name in _columns(key) if name not in heads)
         for line, row in rows:
+            _own(row, key, rater, f"{file}:{line}")
             _read_row(
                 row, key, better[rater], ratings[rater], lambda what, line=line, file=file: problems.append(f"{file.name}:{line}: {what}")
             )
@@ -111,7 +118,20 @@ def _rows(file: Path) -> tuple[list[tuple[int, dict[str, str]]], Sequence[str]]:
         raise ConfigError(
             f"has no column {missing[0]!r}", field="answers", value=str(file), remedy="keep the first line of the sheet as it is"
         )
+    if twice := next((c for c, n in Counter(rows.fieldnames or ()).items() if n > 1 and c), ""):
+        raise ConfigError(f"has two columns {twice!r}", field="answers", value=str(file), remedy="keep the one that was filled in")
     return found, rows.fieldnames or ()
+
+
+def _own(row: Mapping[str, Any], key: Mapping[str, Any], rater: str, place: str) -> None:
+    item = key["items"].get((row.get("item") or "").strip())
+    if item is not None and rater not in item["raters"]:
+        raise ConfigError(
+            f"an item that is on the sheet of {item['raters'][0]} and not of {rater}",
+            field="answers",
+            value=place,
+            remedy="let the file's name begin with the rater whose sheet it is",
+        )
 
 
 def _read_row(row: Mapping[str, Any], key: Mapping[str, Any], better: dict[str, str], ratings: dict[str, Any], problem: Any) -> None:
@@ -205,6 +225,11 @@ def mean_ratings(answers: Answers, key: Mapping[str, Any], criterion: str) -> di
     return {place: math.fsum(values) / len(values) for place, values in found.items()}
 
 
+def shown(key: Mapping[str, Any]) -> dict[tuple[str, str, int], str]:
+    """(method, scenario, seed) -> the mark of the conversation that people were shown."""
+    return {(m, i["scenario"], i["seed"]): said for i in key["items"].values() for m, said in zip(i["methods"], i["said"], strict=True)}
+
+
 @dataclass(frozen=True)
 class Calibration:
     """human = offset + slope * judge, both on 1..5: least squares, the slope's 95 % interval over scenarios. None where it cannot be fitted."""
@@ -224,7 +249,7 @@ def calibration(
     both = sorted(human.keys() & judged.keys())
     x, y = np.array([judged[p] for p in both]), np.array([human[p] for p in both])
     ranks = _value(spearman(list(x), list(y))) if len(both) else None
-    if len(both) < 3 or x.std() == 0:
+    if len(both) < 3 or _alike(x):
         return Calibration(len(both), ranks)
     slope, offset = np.polyfit(x, y, 1)
     groups: dict[str, list[int]] = {}
@@ -233,7 +258,7 @@ def calibration(
     members, drawn = list(groups.values()), []
     for _ in range(samples if len(members) > 1 else 0):
         chosen = [i for g in rng.integers(len(members), size=len(members)) for i in members[g]]
-        if x[chosen].std() > 0:
+        if not _alike(x[chosen]):
             drawn.append(np.polyfit(x[chosen], y[chosen], 1)[0])
     low, high = np.quantile(drawn, [0.025, 0.975]) if len(drawn) > samples / 2 else (None, None)
     return Calibration(
@@ -241,10 +266,15 @@ def calibration(
     )
 
 
+def _alike(scores: np.ndarray) -> bool:
+    """Whether a judge gave one score throughout, which says nothing of people's; not by the standard deviation, which rounding keeps above 0."""
+    return float(np.ptp(scores)) < SAME
+
+
 def counts(answers: Answers, key: Mapping[str, Any]) -> dict[str, int]:
-    """Choices that were made, ratings that were given, and questions that stand open, of the raters whose files were read."""
+    """Choices that were made, ratings that were given, and questions that stand open, of the raters whose files were read; also of rows that are gone."""
     given = Counter({"choices": sum(map(len, answers.better.values()))})
     given["ratings"] = sum(len(r) for by in answers.ratings.values() for r in by.values())
-    asked = sum(1 + len(key["items"][n]["methods"]) * len(key["criteria"]) for by in answers.ratings.values() for n in by)
+    asked = sum(1 + len(i["methods"]) * len(key["criteria"]) for i in key["items"].values() for r in answers.ratings if r in i["raters"])
     given["open"] = asked - given["choices"] - given["ratings"]
     return dict(given)

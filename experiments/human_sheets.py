@@ -74,7 +74,8 @@ def sheets(
             f"{wanted} comparisons are wanted, and {len(played) * len(groups)} can be made", field="own", value=own, remedy=remedy
         )
     made = _balanced(played, groups, wanted, rng)
-    items = [Item(f"{study}-{i + 1:03}", *place, order, i < shared) for i, (place, order) in enumerate(made)]
+    numbers = seeding.generator("human-items", seed).permutation(wanted) + 1  # in the order of `made`, ids would tell who stands where
+    items = [Item(f"{study}-{n:03}", *place, order, i < shared) for i, (n, (place, order)) in enumerate(zip(numbers, made, strict=True))]
     out = []
     for r in range(raters):
         mine = [*items[:shared], *items[shared + r * own : shared + (r + 1) * own]]
@@ -85,7 +86,9 @@ def sheets(
 def _balanced(
     played: Sequence[tuple[str, int]], groups: Sequence[tuple[str, ...]], count: int, rng: np.random.Generator
 ) -> list[tuple[tuple[str, int], tuple[str, ...]]]:
-    """(conversation, methods in their places): groups by turns, and the orders of each group by turns; conversations in a random order of each group."""
+    """(conversation, methods in their places): groups by turns, in a random order, so that the items that all raters have are not of the first methods'
+    names alone; the orders of each group by turns; conversations in a random order of each group."""
+    groups = [groups[i] for i in rng.permutation(len(groups))]
     orders = {g: [tuple(order) for order in itertools.permutations(g)] for g in groups}
     first = {g: int(rng.integers(len(orders[g]))) for g in groups}
     places = {g: rng.permutation(len(played)) for g in groups}
@@ -165,9 +168,18 @@ def _radios(name: str, values: Sequence[str]) -> str:
     return "".join(f'<label><input type=radio name="{named}" value="{v}">{v}</label>' for v in values)
 
 
-def key(sheet_list: Sequence[Sheet], criteria: Sequence[str], about: Mapping[str, Any]) -> str:
-    """What stands in key.json: never given to raters."""
-    found = {item.id: asdict(item) for sheet in sheet_list for item in sheet.items}
+def mark(said: Sequence[tuple[str, str]]) -> str:
+    """Of a conversation as it was shown: other words have another one."""
+    return f"{seeding.digest('human-said', *(part for line in said for part in line)):016x}"
+
+
+def key(sheet_list: Sequence[Sheet], texts: Mapping[Any, Any], criteria: Sequence[str], about: Mapping[str, Any]) -> str:
+    """What stands in key.json: never given to raters. `said`: marks of the conversations, in their places."""
+    found: dict[str, dict[str, Any]] = {}
+    for sheet in sheet_list:
+        for item in sheet.items:
+            said = [mark(texts[m, item.scenario, item.seed]) for m in item.methods]
+            found.setdefault(item.id, {**asdict(item), "said": said, "raters": []})["raters"].append(sheet.rater)
     return json.dumps(
         {"items": found, "criteria": list(criteria), "raters": [s.rater for s in sheet_list], **about}, indent=1, sort_keys=True
     )
@@ -176,21 +188,24 @@ def key(sheet_list: Sequence[Sheet], criteria: Sequence[str], about: Mapping[str
 def write(
     folder: Path, sheet_list: Sequence[Sheet], texts: Mapping[Any, Any], criteria: Mapping[str, str], about: Mapping[str, Any], seed: int
 ) -> list[str]:
-    """Writes rater-N.csv and rater-N.html for each, and key.json; gives their names. Raises `ConfigError` where the key of another study is there:
-    without it, answers that come back can no longer be read."""
-    kept, made = folder / "key.json", key(sheet_list, list(criteria), about)
+    """Writes rater-N.csv and rater-N.html for each, and key.json; gives their names. Raises `ConfigError` where the key of another study is there,
+    without which answers that come back can no longer be read, or a sheet that somebody has filled in. Nothing is written then."""
+    kept, made = folder / "key.json", key(sheet_list, texts, list(criteria), about)
     if kept.exists() and kept.read_text(encoding="utf-8", errors="replace") != made:
         raise ConfigError(
             "another study's sheets are there", field="out", value=str(folder), remedy="choose another folder, or remove that one"
         )
     nonce = f"{seeding.digest('human-page', seed):016x}"
-    names = []
-    for sheet in sheet_list:
-        for suffix, text in (("csv", as_csv(sheet, texts, list(criteria))), ("html", as_page(sheet, texts, criteria, nonce))):
-            (folder / f"{sheet.rater}.{suffix}").write_text(text, encoding="utf-8", newline="")
-            names.append(f"{sheet.rater}.{suffix}")
+    pages = {f"{s.rater}.html": as_page(s, texts, criteria, nonce) for s in sheet_list}
+    tables = {f"{s.rater}.csv": as_csv(s, texts, list(criteria)) for s in sheet_list}
+    for name, text in tables.items():
+        if (folder / name).exists() and (folder / name).read_bytes() != text.encode():
+            remedy = "keep it elsewhere, under a name that begins alike, or choose another folder"
+            raise ConfigError(f"{name} there was filled in, and would be empty again", field="out", value=str(folder), remedy=remedy)
+    for name, text in {**tables, **pages}.items():
+        (folder / name).write_text(text, encoding="utf-8", newline="")
     kept.write_text(made, encoding="utf-8")
-    return [*names, "key.json"]
+    return [*sorted((*tables, *pages)), "key.json"]
 
 
 PAGE = """<!doctype html>

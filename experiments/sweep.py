@@ -37,6 +37,7 @@ from mascot_env.run_folder import take_lock
 
 TRIALS = "trials.jsonl"
 ASKED = "sweep.json"  # what makes trials of one folder one sweep's, beside their parameters
+ENDED = (0, 1)  # exit codes of a program that has measured: 1, where a line of its claim does not hold
 SHOWN = 10  # rows of the table
 
 
@@ -167,6 +168,9 @@ def run_one(sweep: Sweep, number: int, parameters: Mapping[str, Value], out: Pat
     except (OSError, ValueError) as error:
         return Trial(number, parameters, None, f"cannot be started ({getattr(error, 'strerror', None) or error})")
     lines = _lines(output)
+    if done.returncode not in ENDED:
+        last = [*_lines(log)[-1:], *lines[-1:]] or ["it said nothing"]
+        return Trial(number, parameters, None, f"exit code {done.returncode}: {visible(last[0])}")
     try:
         return Trial(number, parameters, found_at(json.loads(lines[-1]), sweep.metric))
     except KeyError as error:

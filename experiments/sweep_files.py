@@ -103,6 +103,8 @@ def read(path: str | Path) -> Sweep:
         raise CatalogError(
             "is a mapping, such as {name: loss, goal: minimize}", file=file, field="metric", value=metric, remedy="write both"
         )
+    if unknown := sorted(map(str, set(metric) - {"name", "goal"})):
+        raise CatalogError("is not read by this project", file=file, field=f"metric.{unknown[0]}", remedy="use name and goal")
     goal = _one_of(metric.get("goal", "minimize"), GOALS, file, "metric.goal")
     if not metric.get("name"):
         raise CatalogError(
@@ -131,7 +133,7 @@ def _command(given: Any, file: str) -> tuple[str, ...]:
     if not isinstance(given, list):
         raise CatalogError("is a list of words", file=file, field="command", value=given, remedy="write one word of it to an item")
     command = tuple(map(str, given))
-    if macros := [part for part in command if part.startswith("${") and part not in COMMAND]:
+    if macros := [part for part in command if "${" in part and part not in COMMAND]:  # W&B fills in ${envvar:X} within a word too
         raise CatalogError("no such macro here", file=file, field="command", value=macros[0], remedy=f"use {', '.join(COMMAND)}")
     return command
 
@@ -145,8 +147,10 @@ def _name(given: Any, file: str) -> str:
 
 def _cap(raw: Mapping[str, Any], file: str) -> int:
     cap = raw.get("run_cap", 0)
-    if not isinstance(cap, int) or isinstance(cap, bool) or cap < 0:
-        raise CatalogError("is a count", file=file, field="run_cap", value=cap, remedy="pass a number of runs")
+    if not isinstance(cap, int) or isinstance(cap, bool) or cap < ("run_cap" in raw):
+        raise CatalogError(
+            "is a count of 1 or more", file=file, field="run_cap", value=cap, remedy="pass a number of runs, or leave it out"
+        )
     return cap
 
 
@@ -163,10 +167,14 @@ def _parameter(name: str, given: Any, file: str) -> Parameter:
         )
     kind = _one_of(given.get("distribution") or _implied(given), DISTRIBUTIONS, file, f"{field}.distribution")
     if kind in ("constant", "categorical"):
-        values = [given["value"]] if kind == "constant" and "value" in given else given.get("values", ())
+        values = ([given["value"]] if "value" in given else ()) if kind == "constant" else given.get("values", ())
         if not isinstance(values, Sequence) or isinstance(values, str) or not values or not all(map(_is_plain, values)):
             raise CatalogError("needs a list of plain values", file=file, field=field, value=values)
         return Parameter(name, kind, tuple(values))
+    if "q" in given and kind != "q_uniform":
+        raise CatalogError(
+            "q is of q_uniform alone", file=file, field=field, value=dict(given), remedy="add distribution: q_uniform, or leave q out"
+        )
     low, high, q = (_number(given.get(k, default), file, f"{field}.{k}") for k, default in (("min", None), ("max", None), ("q", 1.0)))
     if not low < high or (kind == "log_uniform_values" and low <= 0) or q <= 0:
         raise CatalogError("min must be below max, and above 0 where it is logarithmic", file=file, field=field, value=dict(given))

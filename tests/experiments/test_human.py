@@ -40,6 +40,22 @@ def test_sheets_are_balanced() -> None:
     assert set(Counter(i.methods for i in three[0].items).values()) == {2}  # six orders of three
 
 
+def test_ids_of_items_tell_a_rater_neither_the_methods_nor_their_places() -> None:
+    """Of two methods each comes first by turns: ids that count items as they were made would say which is which."""
+    made = human_sheets.sheets([(f"s{i}", 0) for i in range(100)], METHODS[:2], 2, raters=2, shared=40, own=20, seed=0)
+    items = sorted({i.id: i for s in made for i in s.items}.values(), key=lambda i: i.id)
+    by_parity = [sum(i.methods[0] == "cat" for i in items[k::2]) for k in (0, 1)]
+    assert len(items) == 80 and all(10 <= n <= 30 for n in by_parity)
+    assert 10 < sum(i.shared for i in items[:40]) < 30  # nor which others have too
+
+
+def test_with_many_methods_the_shared_items_are_not_those_of_one() -> None:
+    """Fewer items than pairs: in the order of names, people would agree, or not, on the first method's conversations."""
+    made = human_sheets.sheets(PLAYED, [f"m{i}" for i in range(10)], 2, raters=2, shared=10, own=5, seed=0)
+    often = Counter(m for i in made[0].items if i.shared for m in i.methods)
+    assert max(often.values()) <= 5 and len({m for s in made for i in s.items for m in i.methods}) == 10
+
+
 @pytest.mark.parametrize("asked", [{"size": 4}, {"size": 2, "own": 99}, {"size": 3, "methods": ("cat", "dog")}])
 def test_what_cannot_be_exported_is_named(asked: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="size|own"):
@@ -131,7 +147,7 @@ def test_what_cannot_be_read_is_told_and_no_number(tmp_path: Path) -> None:
     key = exported(tmp_path)
     path = answered(tmp_path, "rater-1", cat_is_better)
     lines = path.read_text().splitlines()
-    names = sorted(key["items"])
+    names = sorted(n for n, i in key["items"].items() if "rater-1" in i["raters"])
     extra = [f"{names[0]},x,y,C,7,5", "item-999,x,y,A,1,1", f"{names[0]},x,y,A,1,1"]
     mine = [i for i, row in enumerate(csv.DictReader(io.StringIO(path.read_text())), 1) if row["item"] == names[0]]
     kept = [line for i, line in enumerate(lines) if i not in mine]
@@ -179,6 +195,40 @@ def test_answers_of_another_study_or_rater_are_not_taken_for_this_ones(
     with pytest.raises(ConfigError, match="out: .*another study"):
         human.main([*EXPORT, "--out", str(studies[0])])
     assert set(human_answers.key_of(studies[0])["items"]) == ids[0]
+
+
+def test_another_raters_sheet_is_not_taken_for_ones_own(tmp_path: Path) -> None:
+    """Two people who hand in the same file would agree perfectly, and each choice would count twice."""
+    key = exported(tmp_path)
+    path = answered(tmp_path, "rater-1", cat_is_better)
+    copy = tmp_path / "rater-2-answers.csv"
+    copy.write_text(path.read_text())
+    with pytest.raises(ConfigError, match="answers: an item that is on the sheet of rater-1 and not of rater-2"):
+        human_answers.read([path, copy], key)
+
+
+def test_rows_that_are_gone_are_open_questions(tmp_path: Path) -> None:
+    key = exported(tmp_path)
+    path = answered(tmp_path, "rater-1", cat_is_better)
+    path.write_text("\n".join(path.read_text().splitlines()[:2]) + "\n")
+    assert human_answers.counts(human_answers.read([path], key), key) == {"choices": 1, "ratings": 2, "open": 15}
+
+
+def test_of_two_columns_of_one_name_none_is_taken(tmp_path: Path) -> None:
+    key = exported(tmp_path)
+    path = answered(tmp_path, "rater-1", cat_is_better)
+    path.write_text(path.read_text().replace("B consistency", "A consistency"))
+    with pytest.raises(ConfigError, match="answers: has two columns 'A consistency'"):
+        human_answers.read([path], key)
+
+
+def test_a_sheet_that_was_filled_in_is_not_written_over(tmp_path: Path) -> None:
+    exported(tmp_path)
+    filled = answered(tmp_path, "rater-2", cat_is_better).replace(tmp_path / "rater-2.csv")
+    then = filled.read_bytes()
+    with pytest.raises(ConfigError, match=r"out: rater-2\.csv there was filled in"):
+        exported(tmp_path)
+    assert filled.read_bytes() == then
 
 
 def test_a_column_that_is_gone_is_told(tmp_path: Path) -> None:
@@ -231,7 +281,9 @@ def test_a_judge_is_calibrated_by_least_squares() -> None:
         pytest.approx(0.8),
     )
     assert found.low == pytest.approx(0.8) and found.high == pytest.approx(0.8)
-    assert human_answers.calibration(people, {p: 3.0 for p in judged}, np.random.default_rng(0)).slope is None
+    for score in (3.0, 1 + 57.3 / 25):  # the mean of equal numbers is not always that number
+        found = human_answers.calibration(people, {p: score for p in judged}, np.random.default_rng(0), samples=50)
+        assert (found.slope, found.offset, found.low) == (None, None, None)
     assert human_answers.calibration({}, judged, np.random.default_rng(0)) == human_answers.Calibration(0, None)
 
 
@@ -272,6 +324,12 @@ def test_from_a_comparison_to_a_report(tmp_path: Path, monkeypatch: pytest.Monke
     figures = json.loads(told.splitlines()[-1])
     assert figures["strengths"]["cat"][1] > 0 and figures["judges"]["j"]["consistency"]["slope"] > 0 and "| cat" in told
     assert not figures["bounded"] and "no finite strengths" in told  # the cat won all
+    assert figures["judges"]["j"]["consistency"]["places"] == 16 and not figures["not what people read"]
+    for place in [p for p in found if p[0] == "dog"]:  # the run was made anew, with another dog
+        found[place] = said_by("dog", place[1], "Woof.")
+    assert human.main(["report", "--sheets", str(out), "--answers", files, "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert figures["judges"]["j"]["consistency"]["places"] == 8 == figures["not what people read"]
     (out / "empty-rater-1.csv").write_text("item,better\n")
     (out / "rater-1-none.csv").write_text("item,better\n")
     assert human.main(["report", "--sheets", str(out), "--answers", str(out / "rater-1-none.csv")]) == 1

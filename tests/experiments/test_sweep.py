@@ -157,6 +157,17 @@ def test_what_a_trial_prints_beside_its_figures_does_not_count_against_it(tmp_pa
     assert "leaked" in (tmp_path / "sweep" / "trial-0" / "log.txt").read_text()
 
 
+@pytest.mark.parametrize(("ends", "value"), [("sys.exit(1)", 1.0), ("sys.exit(70)", None), ("os.kill(os.getpid(), 9)", None)])
+def test_figures_of_a_program_that_broke_off_are_no_result(ends: str, value: float | None, tmp_path: Path, last: Any) -> None:
+    """1 says that a line of a claim does not hold; a fault, or a kill, says that nothing is known of the figures before it."""
+    path = file(tmp_path, "x: {value: 1.0}")
+    (tmp_path / "program.py").write_text(
+        f'import json, os, sys\nprint(json.dumps({{"evaluate": {{"all of it": 1}}}}), flush=True)\n{ends}\n'
+    )
+    assert sweep.main([path, "--local", "--out", str(tmp_path / "sweep"), "--json"]) == (value is None)
+    assert last()["values"] == {"0": value}
+
+
 def test_a_trial_that_cannot_be_started_has_failed(tmp_path: Path, last: Any) -> None:
     for more, named in (("command: [/no/such/program]", "cannot be started (No such file"), ("", "cannot be started (embedded null byte")):
         path = file(tmp_path, 'x: {value: 1.0}, kind: {value: "a\\0b"}' if not more else "x: {value: 1.0}", more=more)
@@ -204,6 +215,14 @@ def test_a_trial_that_cannot_be_started_has_failed(tmp_path: Path, last: Any) ->
         ("program: p\nmethod: grid\nmetric: {name: m}\nname: ../../x\nparameters: {x: {value: 1}}", "name: cannot be a folder's name"),
         ("program: p\nmethod: grid\nmetric: {name: m}\nparameters: {x: {value: .nan}}", "parameters.x: needs a list of plain values"),
         ("program: p\nmethod: grid\nmetric: {name: m}\ncommand: ['${envvar:HOME}']\nparameters: {x: {value: 1}}", "no such macro"),
+        ("program: p\nmethod: grid\nmetric: {name: m}\ncommand: ['--x=${envvar:HOME}']\nparameters: {x: {value: 1}}", "no such macro"),
+        ("program: p\nmethod: grid\nmetric: {name: m, target: 3}\nparameters: {x: {value: 1}}", "metric.target: is not read"),
+        ("program: p\nmethod: grid\nmetric: {name: m}\nrun_cap: 0\nparameters: {x: {value: 1}}", "run_cap: is a count of 1 or more"),
+        (
+            "program: p\nmethod: grid\nmetric: {name: m}\nparameters: {x: {distribution: constant, values: [1, 2]}}",
+            "parameters.x: needs a list",
+        ),
+        ("program: p\nmethod: random\nmetric: {name: m}\nparameters: {x: {min: 0.0, max: 1.0, q: 0.1}}", "parameters.x: q is of q_uniform"),
     ],
 )
 def test_what_cannot_be_read_is_named(text: str, named: str, tmp_path: Path) -> None:
