@@ -3,7 +3,8 @@
 Source: MASCOT (arXiv 2601.14230), level 2; agent-and-turn groups: AT-GRPO. The unit is a decision: a state from conversations under the
 current Director. G directives are sampled from it, each is played by the frozen team to the end of its block with common random numbers,
 and paid the block's group reward R_coherence + eta * I_diverse (`mascot_env.rewards`), which holds the format term. Ours: the states are
-played anew by the current Director every `refresh` updates; the rest of a block is directed by the current Director too.
+played anew by the current Director every `refresh` updates; the rest of a block is directed by the current Director too. R_coherence is the
+training judge's; `reward="model"` takes the paper's group reward model of it (docs/levels.md says why that is not the default).
 
 `unit="episode"`: G whole conversations of one scenario; of each, one decision drawn at random is trained, paid the mean of the
 conversation's block rewards.
@@ -55,7 +56,7 @@ class Level2Settings:
     states: decisions that are kept of a collection
     conversations: played for a collection
     unit: decision (agent-and-turn groups) or episode (whole conversations)
-    reward: model (the group reward model) or judge (straight from the training judge)
+    reward: judge (straight from the training judge) or model (the group reward model)
     reward_model: of its training
     delta: the least difference of mean scores of a pair of blocks, on the scale 1..5
     reward_states: decisions whose blocks it is trained on, each played `grpo.group` times
@@ -67,7 +68,7 @@ class Level2Settings:
     states: int = 64
     conversations: int = 32
     unit: str = "decision"
-    reward: str = "model"
+    reward: str = "judge"
     reward_model: RewardSettings = field(default_factory=lambda: RewardSettings(steps=100))
     delta: float = DELTA
     reward_states: int = 96

@@ -16,6 +16,7 @@ PLAIN_TEAMS = ("prompted", "SFT", "best of K", "SFT on the best", "trained", "tr
 BOTH = "trained, best of K"
 SHARPER = ("prompted, sharper", "SFT, sharper", "trained, sharper")
 EXAMPLES = ("SFT", "trained")
+BY_MODEL = "; the writing Director paid by the group reward model"
 
 
 def examples(run: Mapping[str, Any]) -> str:
@@ -107,14 +108,23 @@ def some(having: int, runs: int) -> str:
 def page(asked: Mapping[str, Any], runs: Runs) -> tuple[str, dict[str, Any]]:
     """`of` the runs of a campaign that was asked this (`bilevel.Config` as a mapping)."""
     one = asked["judge"] == asked["held_out"]
-    return of(runs, asked["domain"], asked["broken"], asked["ppo_steps"] > 0, asked["split"], bool(asked["data"]), one)
+    paid = asked.get("director_reward", "model")  # as it was before there was a choice
+    return of(runs, asked["domain"], asked["broken"], asked["ppo_steps"] > 0, asked["split"], bool(asked["data"]), one, paid)
 
 
 def of(
-    runs: Runs, domain: str, broken: float, ppo: bool = True, split: str = "test", data: bool = False, one_judge: bool = False
+    runs: Runs,
+    domain: str,
+    broken: float,
+    ppo: bool = True,
+    split: str = "test",
+    data: bool = False,
+    one_judge: bool = False,
+    paid: str = "judge",
 ) -> tuple[str, dict[str, Any]]:
     """The page of these runs, and its figures under plain names; `shown` says which lines of the claim hold. `ppo`: whether a discrete Director
-    was asked for; `data`: whether the SFT policy learnt from somebody's conversations; `one_judge`: whether the one that paid is held out too."""
+    was asked for; `data`: whether the SFT policy learnt from somebody's conversations; `one_judge`: whether the one that paid is held out too; `paid`:
+    what paid the Director that writes, the judge or the group reward model."""
     teams = [t for t in PLAIN_TEAMS if t in runs[0]["teams"]]
     table, figures = tables.teams_table(runs, teams, [*CRITERIA, *(f"true {c}" for c in CRITERIA), *READ, *MEASURED])
     whole, whole_figures = tables.whole_table(runs, teams)
@@ -129,7 +139,7 @@ def of(
     truly = claim.behind(figures, tables.CONTROLS, "truth of the language world", "true ") if "truth" in by_kind else ""
     lines = columns(runs, figures, whole_figures, by_kind, sharper[1] if sharper and len(asked_again) == len(runs) else None, ppo)
     parts = [
-        f"## {domain}" + ("" if data else f", {broken:.0%} broken"),
+        f"## {domain}{'' if data else f', {broken:.0%} broken'}{BY_MODEL if paid == 'model' else ''}",
         about(runs, "the SFT policy learnt from a run folder" if data else f"{broken:.0%} of the SFT policy's data broken", teams, split),
         stood(runs),
         *([setting.ONE_JUDGE] if one_judge else []),

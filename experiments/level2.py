@@ -1,7 +1,7 @@
 """Level 2 of MASCOT: a Director that writes directives, trained with GRPO on the group reward of blocks; and what it is then worth.
 
     python -m experiments.level2 --team runs/level1                   # directs the team of a level-1 run; speakers are frozen
-    python -m experiments.level2 --team nano --reward judge           # the base team, paid straight from the training judge
+    python -m experiments.level2 --team nano --reward model           # the base team, paid by a group reward model of the training judge
     python -m experiments.level2 --team runs/level1 --unit episode    # whole conversations instead of decisions
     python -m experiments.level2 --team runs/level1 --ppo-steps 12000 # and a discrete Director with MaskablePPO beside it
 
@@ -63,7 +63,7 @@ class Config:
     held_out: the judge that reports and trains nothing
     user: who plays the user
     stages: comma-separated, of blocks, reward, grpo, ppo, evaluate
-    reward: model (the group reward model) or judge
+    reward: judge (straight from the training judge) or model (the group reward model)
     unit: decision (agent-and-turn groups) or episode
     steps: updates of the writing Director
     beta: weight of the KL divergence from the model it starts from
@@ -90,7 +90,7 @@ class Config:
     held_out: str = "nano-heldout"
     user: str = "world"
     stages: str = ",".join(STAGES)
-    reward: str = "model"
+    reward: str = "judge"
     unit: str = "decision"
     steps: int = 40
     beta: float = 0.05

@@ -27,8 +27,9 @@ ORPHANS_END = 30.0  # seconds within which what a killed program has started end
 BY_THE_CLOCK = ("seconds", "step_time", "run")  # figures that no two runs share
 WORLD = "--judge world --held-out world --no-wandb"
 LEVEL1 = "--sft-conversations 6 --sft-steps 4 --reward-steps 4 --grpo-steps 2 --dpo-steps 2 --contexts 12 --scenarios 3"
-LEVEL2 = "--team world --steps 4 --reward-states 20 --reward-steps 4 --ppo-steps 96 --scenarios 3"
+LEVEL2 = "--team world --steps 4 --reward model --reward-states 20 --reward-steps 4 --ppo-steps 96 --scenarios 3"
 BILEVEL = "--sft-steps 2 --reward-steps 2 --group-reward-steps 2 --grpo-steps 4 --director-steps 4 --ppo-steps 64 --contexts 12 --scenarios 3"
+BILEVEL += " --director-reward model"
 PROGRAMS = {
     "demo": "--grade scripted --steps 4096 --num-envs 32 --tune 2 --test 4",
     "bench_director": "--seeds 2 --steps 4096 --workers 2 --test 4 --longest-cycle 1",

@@ -127,7 +127,7 @@ def test_level_2_trains_a_director_on_the_team_of_level_1(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shrink(monkeypatch)
-    asked = [*SMALL2, "--team", str(small), "--judge", "world", "--held-out", "world", "--out", str(tmp_path), "--no-wandb", "--json"]
+    asked = [*SMALL2, "--reward", "model", "--team", str(small), "--judge", "world", "--held-out", "world", "--out", str(tmp_path), "--no-wandb", "--json"]
     assert level2.main(asked) == 0
     figures = last_json(capsys.readouterr().out)
     assert figures["blocks"]["blocks"] > 0 and figures["reward"]["blocks"] == figures["blocks"]["blocks"]
