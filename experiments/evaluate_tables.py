@@ -28,7 +28,8 @@ def page(asked: Mapping[str, Any], scenarios: Sequence[Scenario], found: Found, 
     parts = [f"{about(asked, len(scenarios))} {tuned(list(found))}", *([warning] if warning else [])]
     figures: dict[str, Any] = {}
     text, figures["required"] = required(found, judges[0], asked["seed"])
-    parts += [text] if text else []
+    said, figures["replies per message"] = how_much_is_said(found, judges[0])
+    parts += [text, fewer_voices(figures["replies per message"])] if text else []
     for judge in judges:
         figures[judge] = {}
         for kind in KINDS:
@@ -41,6 +42,7 @@ def page(asked: Mapping[str, Any], scenarios: Sequence[Scenario], found: Found, 
                 parts.append(text)
             text, figures[judge][f"{kind}, differences by group"] = differences_by_group(found, scenarios, judge, kind, asked)
             parts += [text] if text else []
+    parts.append(f"### How much is said\n\n{said}")
     kinds = {kind: criteria_of(found, judges[0], kind) for kind in KINDS}
     text, figures["judges agree"] = judges_agree.section(found, kinds, named, asked["seed"])
     parts += [f"### How far the judges agree\n\n{text}"] if text else []
@@ -233,6 +235,24 @@ def of_all(found: Found, what: str) -> tuple[str, dict[str, Any]]:
 def _plain(value: float) -> str:
     """Three digits, and all of a thousand and more."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def how_much_is_said(found: Found, judge: str) -> tuple[str, dict[str, float | None]]:
+    """Replies to a message of the user, the mean of all that were played. A team whose Director has learnt to call on one speaker and hand back is
+    scored as one voice, beside teams of several."""
+    figures: dict[str, float | None] = {}
+    for method, runs in found.items():
+        turns, messages = (sum(r["judges"][judge][f"{kind}, lost"]["count"][1] for r in runs) for kind in KINDS)
+        figures[method] = turns / messages if messages else None
+    told = "Scores of turns and of blocks are means, whatever their number: who says less loses nothing by it, and a block of one reply has no other to fit."
+    rows = [[m, "-" if x is None else f"{x:.2f}"] for m, x in figures.items()]
+    return f"{told}\n\n{console.table(['method', 'replies per message'], rows)}", figures
+
+
+def fewer_voices(replies: Mapping[str, float | None]) -> str:
+    """What has to be known beside the claim."""
+    shown = "; ".join(f"{m} {x:.2f}" for m in (OURS, *LESS) if (x := replies.get(m)) is not None)
+    return f"Replies to a message of the user: {shown}. Where these differ, teams of fewer voices are compared with teams of more (see how much is said)."
 
 
 def not_scored(found: Found, scenarios: Sequence[Scenario]) -> tuple[str, dict[str, Any]]:

@@ -425,6 +425,17 @@ def test_differences_within_a_group_are_of_its_scenarios_alone() -> None:
     assert evaluate_tables.differences_by_group({"base": found["base"]}, scenarios, "j", "collective", asked) == ("", {})
 
 
+def test_how_much_is_said_by_hand() -> None:
+    """Nine turns in four blocks, and three in two: 12 in 6."""
+
+    def run(turns: int, blocks: int) -> dict[str, Any]:
+        return {"judges": {"j": {"agent-specific, lost": {"count": [1, turns]}, "collective, lost": {"count": [0, blocks]}}}}
+
+    text, figures = evaluate_tables.how_much_is_said({"mascot": [run(9, 4), run(3, 2)], "sft": [run(5, 2)], "mine": [run(0, 0)]}, "j")
+    assert figures == {"mascot": 2.0, "sft": 2.5, "mine": None} and "| mascot | 2.00" in text and "| mine   | -" in text
+    assert evaluate_tables.fewer_voices(figures).startswith("Replies to a message of the user: mascot 2.00; sft 2.50. Where these differ")
+
+
 def test_what_is_required_of_mascot_by_hand() -> None:
     """Ten points above zero-shot in both scenarios of both seeds, and above SFT in one seed only."""
     found = {"zero-shot": [made_up(0.0)] * 2, "sft": [made_up(0.0), made_up(20.0)], "mascot": [made_up(10.0)] * 2}
