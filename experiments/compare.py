@@ -91,6 +91,10 @@ def judge_of(config: Config) -> Comparer:
         )
     setting.share("margin", config.margin)
     judge = comparing(config.judge)
+    for field in ("question", "every_order"):
+        if judge.kind != "asked" and getattr(config, field) != getattr(Config, field):
+            remedy = "leave it out, or pass a --judge that is a language model"
+            raise ConfigError("this judge is asked nothing", field=field, value=getattr(config, field), remedy=remedy)
     return ModelComparer(judge.llm, every_order=config.every_order) if isinstance(judge, ModelComparer) else judge
 
 

@@ -17,6 +17,7 @@ run's summary. What W&B knows and this reader does not (early_terminate, nested 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from mascot_env.errors import CatalogError
 
 METHODS = ("grid", "random", "bayes")
 GOALS = ("minimize", "maximize")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 KEYS = {"program", "command", "method", "metric", "run_cap", "parameters", "name", "description", "project", "entity"}
 COUNTED = ("constant", "categorical", "int_uniform")
 DISTRIBUTIONS = (*COUNTED, "uniform", "q_uniform", "log_uniform_values")
@@ -112,6 +114,9 @@ def read(path: str | Path) -> Sweep:
         )
     if not isinstance(raw["parameters"], Mapping):
         raise CatalogError("is a mapping from names to what they are drawn from", file=file, field="parameters", value=raw["parameters"])
+    if odd := [name for name in raw["parameters"] if not NAME.fullmatch(str(name))]:
+        remedy = "W&B takes letters, digits, '.', '_' and '-', after a letter or '_'"
+        raise CatalogError("no name of a parameter", file=file, field="parameters", value=odd, remedy=remedy)
     parameters = tuple(_parameter(str(name), given, file) for name, given in raw["parameters"].items())
     if method == "grid" and (endless := [p.name for p in parameters if p.distribution not in COUNTED]):
         raise CatalogError("a grid needs values", file=file, field=f"parameters.{endless[0]}", remedy="list values, or use method: random")

@@ -427,10 +427,11 @@ def test_a_judge_is_audited_without_data(run: Run) -> None:
         assert said in out, said
     value = last_json(run("judge", "audit", "--cases", "6", "--samples", "20", "--json")[1])
     assert value["cases"] == {"turns": 6, "scenarios": 6, "language_world": False} and value["order"] is None
+    assert value["made_for_language_world"] is False
     assert value["attacks"]["empty"]["moved"] == {"count": 0, "of": 6, "value": 0.0, "low": 0.0, "high": pytest.approx(0.4593, abs=1e-4)}
     assert value["noise"]["standard_error"] == 0.0 and value["length"]["pairs"] == 6 and value["speaks"]["chance"] == 0.25
     value = last_json(run("judge", "audit", "--judge", "biased:emoji:2@world", "--cases", "4", "--parts", "attacks", "--json")[1])
-    assert value["cases"]["language_world"] and value["attacks"]["emoji"]["moved"]["count"] >= 3 and "noise" not in value
+    assert value["made_for_language_world"] and value["cases"]["language_world"] and value["attacks"]["emoji"]["moved"]["count"] >= 3 and "noise" not in value
 
 
 def test_a_judge_that_scores_nothing_is_no_number(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

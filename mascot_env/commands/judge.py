@@ -65,6 +65,7 @@ def run(config: Config) -> int:
     if "order" in parts:
         scored += _order(config, out)
     if config.json:
+        out["made_for_language_world"] = worldly(config.judge)
         show.json_line({"command": "judge", "config": asdict(config), **out})
     return 0 if scored else 1
 

@@ -177,6 +177,8 @@ def test_by_scores_no_order_is_asked_about(tmp_path: Path, capsys: pytest.Captur
         (["--judge", "nobody"], "judge: unknown model"),
         (["--judge", "scripted", "--question", "better"], "question"),
         (["--judge", "scripted", "--margin", "1.5"], "margin"),
+        (["--judge", "scores:scripted", "--question", "worth"], "question: this judge is asked nothing"),
+        (["--judge", "scores:scripted", "--every-order"], "every_order: this judge is asked nothing"),
         (["--run", "nowhere"], "run: has no such conversations"),
     ],
 )

@@ -348,6 +348,8 @@ def test_what_cannot_be_compared_is_named(own: str, spec: str, named: str) -> No
         (["--judges", "nobody"], "judges: unknown judge"),
         (["--seeds", "0"], "seeds"),
         (["--split", "train"], "split"),
+        (["--references", "runs/somewhere"], "references: nothing reads it without --automatic"),
+        (["--trained-on", "meeting"], "trained_on: nothing reads it without --runs or --marl"),
         (["--methods", "zero-shot,sft", "--runs", "nowhere", "--seed", "3", "--seeds", "2"], "runs: sft were not trained there with seed 3, 4"),
         (["--methods", "zero-shot,ippo", "--marl", "nowhere", "--seeds", "1"], "marl: ippo were not trained there with seed 0"),
         (["--users", "INTJ,nobody"], "users: no such types of user"),

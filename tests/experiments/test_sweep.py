@@ -217,6 +217,7 @@ def test_a_trial_that_cannot_be_started_has_failed(tmp_path: Path, last: Any) ->
         ("program: p\nmethod: grid\nmetric: {name: m}\ncommand: ['${envvar:HOME}']\nparameters: {x: {value: 1}}", "no such macro"),
         ("program: p\nmethod: grid\nmetric: {name: m}\ncommand: ['--x=${envvar:HOME}']\nparameters: {x: {value: 1}}", "no such macro"),
         ("program: p\nmethod: grid\nmetric: {name: m, target: 3}\nparameters: {x: {value: 1}}", "metric.target: is not read"),
+        ("program: p\nmethod: grid\nmetric: {name: m}\nparameters: {a b: {value: 1}}", "parameters: no name of a parameter.*a b"),
         ("program: p\nmethod: grid\nmetric: {name: m}\nrun_cap: 0\nparameters: {x: {value: 1}}", "run_cap: is a count of 1 or more"),
         (
             "program: p\nmethod: grid\nmetric: {name: m}\nparameters: {x: {distribution: constant, values: [1, 2]}}",
