@@ -7,14 +7,19 @@ project (`baselines/examples.yaml`); it is refused where a persona has none. Cos
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from baselines import examples
 from baselines.method import Ingredients, Method, Players
 from baselines.prompted import PromptedSpeaker
 
 
+def shown(made_from: Ingredients) -> Mapping[str, tuple[str, ...]]:
+    return examples.of_all("few-shot", made_from.domain, made_from.brief, made_from.seed)
+
+
 def players(made_from: Ingredients) -> Players:
-    shown = examples.of_all("few-shot", made_from.domain, made_from.brief, made_from.seed)
-    return Players(made_from.director(), PromptedSpeaker(made_from.llm, examples=shown, **made_from.manner))
+    return Players(made_from.director(), PromptedSpeaker(made_from.llm, examples=shown(made_from), **made_from.manner))
 
 
-METHOD = Method("few-shot", players)
+METHOD = Method("few-shot", players, check=shown)

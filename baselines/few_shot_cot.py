@@ -6,14 +6,19 @@ model's corpus has examples and plans, and never both at once. Cost: one model c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from baselines import examples
 from baselines.method import Ingredients, Method, Players
 from baselines.prompted import PromptedSpeaker
 
 
+def shown(made_from: Ingredients) -> Mapping[str, tuple[str, ...]]:
+    return examples.of_all("few-shot-cot", made_from.domain, made_from.brief, made_from.seed, plan=True)
+
+
 def players(made_from: Ingredients) -> Players:
-    shown = examples.of_all("few-shot-cot", made_from.domain, made_from.brief, made_from.seed, plan=True)
-    return Players(made_from.director(), PromptedSpeaker(made_from.llm, plan=True, examples=shown, **made_from.manner))
+    return Players(made_from.director(), PromptedSpeaker(made_from.llm, plan=True, examples=shown(made_from), **made_from.manner))
 
 
-METHOD = Method("few-shot-cot", players)
+METHOD = Method("few-shot-cot", players, check=shown)

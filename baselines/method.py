@@ -108,12 +108,14 @@ class Method:
     players: makes them
     needs: `bilevel` or `marl`, for one that is trained: which runs (`Ingredients.run`, `Ingredients.marl`)
     one_team: whether it plays with the personas alone that it learnt with
+    check: raises `ConfigError` where it cannot be made of this, without reading a model: asked before anybody plays
     """
 
     name: str
     players: Callable[[Ingredients], Players]
     needs: str = ""
     one_team: bool = False
+    check: Callable[[Ingredients], object] | None = None
 
     @property
     def trained(self) -> bool:

@@ -356,6 +356,9 @@ def origins(config: Config, entrants: Sequence[Entrant]) -> dict[str, Any]:
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
     place, entrants = prepared(config)
+    for check in [METHODS[e.name].check for e in entrants if e.name in METHODS]:
+        if check is not None:
+            check(given(config, config.seed))
     references = references_of(config, place) if config.automatic else None
     out = console.folder(config.out)
     about = {

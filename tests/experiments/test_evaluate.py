@@ -356,6 +356,7 @@ def test_what_cannot_be_compared_is_named(own: str, spec: str, named: str) -> No
         (["--users", "not:" + ",".join(u.id for u in catalog.users())], "users: no type of user is left"),
         (["--personas", "strangers"], "personas: no such personas"),
         (["--personas", "unseen:x"], "personas: no such personas"),
+        (["--personas", "unseen", "--model", "scripted:x", "--methods", "zero-shot,few-shot"], "methods: no exchange is known to show to"),
         (["--personas", "unseen", "--methods", "zero-shot,ippo", "--marl", "runs/marl"], "methods: play only with the personas.*ippo"),
         (["--trained-on", "meeting", "--methods", "zero-shot,mappo", "--marl", "runs/marl"], "methods: play only with the personas.*mappo"),
     ],
