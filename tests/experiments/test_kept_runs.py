@@ -14,6 +14,7 @@ pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]
 
 from agents.stages import mark_of  # noqa: E402
 from experiments import kept_runs, leaderboard, readme, setting, took  # noqa: E402
+from experiments.bilevel_report import BY_MODEL  # noqa: E402
 from experiments.leaderboard_format import parsed, written  # noqa: E402
 from mascot_env import catalog  # noqa: E402
 from mascot_env.errors import ConfigError, RunFolderError  # noqa: E402
@@ -127,11 +128,13 @@ def test_the_campaign_that_the_readme_tells_of_comes_first(tmp_path: Path, resul
             "ablations": name == "two",
             "vllm": "",
             "seed": int(seed),
+            **({"director_reward": "judge"} if name == "one" else {}),  # the others were made before there was a choice
         }
         (run / "campaign.json").write_text(json.dumps(told))
         readme.keep_bilevel(tmp_path / name)
     page = readme.pages()[results / "bilevel.md"]
-    assert re.findall(r"^## (.*)$", page, re.MULTILINE) == ["support, 40% broken", "support, 20% broken"]
+    assert re.findall(r"^## (.*)$", page, re.MULTILINE) == ["support, 40% broken" + BY_MODEL, "support, 20% broken"]
+    assert sorted(p.name for p in (results / "runs" / "bilevel").iterdir()) == ["support-20", "support-40-model"]
     assert "2 run(s)" in readme.lead(page) and "20% broken" not in readme.lead(page)
 
 
