@@ -41,9 +41,16 @@ from mascot_env.players.world import WorldSpeaker
 from mascot_env.types import Domain
 
 # What runs did that were made before there were options for it
-BEFORE = {"sft_conversations": 700, "watch": 10, "allow_noise": 0.18, "format": "auto", "beta": 0.1, "director_beta": 0.05, "users": ""}
-BEFORE |= {"director_reward": "model"}
-DIRECTOR_REWARDS = ("judge", "model")
+BEFORE = {
+    "sft_conversations": 700,
+    "watch": 10,
+    "allow_noise": 0.18,
+    "format": "auto",
+    "beta": 0.1,
+    "director_beta": 0.05,
+    "director_reward": "model",
+    "users": "",
+}
 SHARPER = (0.7, 0.9)  # temperature and top-p at which players named `nano` speak
 
 
@@ -71,7 +78,7 @@ class Config:
     sft_steps: updates of the SFT policy
     contexts: of preference pairs
     reward_steps: updates of the persona reward model
-    group_reward_steps: updates of the group reward model
+    group_reward_steps: updates of the group reward model, where it pays
     grpo_steps: updates of each persona's adapter, in all rounds together
     director_steps: updates of the writing Director, in all rounds together
     ppo_steps: decisions of the discrete Director, which learns with the final team; 0 trains none
@@ -132,8 +139,8 @@ def parts(config: Config) -> tuple[level1.Config, level2.Config]:
     shared = {f.name for f in dataclasses.fields(Config)}
     one = {f.name: getattr(config, f.name) for f in dataclasses.fields(level1.Config) if f.name in shared}
     two = {f.name: getattr(config, f.name) for f in dataclasses.fields(level2.Config) if f.name in shared}
-    own = {"steps": config.director_steps // config.rounds, "reward_steps": config.group_reward_steps, "beta": config.director_beta}
-    own |= {"reward": config.director_reward}
+    own = {"steps": config.director_steps // config.rounds, "reward_steps": config.group_reward_steps}
+    own |= {"beta": config.director_beta, "reward": config.director_reward}
     return (
         level1.Config(**{**one, "grpo_steps": config.grpo_steps // config.rounds}),
         level2.Config(**{**two, **own}),
@@ -151,8 +158,10 @@ def checked(config: Config) -> None:
                 value=getattr(config, name),
                 remedy=f"pass a multiple of the rounds, {config.rounds}",
             )
-    if config.director_reward not in DIRECTOR_REWARDS:
-        remedy = f"use one of {', '.join(DIRECTOR_REWARDS)}"
+    from agents.level2 import REWARDS
+
+    if config.director_reward not in REWARDS:  # as the level has another name for it
+        remedy = f"use one of {', '.join(REWARDS)}"
         raise ConfigError("unknown value", field="director_reward", value=config.director_reward, remedy=remedy)
     console.at_least(1, group_reward_steps=config.group_reward_steps)  # as the level has another name for it
     console.at_least(0, director_beta=config.director_beta, seeds=config.seeds)

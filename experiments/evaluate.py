@@ -162,8 +162,8 @@ def entrants_of(config: Config) -> list[Entrant]:
     if elsewhere and (bound := [e.name for e in found if e.name in METHODS and METHODS[e.name].one_team]):
         remedy = "leave them out: they know the personas of a team by their places"
         raise ConfigError("play only with the personas that they learnt with", field="methods", value=bound, remedy=remedy)
-    for field, without, lacking in (("references", "--automatic", not config.automatic), ("trained_on", "--runs or --marl", not (config.runs or config.marl))):
-        if getattr(config, field) and lacking:
+    for field, without, there in (("references", "--automatic", config.automatic), ("trained_on", "--runs or --marl", config.runs or config.marl)):
+        if getattr(config, field) and not there:
             raise ConfigError(f"nothing reads it without {without}", field=field, value=getattr(config, field), remedy="pass both or neither")
     for needs, named, field in ((BILEVEL, config.runs, "runs"), (MARL, config.marl, "marl")):
         if not named and (lacking := [e.name for e in found if e.needs == needs]):

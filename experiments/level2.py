@@ -44,8 +44,8 @@ from mascot_env.rewards import ETA
 from mascot_env.scoring import GroupScore, score_groups
 from mascot_env.types import Domain, Transcript
 
-# Of 24 conversations at a time, an update after every eight decisions of each: twelve times the updates that 64 and 32 give, and an entropy bonus that
-# keeps them from settling at once on one act. Chosen on validation scenarios, with one team
+# An update after every eight decisions of 24 conversations at a time: many small ones, and an entropy bonus that keeps them from settling at once on
+# one act. Chosen on validation scenarios, with one team
 PPO = {"num_envs": 24, "n_steps": 8, "batch_size": 192, "ent_coef": 0.05}
 REWARDS = (-1.0, 1.0 + ETA)  # the least and the largest group reward
 STAGES = ("blocks", "reward", "grpo", "ppo", "evaluate")
@@ -69,7 +69,7 @@ class Config:
     beta: weight of the KL divergence from the model it starts from
     block_turns: N, the most speaker turns in answer to one user message: of a block, which the group reward is paid for
     eta: weight of the diversity term in the group reward that it is paid; results have their own, the same for all
-    reward_states: decisions whose blocks the group reward model learns from
+    reward_states: decisions whose blocks the group reward model learns from, where it pays
     reward_steps: updates of the group reward model
     ppo_steps: decisions of the discrete Director; 0 trains none
     scenarios_from: world (the language world's) or catalog (the domain's own)
