@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses as dc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -127,7 +127,7 @@ class Level2:
 
     def blocks(self) -> dict[str, Any]:
         s = self.settings
-        return staged(self.folder / "blocks", {"states": s.reward_states, "group": s.grpo.group, **self.identity}, self._blocks)
+        return staged(self.folder / "blocks", {"states": s.reward_states, "group": s.grpo.group, **self.identity}, _clocked(self._blocks))
 
     def _blocks(self, out: Path) -> dict[str, Any]:
         stage, s = self.stage, self.settings
@@ -167,14 +167,16 @@ class Level2:
         return staged(
             self.rewards,
             {"reward": self.settings.reward_model, "delta": self.settings.delta, **self.identity},
-            lambda out: group_reward.train(
-                self.stage.base,
-                self._found_blocks(),
-                self.settings.delta,
-                self.settings.reward_model,
-                self.stage.seed,
-                out,
-                self.progress("group reward"),
+            _clocked(
+                lambda out: group_reward.train(
+                    self.stage.base,
+                    self._found_blocks(),
+                    self.settings.delta,
+                    self.settings.reward_model,
+                    self.stage.seed,
+                    out,
+                    self.progress("group reward"),
+                )
             ),
             together=True,
         )
@@ -211,6 +213,16 @@ class Level2:
         s, stage = self.settings, self.stage.timed(spent)
         rollouts = Conversing(stage, s.grpo, stage.base.director(Unasked()), s.states, s.eta, spent)
         return rollouts, lambda places, directives, llm: rollouts.paid
+
+
+def _clocked(work: Callable[[Path], Mapping[str, Any]]) -> Callable[[Path], dict[str, Any]]:
+    """With the seconds that it took, since it was last taken up."""
+
+    def clocked(out: Path) -> dict[str, Any]:
+        started = time.perf_counter()
+        return {**work(out), "seconds": time.perf_counter() - started}
+
+    return clocked
 
 
 def _timed(pay: grpo.Reward, spent: Spent) -> grpo.Reward:

@@ -20,7 +20,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -99,20 +98,17 @@ def single(config: Config) -> dict[str, Any]:
     run, folder = level2.prepared(one), Path(config.out)
     tracker = Tracker(folder, folder.name, asdict(config), config.wandb)
     run.progress = progress = Progress(tracker, {"blocks": one.reward_states, "group reward": one.reward_steps, "director": config.steps})
-    before = 0.0
+    before: list[Mapping[str, Any]] = []
     if one.reward == "model":
-        started = time.perf_counter()
         with console.stage("the group reward model"), progress:
-            run.blocks()
-            run.reward()
-        before = time.perf_counter() - started
+            before = [run.blocks(), run.reward()]
     with console.stage(f"GRPO of the Director, unit {config.unit}"), progress:
         trained = run.grpo()
     with console.stage("held-out scenarios"):
         found = level2.evaluate(one, run.stage, {UNTRAINED: run.first(), TRAINED: run.director()}, folder)
     figures = {
         "unit": config.unit,
-        "seconds": before + sum(trained["seconds"].values()),
+        "seconds": sum(f["seconds"] for f in before) + sum(trained["seconds"].values()),
         "Directors": {name: kept(values) for name, values in found.items()},
     }
     console.write_whole(folder / "figures.json", json.dumps(figures, sort_keys=True))

@@ -72,6 +72,8 @@ def test_a_run_of_each_kind(unit: str, tmp_path: Path, monkeypatch: pytest.Monke
     figures = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     assert figures == json.loads((tmp_path / "figures.json").read_text()) and figures["unit"] == unit and figures["seconds"] > 0
     assert set(figures["Directors"]) == {"untrained", "GRPO"} and len(figures["Directors"]["GRPO"]["reward"]) == 2
+    assert units.main([*asked, "--json"]) == 0  # what was done before is not free because it is there
+    assert json.loads(capsys.readouterr().out.strip().splitlines()[-1]) == figures
 
 
 @pytest.mark.parametrize(
