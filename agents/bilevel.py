@@ -2,6 +2,8 @@
 
 Source: MASCOT (arXiv 2601.14230), bi-level optimisation. In round r, level 1 trains the personas at places of conversations under the
 Director of round r - 1, then level 2 trains the Director with those personas; everybody goes on from the adapter of the round before.
+Ours: half of these conversations are under the Director that the run was given (`contexts_under`): a trained one never comes back to a
+persona that has just failed, and what nobody meets nobody learns to mend.
 Reward models are trained once: the persona's on the SFT team, the group's on the first round's blocks. After each round the whole system
 plays the same conversations, and both judges score them: where the training judge's gain exceeds the held-out judge's (`agents.judges_apart`), the
 schedule stops, says so, and the round before stands.
@@ -47,6 +49,7 @@ from mascot_env.scoring import ConversationScore, score_blocks, score_turns
 from mascot_env.types import Domain, Transcript
 
 STAND = "stand.json"
+CONTEXTS_UNDER = ("both", "current")
 KINDS: Mapping[str, Callable[[Sequence[Transcript], Judge, Any], list[ConversationScore]]] = {"turns": score_turns, "blocks": score_blocks}
 
 
@@ -57,16 +60,22 @@ class BilevelSettings:
     rounds: R, of both levels
     level1, level2: of their learners; the updates there are those of one round
     check_conversations: played after each round, on train scenarios with seeds of their own
+    contexts_under: whose conversations personas learn in: `current` (the Director of the round before), or `both` (half of them under the
+        setting's)
     """
 
     rounds: int = 2
     level1: Level1Settings = field(default_factory=Level1Settings)
     level2: Level2Settings = field(default_factory=Level2Settings)
     check_conversations: int = 48
+    contexts_under: str = "both"
 
     def __post_init__(self) -> None:
         if self.rounds < 1:
             raise ConfigError("must be at least 1", field="rounds", value=self.rounds)
+        if self.contexts_under not in CONTEXTS_UNDER:
+            remedy = f"use one of {', '.join(CONTEXTS_UNDER)}"
+            raise ConfigError("unknown value", field="contexts_under", value=self.contexts_under, remedy=remedy)
         if self.check_conversations < judges_apart.LEAST:
             raise ConfigError(f"must be at least {judges_apart.LEAST}", field="check_conversations", value=self.check_conversations)
 
@@ -150,8 +159,9 @@ class Bilevel:
         return standing(self.folder)
 
     def personas(self, number: int) -> dict[str, Any]:
-        """Level 1 of a round, under the Director of the one before."""
-        where = dataclasses.replace(self.setting, director=self.director(number - 1))
+        """Level 1 of a round, under the Director of the one before, and the setting's own."""
+        other = self.setting.director if self.settings.contexts_under == "both" else None
+        where = dataclasses.replace(self.setting, director=self.director(number - 1), other_director=other)
         level1 = Level1(where, self.settings.level1, self.level1.folder, self._named(number))
         into = self.adapters(number)
         assert into is not None

@@ -36,6 +36,7 @@ from mascot_env.types import Completion
 from mascot_env.view import View
 
 NOTHING_SAID = -1.0  # of -1..1, by a judge
+SCALES = ("group", "batch", "none")
 ROWS, ROWS_ON_GPU = 32, 8  # all 64 of an update are no faster on the CPU than 32, and take more memory
 
 
@@ -54,6 +55,7 @@ class GRPOSettings:
     temperature, top_p: of sampling; 1 and 1 sample the policy that is trained
     lora_rank: of the persona's adapter
     loss_type: TRL's; `grpo` averages over each reply's tokens, as in the paper of that name
+    scale_rewards: TRL's; what advantages are divided by: the standard deviation of rewards in a place's `group` (the paper), in the `batch`, or `none`
     """
 
     steps: int = 60
@@ -67,6 +69,12 @@ class GRPOSettings:
     top_p: float = 1.0
     lora_rank: int = 8
     loss_type: str = "grpo"
+    scale_rewards: str = "group"
+
+    def __post_init__(self) -> None:
+        if self.scale_rewards not in SCALES:
+            remedy = f"use one of {', '.join(SCALES)}"
+            raise ConfigError("unknown value", field="scale_rewards", value=self.scale_rewards, remedy=remedy)
 
     def rows_of(self, replies: int) -> int:
         """Of so many replies of an update, those that go through the model at once: `rows`, or what divides them evenly."""
@@ -294,7 +302,7 @@ def _config(rollouts: Rollouts, weights: list[float], out: Path) -> Any:
         temperature=settings.temperature,
         max_completion_length=rollouts.player.max_tokens,
         reward_weights=weights,
-        scale_rewards="group",
+        scale_rewards=settings.scale_rewards,
         remove_unused_columns=False,
         shuffle_dataset=False,  # `order` has shuffled
         **serving.trl_arguments(rollouts.vllm),

@@ -46,6 +46,8 @@ REWARDS = ("model", "judge")
 SPREAD_OVER = 128  # replies whose scores tell how a judge's pay spreads
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 BEFORE = ("sft", "pairs", "reward")  # what later stages are made from, each of those before it
+# Scaled by the group, the last differences in a reward model's taste count as much as the first ones, and personas end at one sentence each
+GRPO = GRPOSettings(format_weight=1.5, scale_rewards="batch")
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Level1Settings:
     sft: SFTSettings = field(default_factory=SFTSettings)
     pairs: PairSettings = field(default_factory=PairSettings)
     reward_model: RewardSettings = field(default_factory=RewardSettings)
-    grpo: GRPOSettings = field(default_factory=GRPOSettings)
+    grpo: GRPOSettings = GRPO
     dpo: DPOSettings = field(default_factory=DPOSettings)
     pair_conversations: int = 80
     grpo_conversations: int = 160
@@ -84,7 +86,7 @@ class Setting:
     """Where a team is aligned: the domain, its train scenarios, who directs and plays the user, the judge that pays, the base model.
 
     held_out: the judge that `agents.hacking` compares it with; it pays for nothing. vllm: the address of a server that samples for GRPO
-    (`agents.serving`); empty: the trained model itself does.
+    (`agents.serving`); empty: the trained model itself does. other_director: directs every second conversation that contexts are taken from.
     """
 
     domain: Domain
@@ -96,6 +98,12 @@ class Setting:
     seed: int = 0
     held_out: Judge | None = None
     vllm: str = ""
+    other_director: Policy | None = None
+
+    @property
+    def directors(self) -> list[Policy]:
+        """Who direct the conversations that contexts are taken from, by turns."""
+        return [self.director] if self.other_director is None else [self.director, self.other_director]
 
 
 Progress = Callable[[str], Report]  # the name of a stage -> where its figures go
@@ -115,7 +123,7 @@ class Level1:
     def identity(self) -> dict[str, Any]:
         """Who takes part: where a run is taken up with others, its stages refuse."""
         s = self.setting
-        who = {"director": named(s.director), "user": named(s.user), "judge": name_of(s.judge), "model": s.base.spec}
+        who = {"director": " and ".join(map(named, s.directors)), "user": named(s.user), "judge": name_of(s.judge), "model": s.base.spec}
         return {"domain": s.domain.id, **who, "scenarios": mark_of(s.scenarios), "seed": s.seed}
 
     @property
@@ -161,14 +169,20 @@ class Level1:
         s = self.setting
         rng = seeding.generator("level1", salt, s.seed)
         chosen = [s.scenarios[i] for i in rng.choice(len(s.scenarios), count, replace=count > len(s.scenarios))]
-        team, first = Team.of(s.domain, director=s.director, speakers=speakers, user=s.user), seeding.digest(salt, s.seed) % 2**31
+        first, many = seeding.digest(salt, s.seed) % 2**31, len(s.directors)
+        shares = [("played" if n == 0 else f"played-{n}", chosen[n::many], first + n * count) for n in range(many)]
 
         def work(out: Path) -> Mapping[str, Any]:
             make = functools.partial(DialogueEnv, domain=s.domain, judge=None, user=None)
-            return {"conversations": len(kept.conversations(out / "played", team, chosen, first, make))}
+            teams = [Team.of(s.domain, director=d, speakers=speakers, user=s.user) for d in s.directors]
+            played = [kept.conversations(out / name, t, some, at, make) for t, (name, some, at) in zip(teams, shares, strict=True)]
+            return {"conversations": sum(map(len, played))}
 
         staged(folder, {"salt": salt, "count": count, "speakers": named(speakers), **self.identity}, work)
-        valid = [row for row in kept.rows(folder / "played", chosen, first) if row["valid"]]
+        rows: list[Mapping[str, Any]] = [{}] * count
+        for n, (name, some, at) in enumerate(shares):
+            rows[n::many] = kept.rows(folder / name, some, at)  # by turns, so that the first few are of every Director too
+        valid = [row for row in rows if row["valid"]]
         return [c for row in valid for c in of_transcript(Transcript.from_json(row["transcript"]), s.domain, row["seed"])]
 
     def pairs(self) -> dict[str, Any]:

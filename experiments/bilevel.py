@@ -49,6 +49,7 @@ BEFORE = {
     "beta": 0.1,
     "director_beta": 0.05,
     "director_reward": "model",
+    "contexts_under": "current",
     "users": "",
 }
 SHARPER = (0.7, 0.9)  # temperature and top-p at which players named `nano` speak
@@ -72,8 +73,9 @@ class Config:
     beta: weight of the KL divergence of a persona's policy from the SFT policy
     director_beta: the same of the writing Director's from the model it starts from
     director_reward: what pays the writing Director: judge (straight from the training judge) or model (the group reward model)
-    director: who directs while pairs are made and speakers are compared
+    director: who directs while pairs are made, speakers are compared, and half of the time while they learn (--contexts-under)
     user: who plays the user
+    contexts_under: whose conversations personas learn in: current (the Director of the round before) or both (half of them --director's)
     rounds: R, of both levels
     sft_steps: updates of the SFT policy
     contexts: of preference pairs
@@ -112,6 +114,7 @@ class Config:
     director_reward: str = "judge"
     director: str = "world"
     user: str = "world"
+    contexts_under: str = "both"
     rounds: int = 2
     sft_steps: int = 300
     contexts: int = 400
@@ -192,7 +195,8 @@ def prepared(config: Config) -> Any:
         setting.judge(config.held_out, "held_out"),
         serving.checked(config.vllm),
     )
-    settings = bilevel.BilevelSettings(config.rounds, level1.settings_of(one), level2.settings_of(two))
+    own = {"contexts_under": config.contexts_under}
+    settings = bilevel.BilevelSettings(config.rounds, level1.settings_of(one), level2.settings_of(two), **own)
     return bilevel.Bilevel(where, settings, Path(config.out))
 
 

@@ -79,7 +79,7 @@ class Config:
     sft_steps: int = 300
     conversations: int = 96
     steps: int = 40
-    every: int = 10
+    every: int = 20
     places: int = 48
     replies: int = 4
     first: int = 4

@@ -17,6 +17,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -79,7 +80,7 @@ class Config:
     data: str = ""
     judge: str = "nano"
     held_out: str = "nano-heldout"
-    watch: int = 10
+    watch: int = 20
     director: str = "world"
     user: str = "world"
     stages: str = ",".join(STAGES)
@@ -111,7 +112,6 @@ class Config:
 def settings_of(config: Config) -> Any:
     from agents import level1
     from agents.dpo import DPOSettings
-    from agents.grpo import GRPOSettings
     from agents.hacking import WatchSettings
     from agents.reward_model import RewardSettings
     from agents.sft import SFTSettings
@@ -119,7 +119,7 @@ def settings_of(config: Config) -> Any:
     return level1.Level1Settings(
         sft=SFTSettings(steps=config.sft_steps),
         reward_model=RewardSettings(steps=config.reward_steps),
-        grpo=GRPOSettings(steps=config.grpo_steps, beta=config.beta, learning_rate=config.learning_rate),
+        grpo=dataclasses.replace(level1.GRPO, steps=config.grpo_steps, beta=config.beta, learning_rate=config.learning_rate),
         dpo=DPOSettings(steps=config.dpo_steps),
         contexts=config.contexts,
         allow_noise=config.allow_noise,

@@ -32,6 +32,7 @@ from mascot_env.players.resolve import resolve_director, resolve_speakers  # noq
 from mascot_env.players.scripted import ScriptedUser  # noqa: E402
 from mascot_env.players.world import WorldSpeaker  # noqa: E402
 from mascot_env.rollout import play  # noqa: E402
+from mascot_env.run_folder import RunFolder  # noqa: E402
 from mascot_env.types import Completion  # noqa: E402
 from tests.agents.test_unpaid import Failing  # noqa: E402
 from tests.experiments.test_levels import last_json, shrink, tiny_qwen  # noqa: E402
@@ -97,6 +98,20 @@ def anchors(folder: Path) -> list[bytes]:
 def test_personas_come_before_the_director(begun: Path) -> None:
     adapters = sorted(p.parent.name for p in begun.glob("round-1/grpo/*/adapter_model.safetensors"))
     assert adapters == ["anchor", "beacon", "catalyst", "guide"] and not (begun / "round-1" / "level2").exists()
+
+
+def test_personas_learn_under_both_directors(begun: Path, tmp_path: Path) -> None:
+    """Half of the conversations are under the Director of the round before, half under the run's own; or all under the former."""
+    learnt = begun / "round-1" / "grpo-conversations" / "learnt"
+    halves = [RunFolder.open(learnt / name) for name in ("played", "played-1")]
+    directed = [run.manifest["models"]["director_0"].split("(")[0] for run in halves]
+    assert directed == ["LLMDirector", "WorldDirector"]
+    rows = [list(run.episodes()) for run in halves]
+    assert abs(len(rows[0]) - len(rows[1])) <= 1 and not {r["seed"] for r in rows[0]} & {r["seed"] for r in rows[1]}
+    run = bilevel.prepared(console.parse(bilevel.Config, "", [*SMALL, "--out", str(tmp_path), "--contexts-under", "current"]))
+    assert run.settings.contexts_under == "current"
+    with pytest.raises(ConfigError, match=r"contexts_under.*both, current"):
+        BilevelSettings(contexts_under="world")
 
 
 def test_two_rounds_of_both_levels(scheduled: Path) -> None:
