@@ -46,6 +46,8 @@ REWARDS = ("model", "judge")
 SPREAD_OVER = 128  # replies whose scores tell how a judge's pay spreads
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 BEFORE = ("sft", "pairs", "reward")  # what later stages are made from, each of those before it
+# Of the widest pairs alone a reward model learns what is plainly bad, and little of what is better than good
+PAIRS = PairSettings(pairs_per_context=0)
 # Scaled by the group, the last differences in a reward model's taste count as much as the first ones, and personas end at one sentence each
 GRPO = GRPOSettings(format_weight=1.5, scale_rewards="batch")
 
@@ -63,7 +65,7 @@ class Level1Settings:
     """
 
     sft: SFTSettings = field(default_factory=SFTSettings)
-    pairs: PairSettings = field(default_factory=PairSettings)
+    pairs: PairSettings = PAIRS
     reward_model: RewardSettings = field(default_factory=RewardSettings)
     grpo: GRPOSettings = GRPO
     dpo: DPOSettings = field(default_factory=DPOSettings)

@@ -2,8 +2,8 @@
 
 Source: MASCOT (arXiv 2601.14230), level 1. For a context x of a group conversation and its persona, K replies are sampled from the SFT
 policy; the judge scores each on the five agent-specific criteria, s(y) is the mean, and pairs with s(y_w) - s(y_l) >= delta = 0.5 are kept.
-Ours: at most `pairs_per_context` pairs of a context are kept, the widest margins first, each reply at most once on each side; a judge
-noisier than JUDGING allows is refused; what is dropped is counted by reason.
+Ours: where `pairs_per_context` is set, at most so many pairs of a context are kept, the widest margins first, each reply at most once on each
+side; a judge noisier than JUDGING allows is refused; what is dropped is counted by reason.
 
 The file is JSON lines that `datasets.load_dataset("json", ...)` reads, with TRL's columns `prompt`, `chosen`, `rejected` and the margin.
 """
@@ -39,7 +39,7 @@ class PairSettings:
 
     candidates: K, replies sampled for a context
     delta: the least difference of mean scores, on the scale 1..5
-    pairs_per_context: the most pairs that one context gives
+    pairs_per_context: the most pairs that one context gives; 0: all that have the margin
     """
 
     candidates: int = 6
@@ -161,8 +161,8 @@ def build(
 def pairs_of(
     context: Context, request: Request, candidates: Sequence[Candidate], settings: PairSettings, dropped: Counter[str]
 ) -> list[Pair]:
-    """The widest pairs of one context; each reply at most once on each side. Counts candidates without a score, pairs that are too close,
-    and pairs over the limit."""
+    """The pairs of one context, the widest first; where their number is limited, each reply at most once on each side. Counts candidates without
+    a score, pairs that are too close, and pairs over the limit."""
     dropped.update(c.reason for c in candidates if c.score is None)
     unique = list({c.text: c for c in candidates if c.score is not None}.values())
     dropped["said twice"] += sum(c.score is not None for c in candidates) - len(unique)
@@ -171,12 +171,12 @@ def pairs_of(
         key=lambda ab: (ab[1].score - ab[0].score, ab[0].text, ab[1].text),  # type: ignore[operator]
     )
     kept: list[Pair] = []
-    won, lost = set(), set()
+    won, lost, limit = set(), set(), settings.pairs_per_context
     for better, worse in ordered:
         assert better.score is not None and worse.score is not None
         if better.score - worse.score < settings.delta:
             dropped["margin below delta"] += 1
-        elif len(kept) == settings.pairs_per_context or better.text in won or worse.text in lost:
+        elif limit and (len(kept) == limit or better.text in won or worse.text in lost):
             dropped["over the limit of a context"] += 1
         else:
             won.add(better.text)

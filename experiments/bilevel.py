@@ -118,7 +118,7 @@ class Config:
     rounds: int = 2
     sft_steps: int = 300
     contexts: int = 400
-    reward_steps: int = 100
+    reward_steps: int = level1.Config.reward_steps
     group_reward_steps: int = 100
     grpo_steps: int = 80
     director_steps: int = 60

@@ -92,7 +92,7 @@ class Config:
     allow_noise: float = 0.18
     sft_conversations: int = 700
     sft_steps: int = 300
-    reward_steps: int = 150
+    reward_steps: int = 250
     grpo_steps: int = 80
     dpo_steps: int = 60
     scenarios_from: str = "world"

@@ -48,9 +48,10 @@ def test_pairs_are_the_widest_and_each_reply_stands_once_on_a_side(places: list[
     assert kept[0].margin == pytest.approx(1.0)
 
 
-def test_two_pairs_of_four_replies(places: list[Context]) -> None:
+def test_pairs_of_four_replies_as_many_as_are_asked_for(places: list[Context]) -> None:
     made = [Candidate("a", 5.0), Candidate("b", 1.0), Candidate("c", 4.0), Candidate("d", 2.0)]
-    for limit, wanted in ((1, [("a", "b")]), (3, [("a", "b"), ("c", "d")])):
+    every = [("a", "b"), ("a", "d"), ("c", "b"), ("c", "d"), ("a", "c"), ("d", "b")]
+    for limit, wanted in ((1, [("a", "b")]), (3, [("a", "b"), ("c", "d")]), (0, every)):
         kept = preferences.pairs_of(places[0], ASKED, made, PairSettings(pairs_per_context=limit), Counter())
         assert [(p.chosen, p.rejected) for p in kept] == wanted
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]
 from agents import grpo, trainers, world_data  # noqa: E402
 from agents.backbone import Backbone, Tokens, Unasked, lora_targets, trainable_share  # noqa: E402
 from agents.grpo import GRPOSettings, Rollouts, order  # noqa: E402
+from agents.level1 import Level1Settings  # noqa: E402
 from mascot_env import judge as judges  # noqa: E402
 from mascot_env.errors import ConfigError  # noqa: E402
 from mascot_env.worlds import frames, teams  # noqa: E402
@@ -56,6 +58,29 @@ def test_how_many_replies_learn_at_once_changes_no_update(tmp_path: Path) -> Non
     for a, b in zip(few, all_of_them, strict=True):  # the first update warms up: at both the policy is the same
         assert a == pytest.approx(b, rel=1e-3)
     assert [GRPOSettings(rows=8).rows_of(n) for n in (64, 6, 12, 7)] == [8, 6, 6, 7]
+
+
+def test_advantages_are_scaled_by_what_the_settings_say(tmp_path: Path) -> None:
+    """Of rewards that differ in one place by a hundredth of what they do in the other: by the place both weigh the same, by the update not."""
+    domain = teams.base("support")
+    contexts = world_data.contexts(domain, frames.scenarios("support", "train", 1), 0.4, 0)[:2]
+
+    def uneven(places: list[Any], replies: list[Any], llm: Any) -> list[float | None]:
+        return [(n % 2) * (0.01 if c is places[0] else 1.0) for n, c in enumerate(places)]
+
+    def spread(scale: str) -> float:
+        settings, found = GRPOSettings(steps=2, places=2, group=4, learning_rate=0.0, scale_rewards=scale), []
+        trainer = grpo.train(
+            NANO, Rollouts(contexts, NANO.speaker(Unasked()), settings, 0), uneven, tmp_path / scale, lambda step, f: found.append(f["grad_norm"])
+        )
+        assert trainer["places"] == 2
+        return found[0]
+
+    by = {scale: spread(scale) for scale in grpo.SCALES}
+    assert len({round(x, 4) for x in by.values()}) == 3 and by["none"] < by["batch"]
+    assert Level1Settings().grpo.scale_rewards == "batch" and GRPOSettings().scale_rewards == "group"
+    with pytest.raises(ConfigError, match=r"scale_rewards.*group, batch, none"):
+        GRPOSettings(scale_rewards="place")
 
 
 def test_prompts_and_replies_are_the_tokens_that_players_sample() -> None:
