@@ -93,7 +93,7 @@ class Config:
     reward: str = "judge"
     unit: str = "decision"
     steps: int = 40
-    beta: float = 0.05
+    beta: float = 0.2
     block_turns: int = Arguments.block_turns
     eta: float = ETA
     reward_states: int = 96
