@@ -18,8 +18,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import mascot_env  # noqa: F401 - registers the environments
 from experiments import console, kept_runs, leaderboard_page, took
@@ -289,11 +291,24 @@ def bilevel_page() -> str:
 
     known = kept_runs.places(RUNS / "bilevel")
     first = [p for p in known if p.name == FIRST]
-    parts = [
-        bilevel_report.page(kept_runs.read_about(p), list(kept_runs.read(p).values()))[0]
-        for p in [*first, *(p for p in known if p not in first)]
-    ]
+    parts = []
+    for place in [*first, *(p for p in known if p not in first)]:
+        about = kept_runs.read_about(place)
+        head, rest = bilevel_report.page(about, list(kept_runs.read(place).values()))[0].split("\n\n", 1)
+        parts.append("\n\n".join(part for part in (head, since(about), rest) if part))
     return "# The two levels\n\n" + "\n\n".join(parts) + "\n"
+
+
+def since(about: Mapping[str, Any]) -> str:
+    """Of a campaign that was made with other values than the defaults of today: which. Empty where there are none."""
+    from experiments import bilevel
+
+    was, now = {**bilevel.BEFORE, **about}, asdict(bilevel.Config())
+    told = {"domain", "broken", "split", "director_reward", "ppo_steps", "controls"}  # by the page itself
+    other = [f"`--{k.replace('_', '-')} {was[k]}` (now {v})" for k, v in now.items() if k in was and k not in told and was[k] != v]
+    if not other:
+        return ""
+    return f"Made before the defaults of today, with {', '.join(other)}. What else has changed since, CHANGELOG.md tells; no figure here is of it."
 
 
 def hacking_page() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import re
@@ -13,7 +14,7 @@ import pytest
 pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
 
 from agents.stages import mark_of  # noqa: E402
-from experiments import kept_runs, leaderboard, readme, setting, took  # noqa: E402
+from experiments import bilevel, kept_runs, leaderboard, readme, setting, took  # noqa: E402
 from experiments.bilevel_report import BY_MODEL  # noqa: E402
 from experiments.leaderboard_format import parsed, written  # noqa: E402
 from mascot_env import catalog  # noqa: E402
@@ -262,3 +263,10 @@ def test_a_comparison_that_no_submission_can_be_made_of_is_not_kept(tmp_path: Pa
     with pytest.raises(ConfigError, match="trained: what trained this policy is not known here"):
         readme.keep_methods(folder)
     assert not results.exists()
+
+
+def test_a_campaign_of_earlier_defaults_says_with_which() -> None:
+    now = dataclasses.asdict(bilevel.Config())
+    assert readme.since(now) == "" and readme.since(now | {"domain": "meeting", "broken": 0.2, "ppo_steps": 0}) == ""
+    told = readme.since({k: v for k, v in now.items() if k != "contexts_under"} | {"watch": 10})
+    assert "`--watch 10` (now 20)" in told and "`--contexts-under current` (now both)" in told and "--beta" not in told
