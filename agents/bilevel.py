@@ -2,8 +2,8 @@
 
 Source: MASCOT (arXiv 2601.14230), bi-level optimisation. In round r, level 1 trains the personas at places of conversations under the
 Director of round r - 1, then level 2 trains the Director with those personas; everybody goes on from the adapter of the round before.
-Ours: half of these conversations are under the Director that the run was given (`contexts_under`): a trained one never comes back to a
-persona that has just failed, and what nobody meets nobody learns to mend.
+Ours: half of these conversations are under the Director that the run was given (`contexts_under`), under whom teams are compared too: a trained
+one seldom comes back to a persona that has just failed, and calls on some personas in few conversations.
 Reward models are trained once: the persona's on the SFT team, the group's on the first round's blocks. After each round the whole system
 plays the same conversations, and both judges score them: where the training judge's gain exceeds the held-out judge's (`agents.judges_apart`), the
 schedule stops, says so, and the round before stands.

@@ -46,9 +46,9 @@ REWARDS = ("model", "judge")
 SPREAD_OVER = 128  # replies whose scores tell how a judge's pay spreads
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 BEFORE = ("sft", "pairs", "reward")  # what later stages are made from, each of those before it
-# Of the widest pairs alone a reward model learns what is plainly bad, and little of what is better than good
+# From the widest three of a context alone, a reward model told small differences apart less often
 PAIRS = PairSettings(pairs_per_context=0)
-# Scaled by the group, the last differences in a reward model's taste count as much as the first ones, and personas end at one sentence each
+# Scaled by the group, the last differences in a reward model's taste count as much as the first ones (docs/levels.md has what came of it)
 GRPO = GRPOSettings(format_weight=1.5, scale_rewards="batch")
 
 
