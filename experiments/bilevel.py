@@ -195,8 +195,8 @@ def prepared(config: Config) -> Any:
         setting.judge(config.held_out, "held_out"),
         serving.checked(config.vllm),
     )
-    own = {"contexts_under": config.contexts_under}
-    settings = bilevel.BilevelSettings(config.rounds, level1.settings_of(one), level2.settings_of(two), **own)
+    levels = level1.settings_of(one), level2.settings_of(two)
+    settings = bilevel.BilevelSettings(config.rounds, *levels, contexts_under=config.contexts_under)
     return bilevel.Bilevel(where, settings, Path(config.out))
 
 
