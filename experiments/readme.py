@@ -300,7 +300,7 @@ def bilevel_page() -> str:
 
 
 def since(about: Mapping[str, Any]) -> str:
-    """Of a campaign that was made with other values than the defaults of today: which. Empty where there are none."""
+    """Of a campaign with other values than the defaults of today: which, where its page does not tell them anyway. Empty where there are none."""
     from experiments import bilevel
 
     was, now = {**bilevel.BEFORE, **about}, asdict(bilevel.Config())
@@ -308,7 +308,7 @@ def since(about: Mapping[str, Any]) -> str:
     other = [f"`--{k.replace('_', '-')} {was[k]}` (now {v})" for k, v in now.items() if k in was and k not in told and was[k] != v]
     if not other:
         return ""
-    return f"Made before the defaults of today, with {', '.join(other)}. What else has changed since, CHANGELOG.md tells; no figure here is of it."
+    return f"Not with today's defaults: {', '.join(other)}. What has changed and is no option, CHANGELOG.md tells; no figure here is of it."
 
 
 def hacking_page() -> str:
