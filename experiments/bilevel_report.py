@@ -112,6 +112,22 @@ def page(asked: Mapping[str, Any], runs: Runs) -> tuple[str, dict[str, Any]]:
     return of(runs, asked["domain"], asked["broken"], asked["ppo_steps"] > 0, asked["split"], bool(asked["data"]), one, paid)
 
 
+def where_measured(runs: Runs, teams: list[str], sharper: Any, asked_again: int) -> tuple[list[str], dict[str, Any]]:
+    """What not every campaign has: parts of the page, and their figures. `sharper`: the table of `asked_again` runs, or None."""
+    parts, out = [], {}
+    if sharper:
+        out["sharper"] = sharper[1]
+        told = some(asked_again, len(runs))
+        parts.append(f"### The same policies at the players' own sampling (temperature 0.7, top-p 0.9)\n\n{told}{sharper[0]}")
+    if ablated := [r for r in runs if "systems" in r]:
+        systems, out["systems"] = tables.systems_table(ablated)
+        parts.append(f"### Whole systems\n\n{some(len(ablated), len(runs))}{systems}")
+    if runs[0]["teams"]["SFT"]["settled by turn"] is not None:
+        settled, out["settled by turn"] = tables.settled_table(runs, teams)
+        parts.append(f"### Turns that repeat a settled point, by place in the conversation\n\n{settled}")
+    return parts, out
+
+
 def of(
     runs: Runs,
     domain: str,
@@ -159,16 +175,9 @@ def of(
     ]
     out: dict[str, Any] = {"runs": len(runs), "domain": domain, "broken": broken, "teams": figures, "p, Holm": holm, "whole": whole_figures}
     out |= {"interquartile means": middle_figures, "not scored": lost_figures, "directors": by_kind}
-    if sharper:
-        out["sharper"] = sharper[1]
-        told = some(len(asked_again), len(runs))
-        parts.append(f"### The same policies at the players' own sampling (temperature 0.7, top-p 0.9)\n\n{told}{sharper[0]}")
-    if ablated := [r for r in runs if "systems" in r]:
-        systems, out["systems"] = tables.systems_table(ablated)
-        parts.append(f"### Whole systems\n\n{some(len(ablated), len(runs))}{systems}")
-    if runs[0]["teams"]["SFT"]["settled by turn"] is not None:
-        settled, out["settled by turn"] = tables.settled_table(runs, teams)
-        parts.append(f"### Turns that repeat a settled point, by place in the conversation\n\n{settled}")
+    further, further_figures = where_measured(runs, teams, sharper, len(asked_again))
+    parts += further
+    out |= further_figures
     parts.append(f"### One conversation: the first held-out scenario of the first run, not chosen\n\n{examples(runs[0])}")
     out["lines by"] = {k: {n: line.figure for n, line in found.items()} for k, found in lines.items() if k != "held out"}
     out |= {
