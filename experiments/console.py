@@ -37,18 +37,30 @@ def parse(config_class: type[C], documentation: str, argv: list[str] | None = No
         if typing.get_origin(kind) in (typing.Union, types.UnionType):
             kind = next(a for a in typing.get_args(kind) if a is not type(None))
         name = "--" + field.name.rstrip("_").replace("_", "-")  # a field that Python reserves the name of ends in an underscore
-        text = helps.get(field.name, "")
+        text, default = helps.get(field.name, ""), _default(field)
         if kind is bool:
             parser.add_argument(name, dest=field.name, action=argparse.BooleanOptionalAction, default=field.default, help=text)
         else:
             shown = field.name.rstrip("_").upper()
             parser.add_argument(
-                name, dest=field.name, metavar=shown, type=kind, default=field.default, help=f"{text} (default: {field.default})"
+                name, dest=field.name, metavar=shown, type=kind, default=default, help=f"{text} (default: {default})"
             )
     config = config_class(**vars(parser.parse_args(argv)))
     if hasattr(config, "seed"):
         at_least(0, seed=config.seed)
     return config
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    """A field's default. `wandb agent` runs the trials of a sweep one after the other in one place and names each in its environment: each gets a
+    run folder of its own below the default one, and the same one when the agent starts it again."""
+    sweep, trial = (os.environ.get(f"WANDB_{name}_ID", "") for name in ("SWEEP", "RUN"))
+    if field.name != "out" or not field.default or Path(field.default).suffix or not sweep or not trial:  # files are not swept
+        return field.default
+    for name, value in (("WANDB_SWEEP_ID", sweep), ("WANDB_RUN_ID", trial)):
+        if not re.fullmatch(r"\w[\w.-]*", value):  # it becomes a folder's name
+            raise ConfigError("is no name of a folder", field=name, value=value, remedy="pass --out")
+    return str(Path(field.default) / f"sweep-{sweep}" / trial)
 
 
 def words(argv: list[str] | None, most: int | None = None) -> tuple[list[str], list[str]]:

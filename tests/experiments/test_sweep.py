@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from experiments import sweep, sweep_files
+from experiments import evaluate, sweep, sweep_files
 from experiments.tracking import numbers
 from mascot_env.errors import CatalogError, ConfigError, RunFolderError
 from mascot_env.run_folder import take_lock
@@ -295,6 +295,27 @@ SMALL = {
     "baselines": "--scenarios=2 --seeds=1 --rounds=1 --judges=world",
     "sizes": "--scenarios=2 --seeds=1 --rounds=1 --judges=world --model=nano --director-model=scripted",  # models of other sizes take hours
 }
+
+
+def test_trials_of_a_wandb_agent_have_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: Any) -> None:
+    """The agent passes parameters alone, and names sweep and trial in the environment; a trial that it starts again goes on."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_SWEEP_ID", "ab12")
+    small = ["--model", "scripted", *SMALL["baselines"].split(), "--no-wandb", "--json"]
+    for trial, domain in (("first", "support"), ("second", "meeting"), ("first", "support")):
+        monkeypatch.setenv("WANDB_RUN_ID", trial)
+        evaluate.main(["--methods", "zero-shot", "--domain", domain, *small])
+        assert (tmp_path / "runs" / "evaluate" / "sweep-ab12" / trial).is_dir() and last()
+    evaluate.main(["--methods", "zero-shot", *small, "--out", "mine"])
+    assert (tmp_path / "mine").is_dir() and {p.name for p in (tmp_path / "runs" / "evaluate").iterdir()} == {"sweep-ab12"}
+
+
+@pytest.mark.parametrize("trial", ["../../elsewhere", "a/b", ".hidden"])
+def test_a_trial_whose_name_leaves_the_folder_is_refused(trial: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_SWEEP_ID", "ab12")
+    monkeypatch.setenv("WANDB_RUN_ID", trial)
+    with pytest.raises(ConfigError, match="WANDB_RUN_ID"):
+        evaluate.main(["--methods", "zero-shot"])
 
 
 @pytest.mark.slow
