@@ -147,24 +147,16 @@ def make_model(env_id: str, config: DirectorPPOConfig, seed: int) -> Any:
 
 
 def train(
-    env_id: str,
-    config: DirectorPPOConfig,
-    seed: int,
-    report: Callable[[int, float], None] | None = None,
-    folder: Path | None = None,
-    anew: bool = True,
+    env_id: str, config: DirectorPPOConfig, seed: int, report: Callable[[int, float], None] | None = None, folder: Path | None = None
 ) -> TrainedDirector:
-    """Trains a Director. `report(decisions, mean block reward)` is called after each rollout.
-
-    folder: where checkpoints go, one an update, from which a training that was stopped goes on (`agents.ppo_checkpoints`). anew: whether every
-    update then begins its conversations anew; otherwise, and without a folder, they go on from update to update.
-    """
+    """Trains a Director. `report(decisions, mean block reward)` is called after each rollout. folder: where checkpoints go, one an update, from
+    which a training that was stopped goes on (`agents.ppo_checkpoints`)."""
     model = make_model(env_id, config, seed)
     curve, mark = _Curve(report), MarkInvalid()
     if folder is None:
         model.learn(config.total_steps, callback=[mark, curve])
     else:
-        identity = {"env": env_id, "seed": seed, **config.to_json(), **({} if anew else {"anew": False})}
-        ppo_checkpoints.learn(model, config.total_steps, seed, {"mark": mark, "curve": curve}, folder, identity, anew)
+        identity = {"env": env_id, "seed": seed, **config.to_json(), "anew": False}  # earlier releases could begin conversations anew
+        ppo_checkpoints.learn(model, config.total_steps, {"mark": mark, "curve": curve}, folder, identity)
     model.get_env().close()
     return TrainedDirector(model, tuple(curve.points), mark.dropped)

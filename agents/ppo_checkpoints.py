@@ -1,10 +1,8 @@
 """A Stable-Baselines3 PPO that can be stopped: one checkpoint an update, from which it goes on and ends as it would have.
 
-SB3 keeps weights and optimiser, and nothing of where its conversations stood or of the generators. There are two ways out. `anew`: every
-update begins its conversations anew and draws everything from (seed, update), so that a run is its weights, its optimiser and a count;
-conversations that an update leaves unfinished are bootstrapped by the critic, like any rollout that ends in the middle of an episode.
-Otherwise conversations go on from update to update, as in SB3: the checkpoint holds each as the game saves it, and the generators, and the
-result is that of SB3's own `learn`, number for number.
+SB3 keeps weights and optimiser, and nothing of where its conversations stood or of the generators. Conversations go on from update to update, as in
+SB3: the checkpoint holds each as the game saves it, and the generators, and the result is that of SB3's own `learn`, number for number. (Begun anew at
+each update, with fewer steps than a conversation has decisions, nothing would be learnt of its later ones.)
 """
 
 from __future__ import annotations
@@ -15,21 +13,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from agents import damaged
-from mascot_env import seeding
 from mascot_env.errors import RunFolderError
 
 FILE = "checkpoint.pt"
-KEPT = ("policy", "optimizer", "steps", "updates", "callbacks", "run")  # and where conversations stand, which older ones lack
+KEPT = ("policy", "optimizer", "steps", "updates", "callbacks", "run", "standing")
 BROKEN = (RuntimeError, EOFError, pickle.UnpicklingError)  # what torch raises for a file that is cut short
 
 
-def learn(
-    model: Any, total_steps: int, seed: int, callbacks: Mapping[str, Any], folder: Path, identity: Mapping[str, Any], anew: bool = True
-) -> None:
+def learn(model: Any, total_steps: int, callbacks: Mapping[str, Any], folder: Path, identity: Mapping[str, Any]) -> None:
     """Trains `model` to `total_steps` decisions, from the checkpoint in `folder` where there is one.
 
     `callbacks`: by name; what they count (`state`, which can be set and written as JSON) is kept too. Raises `RunFolderError` for another run's
@@ -39,22 +33,11 @@ def learn(
     size = model.n_steps * model.get_env().num_envs
     _restore(model, callbacks, folder, identity)
     while model.num_timesteps < total_steps:
-        if anew:
-            _begin(model, seed, model.num_timesteps // size)
-        with torch.random.fork_rng(enabled=anew):
-            if anew:
-                torch.manual_seed(seeding.digest("ppo-update", seed, model.num_timesteps // size) % 2**63)
-            model.learn(size, callback=list(callbacks.values()), reset_num_timesteps=False)
-        _keep(model, callbacks, folder, identity, {} if anew else _standing(model))
+        model.learn(size, callback=list(callbacks.values()), reset_num_timesteps=False)
+        _keep(model, callbacks, folder, identity)
 
 
-def _begin(model: Any, seed: int, update: int) -> None:
-    model._last_obs = None  # SB3 then resets the environments
-    model.get_env().seed(seeding.digest("ppo-conversations", seed, update) % 2**31)
-    model.rollout_buffer._generator = np.random.default_rng(seeding.digest("ppo-minibatches", seed, update))
-
-
-def _keep(model: Any, callbacks: Mapping[str, Any], folder: Path, identity: Mapping[str, Any], standing: Mapping[str, Any]) -> None:
+def _keep(model: Any, callbacks: Mapping[str, Any], folder: Path, identity: Mapping[str, Any]) -> None:
     state = {
         "policy": model.policy.state_dict(),
         "optimizer": model.policy.optimizer.state_dict(),
@@ -62,7 +45,7 @@ def _keep(model: Any, callbacks: Mapping[str, Any], folder: Path, identity: Mapp
         "updates": model._n_updates,
         "callbacks": json.dumps({name: c.state for name, c in callbacks.items()}),
         "run": _named(identity),
-        "standing": dict(standing),
+        "standing": _standing(model),
     }
     partial = folder / f"{FILE}.tmp"
     torch.save(state, partial)
@@ -83,8 +66,7 @@ def _restore(model: Any, callbacks: Mapping[str, Any], folder: Path, identity: M
     model.num_timesteps, model._n_updates = int(state["steps"]), int(state["updates"])
     for name, kept in json.loads(state["callbacks"]).items():
         callbacks[name].state = kept
-    if state.get("standing"):
-        _take_up(model, state["standing"])
+    _take_up(model, state["standing"])
 
 
 def _named(identity: Mapping[str, Any]) -> str:

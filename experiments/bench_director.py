@@ -98,7 +98,7 @@ def one_seed(config: Config, seed: int, manner: Mapping[str, tuple[str, str]], k
     torch.set_num_threads(1)
     setting = setting_of(config)
     ppo = maskable_ppo.DirectorPPOConfig(total_steps=config.steps, env={"scenarios": setting.train, "judge": setting.training_judge})
-    trained = maskable_ppo.train(f"mascot/{config.domain.title()}Director-v0", ppo, seed, folder=keep, anew=False)
+    trained = maskable_ppo.train(f"mascot/{config.domain.title()}Director-v0", ppo, seed, folder=keep)
     domain = setting.domain
     pool = habits(setting, trained, seed)
     players = {

@@ -209,7 +209,7 @@ def learn(setting: directors.Setting, config: Config, out: Path) -> maskable_ppo
                 tracker.log(done, block_reward=reward)
                 bar.update(done, f"mean reward of a block {reward:+.2f}")
 
-            director = maskable_ppo.train(env_id, ppo, config.seed, progress, out / "checkpoints", anew=False)
+            director = maskable_ppo.train(env_id, ppo, config.seed, progress, out / "checkpoints")
     director.save(out / WEIGHTS)
     media.files(tracker, "director", out, [WEIGHTS])
     tracker.close()

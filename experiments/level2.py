@@ -203,7 +203,8 @@ def ppo(config: Config, stage: Any, folder: Path, report: Any) -> Any:
         made.save(out / "policy.safetensors")
         return {"decisions": config.ppo_steps, "dropped": made.dropped, "curve": [list(p) for p in made.curve]}
 
-    staged(folder, {"ppo": settings.to_json(), **who, "seed": config.seed}, work)
+    mark = {"ppo": settings.to_json(), "conversations": "go on", **who, "seed": config.seed}  # in earlier releases each update began them anew
+    staged(folder, mark, work)
     return maskable_ppo.TrainedDirector.load(folder / "policy.safetensors", env_id, settings, config.seed)
 
 
