@@ -57,14 +57,7 @@ class Run:
                 value=str(folder),
                 remedy=f"pass --domain {found}, or --trained-on {found}",
             )
-        trained_from = str(read_mark(folder / "level1" / "sft")[0].get("model", made_from.model))
-        if _plain(trained_from) != _plain(made_from.model):
-            raise ConfigError(
-                "this run was trained from another base model",
-                field="model",
-                value=made_from.model,
-                remedy=f"pass --model {trained_from}, or another run than {folder}: all methods are made from one model",
-            )
+        refuse_other_base(folder / "level1" / "sft", folder, made_from.model)
         return cls(folder, domain, Backbone(made_from.model), standing(folder), domain.personas != made_from.domain.personas)
 
     def speakers(self, number: int | None = None) -> Policy:
@@ -84,6 +77,18 @@ class Run:
         """The Director that writes, after round `number`; 0 is the base model as it is."""
         number = self.stands if number is None else number
         return directing_by(self.base, self.folder / f"round-{number}" / "level2" / "director" if number else None)
+
+
+def refuse_other_base(stage: Path, folder: Path, model: str) -> None:
+    """Raises `ConfigError` where a stage of a run was trained from another base model than all methods are made from."""
+    trained_from = str(read_mark(stage)[0].get("model", model))
+    if _plain(trained_from) != _plain(model):
+        raise ConfigError(
+            "this run was trained from another base model",
+            field="model",
+            value=model,
+            remedy=f"pass --model {trained_from}, or another run than {folder}: all methods are made from one model",
+        )
 
 
 def _plain(spec: str) -> tuple[str, str]:

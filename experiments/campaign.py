@@ -68,6 +68,17 @@ def _one(module: str, config: Any, folder: Path, changed: Mapping[str, Any]) -> 
     return said[-1] if said else f"it ended with exit code {ended.returncode}"
 
 
+def recorded(file: Path, *keys: str) -> str | None:
+    """What a run's record says under these keys, one inside the other; None where it cannot be read."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        for key in keys:
+            found = found[key]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return str(found)
+
+
 def options(config: Any) -> list[str]:
     """A config as the command line that `console.parse` reads it from."""
     out = []

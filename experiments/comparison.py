@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from agents.stages import DONE
-from baselines import METHODS
 from baselines.method import BILEVEL, MARL
 from experiments import campaign, entrants, evaluate_tables, kept_runs, setting
 from experiments.evaluate_tables import REPORT, SCORES
@@ -20,6 +19,7 @@ from experiments.leaderboard_format import JudgeName, one_judge
 from mascot_env.errors import ConfigError, RunFolderError
 from mascot_env.run_folder import RunFolder
 
+PROGRAMS = (BILEVEL, MARL)
 LACKING = ("judges", "domain", "scenarios", "count", "code", "paid", "found")  # of comparisons of earlier releases
 
 
@@ -34,8 +34,9 @@ class Comparison:
     judges: name -> version (`agents.stages.name_of`); the first is reported
     found: seed -> method -> what was measured
     code: seed -> the versions of mascot_env that played
-    paid: program (bilevel, marl) -> seed -> (name, version) of the judge that paid for its training; None where that could not be read
-    users: program -> seed -> the types of user that it had learnt with (empty: all; None where that could not be read), of comparisons on some types
+    paid: program (bilevel, marl), or the name of a method that was asked for by its folder -> seed -> (name, version) of the judge that paid for
+        its training; None where that could not be read
+    users: the same -> seed -> the types of user that it had learnt with (empty: all; None where that could not be read), of comparisons on some types
     """
 
     place: Path
@@ -102,12 +103,7 @@ def _json(run: Path, name: str) -> dict[str, Any]:
 
 def specs_of(methods: str) -> dict[str, str]:
     """The name that each method goes by in a comparison -> how it was asked for."""
-    return {_name(spec): spec for spec in entrants.listed(methods)}
-
-
-def _name(spec: str) -> str:
-    found = None if spec in METHODS else entrants.FORM.fullmatch(spec)
-    return (found["name"] or found["object"]) if found else spec
+    return {entrants.name_of(spec): spec for spec in entrants.listed(methods)}
 
 
 # ---------------------------------------------------------------------- what a comparison says of itself when it is made
@@ -121,13 +117,13 @@ def played_by(folders: Sequence[Path]) -> list[str]:
 def judge_that_paid(needs: str, asked: Mapping[str, Any], seed: int) -> tuple[str, str] | None:
     """(name, version) of the judge that paid for the training of a seed, from the records of its run; None where they cannot be read."""
     if needs == MARL:
-        version = _said(Path(asked["marl"]) / Path(asked["domain"]).name / "setting" / DONE, "settings", "judge")
+        version = campaign.recorded(Path(asked["marl"]) / Path(asked["domain"]).name / "setting" / DONE, "settings", "judge")
         return version and (version, version)
     if needs != BILEVEL:
         raise ConfigError("no program of ours", field="needs", value=needs, remedy=f"use {BILEVEL} or {MARL}")
     run = Path(asked["runs"]) / f"run-{seed}"
-    version = _said(run / "level1" / "pairs" / DONE, "settings", "judge")
-    return version and (_said(run / campaign.ASKED, "judge") or version, version)
+    version = campaign.recorded(run / "level1" / "pairs" / DONE, "settings", "judge")
+    return version and (campaign.recorded(run / campaign.ASKED, "judge") or version, version)
 
 
 def users_learnt_with(needs: str, asked: Mapping[str, Any], seed: int) -> str | None:
@@ -136,7 +132,7 @@ def users_learnt_with(needs: str, asked: Mapping[str, Any], seed: int) -> str | 
         file, keys = Path(asked["marl"]) / Path(asked["domain"]).name / "setting" / DONE, ("settings", "users")
     else:
         file, keys = Path(asked["runs"]) / f"run-{seed}" / campaign.ASKED, ("users",)
-    return _said(file, *keys) or ("" if file.is_file() else None)
+    return campaign.recorded(file, *keys) or ("" if file.is_file() else None)
 
 
 def told(
@@ -149,6 +145,15 @@ def told(
     return " ".join(x for x in (payers_told(judges, paid), users_told(str(asked.get("users", "")), users)) if x)
 
 
+def _learner(program: str) -> str:
+    return f"experiments.{program}" if program in PROGRAMS else f"`{program}`"
+
+
+def _learnt(program: str) -> str:
+    """What a program of ours trained, or a policy that was compared by its folder."""
+    return f"what experiments.{program} trained" if program in PROGRAMS else f"`{program}`"
+
+
 def users_told(played: str, users: Mapping[str, Mapping[int, str | None]]) -> str:
     """Whether what was trained had learnt with the types of user that are played; empty where all are."""
     if not played:
@@ -156,11 +161,11 @@ def users_told(played: str, users: Mapping[str, Mapping[int, str | None]]) -> st
     parts = []
     for program, by_seed in users.items():
         if None in by_seed.values():
-            parts.append(f"Which users experiments.{program} had learnt with is not known.")
+            parts.append(f"Which users {_learner(program)} had learnt with is not known.")
             continue
         met = {u for learnt in by_seed.values() for u in setting.user_types(learnt or setting.OTHERS)} & setting.user_types(played)
         what = f"had learnt with {', '.join(sorted(met))}: not new to it" if met else "had learnt with none of these users"
-        parts.append(f"What experiments.{program} trained {what}.")
+        parts.append(f"{'W' + _learnt(program)[1:] if program in PROGRAMS else _learnt(program)} {what}.")
     return " ".join(parts)
 
 
@@ -168,23 +173,13 @@ def payers_told(judges: Mapping[str, str], paid: Mapping[str, Mapping[int, tuple
     """A warning where one of these judges (name -> version; `truth` is the judge `world`) paid for a training here, or is part of one that did, or where it
     is not known who paid; else empty."""
     found = [
-        f"{evaluate_tables.named(judge)} paid for what experiments.{program} trained"
+        f"{evaluate_tables.named(judge)} paid for {_learnt(program)}"
         for program, by_seed in paid.items()
         for judge, version in judges.items()
         if any(p and one_judge(JudgeName(judge if judge != "truth" else version, version), JudgeName(*p)) for p in by_seed.values())
     ]
     parts = [f"Beware: {'; '.join(found)}. What is trained on a judge is flattered by it: its figures of these methods are no claim."] if found else []
     for program in (p for p, by_seed in paid.items() if None in by_seed.values()):
-        parts.append(f"Which judge paid for what experiments.{program} trained is not known of every seed: it may be one of those that report here.")
+        parts.append(f"Which judge paid for {_learnt(program)} is not known of every seed: it may be one of those that report here.")
     return " ".join(parts)
 
-
-def _said(file: Path, *keys: str) -> str | None:
-    """What a run's record says under these keys, one inside the other; None where it cannot be read."""
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        for key in keys:
-            found = found[key]
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
-    return str(found)

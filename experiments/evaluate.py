@@ -26,6 +26,7 @@ import concurrent.futures
 import contextlib
 import functools
 import hashlib
+import itertools
 import json
 import multiprocessing
 import time
@@ -62,7 +63,7 @@ PROMPTED = ",".join(name for name, m in METHODS.items() if not m.trained)
 class Config:
     """One comparison.
 
-    methods: comma-separated: baselines, all for all of them, and policies of your own as NAME=MODULE:OBJECT (see `experiments.entrants`)
+    methods: comma-separated: baselines (all: all of them), your policies as NAME=MODULE:OBJECT, what was trained as NAME=FOLDER (`experiments.entrants`)
     against: the method that differences are to
     background: the baseline that plays the roles which a policy of your own does not
     model: the base model of all methods: nano, nano:FOLDER, hf:PATH_OR_ID or openai:MODEL@BASE_URL
@@ -155,7 +156,7 @@ def entrants_of(config: Config) -> list[Entrant]:
     found = [entrant(spec, config.background) for spec in listed(config.methods)]
     names = [e.name for e in found]
     if twice := sorted({n for n in names if names.count(n) > 1}):
-        raise ConfigError("two methods of one name", field="methods", value=twice, remedy="give yours another: NAME=MODULE:OBJECT")
+        raise ConfigError("two methods of one name", field="methods", value=twice, remedy="give yours another: NAME=...")
     if config.against not in names:
         raise ConfigError("is not among the methods", field="against", value=config.against, remedy=f"use one of {', '.join(names)}")
     elsewhere = config.trained_on not in ("", config.domain) or config.personas != setting.OWN_TEAM
@@ -176,12 +177,15 @@ def entrants_of(config: Config) -> list[Entrant]:
 
 def refuse_lacking_runs(config: Config, found: Sequence[Entrant]) -> None:
     """Raises `RunFolderError` where the trainings of a seed are not there at all: before the others play, and not after."""
+    for who, seed in itertools.product(found, range(config.seed, config.seed + config.seeds)):
+        if who.trained is not None:
+            who.trained.at(seed)
     for needs, field, within in ((BILEVEL, "runs", "run-{}"), (MARL, "marl", "*/*/seed-{}")):
-        place, who = Path(getattr(config, field)), [e.name for e in found if e.needs == needs]
-        seeds = [s for s in range(config.seed, config.seed + config.seeds) if who and not any(place.glob(within.format(s)))]
+        place, made = Path(getattr(config, field)), [e.name for e in found if e.needs == needs]
+        seeds = [s for s in range(config.seed, config.seed + config.seeds) if made and not any(place.glob(within.format(s)))]
         if seeds:
             raise RunFolderError(
-                f"{', '.join(who)} were not trained there with seed {', '.join(map(str, seeds))}",
+                f"{', '.join(made)} were not trained there with seed {', '.join(map(str, seeds))}",
                 field=field,
                 value=str(place),
                 remedy=f"train them with experiments.{needs}, or pass --seed and --seeds of trainings that are there",
@@ -313,7 +317,7 @@ def same_policy(who: Entrant, config: Config, seed: int) -> None:
     """Raises `RunFolderError` where the conversations that are kept of this name are of another policy. Language models are told apart by their weights,
     with the conversations; of a policy's own text, and of networks that choose acts, only their kind stands there."""
     folder = Path(config.out) / who.name / f"seed-{seed}"
-    mark = dict(who.mark)
+    mark = {**who.mark, **(who.trained.mark(seed) if who.trained else {})}
     if who.needs == MARL:
         networks = given(config, seed).act_networks(config.background if who.mark else who.name) / "checkpoint.safetensors"
         mark |= {"networks": hashlib.sha256(networks.read_bytes()).hexdigest()[:16]} if networks.is_file() else {}
@@ -344,13 +348,17 @@ def given(config: Config, seed: int) -> Ingredients:
 
 
 def origins(config: Config, entrants: Sequence[Entrant]) -> dict[str, Any]:
-    """By seed: the versions that played, and of each program that trained a method the judge that paid (`experiments.comparison`)."""
+    """By seed: the versions that played, and of each program that trained a method, and of each that was asked for by its
+    folder, the judge that paid (`experiments.comparison`)."""
     seeds = range(config.seed, config.seed + config.seeds)
     programs = sorted({e.needs for e in entrants if e.needs})
     code = {s: comparison.played_by([Path(config.out) / e.name / f"seed-{s}" / "play" for e in entrants]) for s in seeds}
     paid = {p: {s: comparison.judge_that_paid(p, asdict(config), s) for s in seeds} for p in programs}
-    users = {p: {s: comparison.users_learnt_with(p, asdict(config), s) for s in seeds} for p in programs} if config.users else {}
-    return {"code": code, "paid": paid, "users": users}
+    users = {p: {s: comparison.users_learnt_with(p, asdict(config), s) for s in seeds} for p in programs}
+    by_folder = {e.name: e.trained for e in entrants if e.trained}
+    paid |= {name: {s: there.paid(s) for s in seeds} for name, there in by_folder.items()}
+    users |= {name: {s: there.users(s) for s in seeds} for name, there in by_folder.items()}
+    return {"code": code, "paid": paid, "users": users if config.users else {}}
 
 
 def main(argv: list[str] | None = None) -> int:

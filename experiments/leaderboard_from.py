@@ -112,6 +112,8 @@ def _training(kept: Comparison, method: str, told: Mapping[str, str]) -> Trainin
     spec = kept.specs[method]
     if spec in METHODS:
         return _of_runs(kept, METHODS[spec]) if METHODS[spec].trained else None
+    if method in kept.paid:  # asked for by its folder
+        return Training("by its folder's records", _paid(kept, method))
     if method not in told:
         remedy = f"pass --trained {method}=JUDGE with the judge that paid for it or chose its data, or --trained {method}={NOTHING}"
         raise ConfigError("what trained this policy is not known here", field="trained", value=method, remedy=remedy)
@@ -129,14 +131,19 @@ def _of_runs(kept: Comparison, method: Method) -> Training:
     program = f"experiments.{method.needs}" + (f", on {kept.asked['trained_on']}" if kept.asked["trained_on"] else "")
     if method.name == "sft":
         return Training(f"{program}, its SFT alone", ())
-    paid = [kept.paid.get(method.needs, {}).get(seed) for seed in kept.seeds]
+    return Training(program, _paid(kept, method.needs))
+
+
+def _paid(kept: Comparison, trained: str) -> tuple[JudgeName, ...]:
+    """The judges that paid for a program's trainings of these seeds, or for a policy that was asked for by its folder."""
+    paid = [kept.paid.get(trained, {}).get(seed) for seed in kept.seeds]
     known = {p[1]: p[0] for p in paid if p is not None}
     if None in paid:
         seed = kept.seeds[paid.index(None)]
         raise RunFolderError(
             "the judge that trained cannot be read",
-            field=method.needs,
+            field=trained,
             value=f"{kept.place}, seed {seed}",
-            remedy="keep the runs where the comparison looks for them (--runs, --marl), and run it once more: nothing is played again",
+            remedy="keep the runs where the comparison looks for them, and run it once more: nothing is played again",
         )
-    return Training(program, tuple(JudgeName(*redacted([name, version])) for version, name in sorted(known.items())))
+    return tuple(JudgeName(*redacted([name, version])) for version, name in sorted(known.items()))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.backbone import DIRECTIVE
+from agents.stages import DONE
 from baselines.method import Ingredients
 from baselines.trained import Run
 from experiments import campaign, console
@@ -56,10 +57,10 @@ def card(config: Config, run: Run, personas: tuple[str, ...], stands: int) -> Te
     manner = Manner(**{k: v for k, v in base.manner.items() if k in Manner.__dataclass_fields__})
     told = run.folder / campaign.ASKED
     asked = json.loads(told.read_text(encoding="utf-8")) if told.is_file() else {}
-    about = {k: asked[k] for k in ("seed", "broken", "judge", "held_out", "user") if k in asked} | {
-        "round": stands,
-        "program": "experiments.bilevel",
-    }
+    about = {k: asked[k] for k in ("seed", "broken", "judge", "held_out", "user") if k in asked}
+    about |= {"round": stands, "program": "experiments.bilevel"}
+    if version := campaign.recorded(run.folder / "level1" / "pairs" / DONE, "settings", "judge"):
+        about |= {"judge": about.get("judge", version), "judge version": version}  # a comparison tells where it reports and has paid
     directs = Manner(**{**asdict(manner), **DIRECTIVE})
     return TeamCard(FORMAT, config.name or config.method, run.domain.id, personas, manner, directs, base.spec, stands > 0, about)
 

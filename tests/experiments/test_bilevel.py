@@ -21,7 +21,7 @@ from agents.level2 import Level2  # noqa: E402
 from agents.maskable_ppo import DirectorPPOConfig  # noqa: E402
 from baselines.method import Ingredients  # noqa: E402
 from baselines.trained import Run  # noqa: E402
-from experiments import bilevel, campaign, console, evaluate, level1, level2, team  # noqa: E402
+from experiments import bilevel, campaign, comparison, console, evaluate, leaderboard_from, level1, level2, team  # noqa: E402
 from mascot_env import catalog  # noqa: E402
 from mascot_env.envs.dialogue import DialogueEnv  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError  # noqa: E402
@@ -205,6 +205,54 @@ def test_what_was_trained_is_packed_and_played_by_name(small: Path, tmp_path: Pa
         team.main([str(small), "--out", str(tmp_path / "sft")])
     with pytest.raises(MascotError, match="no finished run"):
         team.main([str(tmp_path), "--out", str(tmp_path / "none")])
+
+
+def test_what_was_trained_is_compared_by_its_folder(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Runs, campaigns and team folders beside baselines, whole or in one role; the page knows who paid for them."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "run-0").symlink_to(small)
+    assert team.main([str(small), "--out", str(tmp_path / "packed")]) == 0
+    own = {"one": f"{small}", "all": f"{tmp_path}/runs", "packed": f"team:{tmp_path}/packed", "led": f"{small}@director", "ppo": f"{small}@ppo-director"}
+    methods = ",".join(["zero-shot", "mascot", *(f"{name}={place}" for name, place in own.items())])
+    options = ["--methods", methods, "--runs", f"{tmp_path}/runs", "--seeds", "1", "--scenarios", "2", "--rounds", "1", "--judges", "world"]
+    out = tmp_path / "compared"
+    assert evaluate.main([*options, "--out", str(out), "--no-wandb", "--json"]) == 0
+    assert set(last_json(capsys.readouterr().out)["cost"]) == {"zero-shot", "mascot", *own}
+    said = {m: [row["transcript"]["turns"] for row in RunFolder.open(out / m / "seed-0" / "play").episodes()] for m in ("mascot", *own)}
+    assert said["one"] == said["all"] == said["packed"] == said["mascot"] != said["led"]
+    page = (out / "report.md").read_text(encoding="utf-8")
+    assert all(f"paid for {who}" in page for who in ("what experiments.bilevel trained", "`one`", "`all`", "`led`", "`ppo`"))
+    assert "Which judge paid for `packed`" not in page
+    found = comparison.read(out)
+    assert found.specs["packed"] == own["packed"] and found.paid["one"][0] == found.paid["packed"][0] == found.paid["bilevel"][0]
+    made = leaderboard_from._training(found, "led", {})
+    assert made is not None and [j.name for j in made.judges] == ["world"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ("{runs}/nothing", "nothing that was trained is there"),
+        ("mascot={runs}/run-0", "is the name of a baseline"),
+        ("bilevel={runs}", "is the name of a program"),
+        ("ours={runs}/run-0@mappo", "it has no such part.*mascot-p"),
+        ("ours=team:{runs}", "no team is there"),
+        ("ours={runs}", "no finished run of seed 1"),
+    ],
+)
+def test_what_is_no_trained_policy_is_named(spec: str, why: str, small: Path, tmp_path: Path) -> None:
+    (tmp_path / "run-0").symlink_to(small)
+    methods = f"zero-shot,{spec.format(runs=tmp_path)}"
+    with pytest.raises(MascotError, match=why):
+        evaluate.main(["--methods", methods, "--seeds", "2", "--scenarios", "2", "--judges", "world", "--out", str(tmp_path / "c"), "--no-wandb"])
+    assert not (tmp_path / "c").exists()  # said before anybody plays
+
+
+def test_a_packed_team_does_not_play_personas_that_it_has_not_learnt(small: Path, tmp_path: Path) -> None:
+    assert team.main([str(small), "--out", str(tmp_path / "packed")]) == 0
+    asked = ["--methods", f"zero-shot,ours=team:{tmp_path}/packed", "--personas", "unseen", "--seeds", "1", "--scenarios", "2", "--judges", "world"]
+    with pytest.raises(ConfigError, match="has learnt other personas"):
+        evaluate.main([*asked, "--out", str(tmp_path / "c"), "--no-wandb"])
 
 
 def test_both_judges_the_same_leave_no_gap(small: Path) -> None:

@@ -14,7 +14,9 @@ import pytest
 pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
 
 from agents.level1 import adapters_of  # noqa: E402
+from baselines.method import Ingredients  # noqa: E402
 from experiments import bench_grpo, bilevel, hacking, level1, level2, manners, marl  # noqa: E402
+from experiments.entrants import entrant  # noqa: E402
 from mascot_env import catalog  # noqa: E402
 from mascot_env.envs.dialogue import DialogueEnv  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError, RunFolderError  # noqa: E402
@@ -136,6 +138,26 @@ def test_level_2_trains_a_director_on_the_team_of_level_1(
     for row in figures["evaluate"].values():
         assert -1.0 <= row["group reward, truth"] <= 1.1
         assert row["group reward, held-out judge"] == pytest.approx(row["group reward, truth"])  # here the truth is the judge
+
+
+def test_runs_of_one_level_are_compared_beside_the_background(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Personas of level 1 under the background's Director, a Director of level 2 before the background's personas."""
+    shrink(monkeypatch)
+    asked = [*SMALL2, "--stages", "grpo", "--team", str(small), "--judge", "world", "--held-out", "world", "--out", str(tmp_path / "two"), "--no-wandb"]
+    assert level2.main(asked) == 0
+    domain = catalog.domain("support")
+    given = Ingredients(domain)
+    personas, directing = (entrant(f"ours={place}") for place in (small, tmp_path / "two"))
+    assert [e.trained and e.trained.what for e in (personas, directing)] == ["speakers", "director"]
+    found = personas.players(given)
+    assert "+anchor#" in repr(found.speakers) and "+director#" not in repr(found.director)
+    led = directing.players(given)
+    assert "+director#" in repr(led.director) and "+anchor#" not in repr(led.speakers)
+    assert personas.trained and personas.trained.paid(0) and directing.trained and directing.trained.paid(0)
+    with pytest.raises(MascotError, match="of the domain support"):
+        personas.players(Ingredients(catalog.domain("meeting")))
+    with pytest.raises(MascotError, match="another base model"):
+        directing.players(Ingredients(domain, model="hf:elsewhere"))
 
 
 def test_a_discrete_director_learns_on_the_same_team(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
