@@ -49,12 +49,14 @@ class Decision:
 
 @dataclass(slots=True)
 class Conversation:
-    """An episode: each agent's decisions in order, and what its critic reads after the last of them, where the episode was cut."""
+    """An episode: each agent's decisions in order, and what its critic reads after the last of them, where the episode was cut. Of one scenario
+    several may be played at once; copies of each other have one `seed`."""
 
     scenario: Scenario
     decisions: dict[str, list[Decision]] = field(default_factory=dict)
     cut: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     transcript: Transcript | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class _Table:
     """One of the conversations that advance together."""
 
     def __init__(self, env: DialogueEnv, game: Game, scenario: Scenario, seed: int) -> None:
-        self.env, self.game, self.episode = env, game, Conversation(scenario)
+        self.env, self.game, self.episode = env, game, Conversation(scenario, seed=seed)
         env.reset(seed=seed, options={"scenario": scenario})
 
     def look(self) -> tuple[str, Any, dict[str, Any]] | None:

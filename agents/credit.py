@@ -58,11 +58,11 @@ def returns(rewards_T: Sequence[float], gamma: float) -> Floats:
 def group_relative(rewards_N: Sequence[float], groups_N: Sequence[Hashable]) -> Floats:
     """(reward - mean) / standard deviation within each group; 0 in a group of one, or where all are paid the same.
 
-    For groups by agent and turn (`agents.marl`) the key of a decision is (scenario, agent, n): the n-th decisions of one agent in the copies of a
-    scenario that one update plays. Copies have one conversation seed, so that users and realiser draw alike, and the Director's first decisions
-    are samples of one situation. All others are made where their copy has come to by then, and speakers' first ones by whom the Director called
-    when. AT-GRPO instead samples each group from one state, and goes on from one of its samples; here the baseline of a later decision
-    holds what earlier decisions have made of its copy.
+    For groups by agent and turn (`agents.marl`) the key of a decision is (conversation seed, scenario, agent, n): the n-th decisions of one agent in
+    the copies of a conversation that one update plays. Copies have one conversation seed, so that users and realiser draw alike, and the Director's
+    first decisions are samples of one situation. All others are made where their copy has come to by then, and speakers' first ones by whom the
+    Director called when. AT-GRPO instead samples each group from one state, and goes on from one of its samples; here the baseline of a later
+    decision holds what earlier decisions have made of its copy.
     """
     paid_N, out_N = np.asarray(rewards_N, dtype=float), np.full(len(rewards_N), math.nan)
     for members in _valid_members(paid_N, groups_N):

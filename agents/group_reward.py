@@ -116,7 +116,8 @@ def train(
 ) -> dict[str, Any]:
     """Writes the model to `out`; figures on held-out pairs, and how many pairs there were and were not."""
     made, dropped = pairs(blocks, delta)
-    figures: Mapping[str, Any] = reward_model.train(backbone, made, settings, seed, out, report)
+    said = [(b.request, b.said) for b in blocks]
+    figures: Mapping[str, Any] = reward_model.train(backbone, made, settings, seed, out, report, said)
     if not processes.is_first():
         return {}
     values = np.array([b.coherence for b in blocks])

@@ -10,8 +10,8 @@ At fixed places the policy is asked again and again, several times each with the
   multiple of what the later ones ask for, until the pull is known to lie on one side of that.
 
 `experiments.hacking` measures how early that is, and how often a clean run is accused. Where too few places are scored there is no gap or no
-pull, and that is said. What the training judge is to the reward model, the reward model is to its own errors: the watch asks the judge
-itself, so that it also sees a reward model that is overdone.
+pull: that is said, and without a gap a training that would have stopped at a flag stops too, with an error. What the training judge is to the reward
+model, the reward model is to its own errors: the watch asks the judge itself, so that it also sees a reward model that is overdone.
 
 Axes: N places, K replies at a place.
 """
@@ -34,7 +34,7 @@ from agents.backbone import ADAPTER
 from agents.contexts import Context
 from agents.judges_apart import LEAST, Gap, Pull
 from agents.stages import write_whole
-from mascot_env.errors import ConfigError
+from mascot_env.errors import ConfigError, MascotError
 from mascot_env.judge.protocol import Judge
 from mascot_env.rewards import failed, mean_score, percent
 
@@ -257,10 +257,15 @@ class Watching(TrainerCallback):  # type: ignore[misc]
             self._look(state.global_step, control)
 
     def _look(self, step: int, control: Any) -> None:
-        flagged = processes.agreed(processes.is_first() and self.watch.look(step, self.llm()).flagged)
+        """Raises `MascotError` where it could not compare the judges: else a persona would learn to the end, and pass, for want of a judge."""
+        found = self.watch.look(step, self.llm()) if processes.is_first() else None
         if not self.watch.settings.stop:
             return
-        if flagged:
+        if processes.agreed(found is not None and found.gap.low is None):
+            seen = f"{found.gap.places} of {len(self.watch.contexts)} places" if found else ""
+            remedy = f"see to the two judges and start again: training goes on from its last checkpoint; {self.watch.file} has what was scored"
+            raise MascotError(f"the judges cannot be compared after update {step}: too few places were scored", field="watch", value=seen, remedy=remedy)
+        if processes.agreed(found is not None and found.flagged):
             control.should_training_stop = True
         elif processes.is_first():
             self._keep()

@@ -129,7 +129,10 @@ class Run:
         if s.answerable:
             pay_the_one_who_called(played, s.answerable)
         for name, network in self.networks.of.items():
-            batch = batch_of(network, [c for c in sequences(played) if network_of(c[0][0].agent) == name], s)
+            taken = [c for c in sequences(played) if network_of(c[0][0].agent) == name]
+            if not taken:  # a Director that always hands back calls on nobody: `turns` tells, and it alone learns
+                continue
+            batch = batch_of(network, taken, s)
             orders = [rng.permutation(len(batch)) for _ in range(s.ppo.epochs)]
             losses = actor_critic.update(network, self.adams[name], batch, s.ppo, orders)
             figures |= {f"{name} {k}": v for k, v in losses.items()}
@@ -209,7 +212,7 @@ def credited(
 ) -> tuple[credit.Floats, credit.Floats]:
     """(advantages, what the critic learns) of all decisions, in their order; NaN where a reward is not valid.
 
-    A group is what one agent decided the n-th time it acted, in all copies of one scenario, each paid its return from there on.
+    A group is what one agent decided the n-th time it acted, in all copies of one conversation, each paid its return from there on.
     """
     parts, start = [], 0
     for decisions, conversation in taken:
@@ -222,7 +225,7 @@ def credited(
         start += len(paid)
     found_B = np.concatenate(parts)
     if s.credit == "groups":
-        keys = [(c.scenario.id, d.agent, nth) for decisions, c in taken for nth, d in enumerate(decisions)]
+        keys = [(c.seed, c.scenario.id, d.agent, nth) for decisions, c in taken for nth, d in enumerate(decisions)]
         return credit.group_relative(found_B.tolist(), keys), found_B
     if s.credit == "roles":
         return credit.role_relative(found_B.tolist(), [d.agent for decisions, _ in taken for d in decisions]), found_B

@@ -28,6 +28,7 @@ from mascot_env.llm.prefixes import Prefixes
 
 REMEMBERED = 64 * 2**20  # bytes
 BINS = 10
+SCALED = 512  # replies that the scale of rewards is measured on
 SCALE = "reward_scale.json"
 BARE = Request((Message("user", ""),))  # of a sequence that is scored: its tokens are all there is to it
 
@@ -52,7 +53,8 @@ class RewardSettings:
 
 @dataclass(frozen=True)
 class Scale:
-    """Mean and standard deviation of raw rewards over the training pairs' replies: rewards are given as (r - mean) / std."""
+    """Mean and standard deviation of raw rewards over the training pairs' replies, each once, at most SCALED of them, from all contexts alike: rewards
+    are given as (r - mean) / std."""
 
     mean: float
     std: float
@@ -174,9 +176,16 @@ def split(pairs: Sequence[Pair], share: float, seed: int) -> tuple[list[Pair], l
 
 @quiet()
 def train(
-    backbone: Backbone, pairs: Sequence[Pair], settings: RewardSettings, seed: int, out: Path, report: Report | None = None
+    backbone: Backbone,
+    pairs: Sequence[Pair],
+    settings: RewardSettings,
+    seed: int,
+    out: Path,
+    report: Report | None = None,
+    said: Sequence[tuple[Request, str]] = (),
 ) -> dict[str, Any]:
-    """Writes the reward model to `out` and gives its figures on held-out pairs. Raises `ConfigError` where there is no pair to train on."""
+    """Writes the reward model to `out` and gives its figures on held-out pairs. `said`: what rewards are to have mean 0 and standard deviation 1
+    over; without it the training pairs' replies. Raises `ConfigError` where there is no pair to train on."""
     from datasets import Dataset
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, set_seed
     from trl import RewardConfig, RewardTrainer
@@ -213,7 +222,7 @@ def train(
         return {}
     final.eval().save_pretrained(out)
     tokenizer.save_pretrained(out)
-    figures, scale = _measured(final, tokens, train_pairs, held)
+    figures, scale = _measured(final, tokens, held), scale_of(final, tokens, said or _replies(train_pairs))
     (out / SCALE).write_text(json.dumps(asdict(scale)), encoding="utf-8")
     return {**figures, "train pairs": len(train_pairs), "trainable share": share}
 
@@ -226,15 +235,25 @@ def _ids(pair: Pair, tokens: Tokens) -> dict[str, list[int]]:
     }
 
 
-def _measured(model: Any, tokens: Tokens, train_pairs: Sequence[Pair], held: Sequence[Pair]) -> tuple[dict[str, Any], Scale]:
-    trained = [_ids(p, tokens) for p in train_pairs[:256]]
-    rewards = np.array(raw(model, [r[side] for r in trained for side in ("chosen_ids", "rejected_ids")]))
+def _measured(model: Any, tokens: Tokens, held: Sequence[Pair]) -> dict[str, Any]:
     figures: dict[str, Any] = {"held-out pairs": len(held)}
     if held:
         rows = [_ids(p, tokens) for p in held]
         better, worse = (np.array(raw(model, [r[side] for r in rows])) for side in ("chosen_ids", "rejected_ids"))
         figures |= agreement(better - worse)
-    return figures, Scale(float(rewards.mean()), float(rewards.std()) or 1.0)
+    return figures
+
+
+def _replies(pairs: Sequence[Pair]) -> list[tuple[Request, str]]:
+    """What the pairs compare, each reply to a context once, in their order."""
+    return list({(p.context, text): (p.request, text) for p in pairs for text in (p.chosen, p.rejected)}.values())
+
+
+def scale_of(model: Any, tokens: Tokens, said: Sequence[tuple[Request, str]]) -> Scale:
+    """Over at most SCALED of these replies, taken at even distances."""
+    chosen = [said[i] for i in np.unique(np.linspace(0, len(said) - 1, min(len(said), SCALED)).round().astype(int))]
+    rewards = np.array(raw(model, [tokens.prompt(r) + tokens.reply(r, text) for r, text in chosen]))
+    return Scale(float(rewards.mean()), float(rewards.std()) or 1.0)
 
 
 def agreement(differences: np.ndarray) -> dict[str, float]:

@@ -19,7 +19,7 @@ from agents.contexts import Context  # noqa: E402
 from agents.grpo import GRPOSettings, Rollouts  # noqa: E402
 from agents.hacking import Watch, WatchSettings  # noqa: E402
 from mascot_env import judge as judges  # noqa: E402
-from mascot_env.errors import ConfigError  # noqa: E402
+from mascot_env.errors import ConfigError, MascotError  # noqa: E402
 from mascot_env.judge.protocol import Case, Judge, Verdicts  # noqa: E402
 from mascot_env.types import JudgeError, Score  # noqa: E402
 from mascot_env.worlds import frames, teams  # noqa: E402
@@ -271,6 +271,39 @@ def test_training_stops_at_the_flag_and_the_adapter_before_it_comes_back(context
         resumed = grpo.train(NANO, Rollouts(contexts, speaker, settings, 0), grpo.by_judge(training), tmp_path, watch=again)
         after = load_file(str(tmp_path / "adapter_model.safetensors"))
         assert resumed == figures and all((after[k] == weights[k]).all() for k in weights)
+
+
+class Away(Judge):
+    """A judge that answers the first so many times that it is asked, and then no more."""
+
+    name = "away"
+
+    def __init__(self, base: Judge, answers: int) -> None:
+        self.base, self.left = base, answers
+
+    def score(self, cases: Sequence[Case]) -> list[Verdicts]:
+        self.left -= 1
+        if self.left < 0:
+            raise RuntimeError("no server")
+        return self.base.score(cases)
+
+
+@pytest.mark.parametrize("answers", [0, 1])
+def test_a_judge_that_is_away_lets_nothing_pass(contexts: list[Context], tmp_path: Path, answers: int) -> None:
+    """Training ends with an error at the look that could not be made, and goes on when the judge is back; what looks are for has then been seen."""
+    settings = GRPOSettings(steps=3, places=2, group=2, learning_rate=1e-2)
+    speaker, training = NANO.speaker(Unasked()), judges.resolve("world")
+    assert training is not None
+
+    def learn(held_out: Judge) -> dict[str, float]:
+        watch = Watch(contexts, speaker, training, held_out, WatchSettings(every=1, places=12, replies=2, first=1, tolerance=90.0), tmp_path / "watch")
+        return grpo.train(NANO, Rollouts(contexts, speaker, settings, 0), grpo.by_judge(training), tmp_path, watch=watch)
+
+    with pytest.raises(MascotError, match=f"cannot be compared after update {'[123]' if answers else 0}.*0 of 12 places.*start again"):
+        learn(Away(training, answers))
+    assert not (tmp_path / "adapter_model.safetensors").exists()
+    found = learn(training)
+    assert found["looks"] == 4 and found["looks without a gap"] == 0 and (tmp_path / "adapter_model.safetensors").exists()
 
 
 def test_a_flag_at_the_first_look_leaves_everything_as_it_was(contexts: list[Context], tmp_path: Path) -> None:

@@ -249,6 +249,31 @@ def test_a_group_is_an_agents_nth_decision_in_the_copies_of_a_scenario() -> None
     assert learnt.tolist() == [0, 10, 200, 1, 30, 100, 1000, 2000, 3000, 1001, 2001, 3001]
     found, _ = marl.credited(network, speakers, np.zeros(5), settings)
     assert found.tolist() == pytest.approx([-1, 1, 0, 1, -1])  # beacon spoke in one copy alone
+    for i, c in enumerate(paid):  # the same scenario, drawn twice: two groups all the same
+        c.scenario, c.seed = TRAIN[0], i // 2
+    found, _ = marl.credited(network, director, np.zeros(12), settings)
+    assert found.tolist() == pytest.approx([-1, -1, 1, 1, 1, -1, -1, -1, -1, 1, 1, 1])
+
+
+def test_where_nobody_was_called_on_the_director_alone_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Director that always hands the floor back."""
+    plain = marl.play
+
+    def silent(*about: Any) -> Any:
+        found = plain(*about)
+        for c in found:
+            c.decisions = {DIRECTOR: c.decisions[DIRECTOR]}
+        return found
+
+    monkeypatch.setattr(marl, "play", silent)
+    g = game()
+    networks, curve = marl.train(g, TRAIN, SMALL, 0, tmp_path)
+    assert len(curve) == SMALL.updates and all(row["turns"] == 0 and not any(k.startswith("speakers ") for k in row) for row in curve)
+    first = Networks.make(g, SMALL.width, 0)
+    same = {name: all(torch.equal(a, b) for a, b in zip(n.parameters(), first.of[name].parameters(), strict=True)) for name, n in networks.of.items()}
+    assert same == {"director": False, "speakers": True}
+    again, _ = marl.train(g, TRAIN, SMALL, 0, tmp_path)  # its checkpoint holds an optimiser that has not stepped
+    assert all(torch.equal(a, b) for a, b in zip(again.of["director"].parameters(), networks.of["director"].parameters(), strict=True))
 
 
 @pytest.mark.parametrize("copies", [1, 4])

@@ -66,9 +66,22 @@ def test_the_scale_is_that_of_all_training_replies_and_what_was_chosen_is_the_be
     """Lengths with the prompt's token: 4 and 2 in training, mean 3, standard deviation 1; held out 5 and 2, so that the chosen one is ahead by 3."""
     monkeypatch.setattr(reward_model, "raw", lambda model, ids: [float(len(line)) for line in ids])
     train, held = (Pair("s|0|0", "anchor", ASKED, chosen, rejected, 4.0, 3.0) for chosen, rejected in (("yes", "n"), ("well", "n")))
-    figures, scale = reward_model._measured(None, Letters(None), [train], [held])  # type: ignore[arg-type]
+    tokens: Any = Letters(None)
+    figures = reward_model._measured(None, tokens, [held])
+    scale = reward_model.scale_of(None, tokens, reward_model._replies([train]))
     assert (scale.mean, scale.std) == (3.0, 1.0)
     assert figures["accuracy"] == 1.0 and figures["loss"] == pytest.approx(math.log1p(math.exp(-3.0)))
+
+
+def test_the_scale_is_of_all_contexts_alike_and_of_each_reply_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1,000 contexts: the first 500 with replies of 1 and 2 letters, the others of 3 and 4. A reply that is compared twice counts once."""
+    monkeypatch.setattr(reward_model, "raw", lambda model, ids: [float(len(line)) for line in ids])
+    made = [Pair(f"s|0|{i}", "anchor", ASKED, "nnnn"[: 2 + (i >= 500) * 2], "nnn"[: 1 + (i >= 500) * 2], 4.0, 3.0) for i in range(1000)]
+    said = reward_model._replies([*made, *made[:300]])
+    assert len(said) == 2000
+    tokens: Any = Letters(None)
+    scale = reward_model.scale_of(None, tokens, said)
+    assert scale.mean == pytest.approx(3.5, abs=0.05) and scale.std == pytest.approx(math.sqrt(1.25), abs=0.05)  # with the prompt's token
 
 
 @pytest.mark.parametrize("kind", ["qwen3", "lfm2", "llama"])
