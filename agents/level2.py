@@ -30,7 +30,7 @@ from agents.group_reward import Block, GroupRewardModel, block, unjudged
 from agents.grpo import GRPOSettings
 from agents.preferences import DELTA
 from agents.reward_model import RewardSettings
-from agents.spent import Spent
+from agents.spent import Kept, Spent
 from agents.stages import mark_of, name_of, read_mark, staged
 from agents.trainers import Report
 from mascot_env import directives as directives_in_words
@@ -187,12 +187,12 @@ class Level2:
         return staged(self.adapter, about, self._grpo, together=True)
 
     def _grpo(self, out: Path) -> dict[str, Any]:
-        spent, started = Spent(), time.perf_counter()
+        spent = Spent()
+        kept = Kept(out / "seconds.json", spent)
         rollouts, pay = self._deciding(out, spent) if self.settings.unit == "decision" else self._conversing(spent)
-        figures = grpo.train(self.stage.base, rollouts, _timed(pay, spent), out, self.progress("director"), start=self.start)
-        total = time.perf_counter() - started
-        spent.seconds["training"] = total - sum(spent.seconds.values())  # TRL, the model's passes, checkpoints
-        return {**figures, "seconds": dict(spent.seconds), "own code": sum(spent.seconds.get(k, 0.0) for k in OWN) / total}
+        figures = grpo.train(self.stage.base, rollouts, _timed(pay, spent), out, kept.reporting(self.progress("director")), start=self.start)
+        seconds = kept.seconds()
+        return {**figures, "seconds": seconds, "own code": sum(seconds.get(k, 0.0) for k in OWN) / sum(seconds.values())}
 
     def _deciding(self, out: Path, spent: Spent) -> tuple[Directing, grpo.Reward]:
         s, stage = self.settings, self.stage.timed(spent)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import copy
+import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from agents import damaged, processes
+from agents.stages import write_whole
+from agents.trainers import Report
 from mascot_env.judge.protocol import Judge
 from mascot_env.players.policy import LLMPolicy, Policy
 
@@ -30,6 +35,31 @@ class Spent:
             self.seconds[what] = self.seconds.get(what, 0.0) + took - self._inside.pop()
             if self._inside:
                 self._inside[-1] += took
+
+
+class Kept:
+    """What a training has spent over all of its starts, in a file beside its checkpoints; `training` is what nothing else accounts for. Updates that
+    a kill lost, and that were made again, count twice: they were spent."""
+
+    def __init__(self, file: Path, spent: Spent) -> None:
+        self.file, self.spent, self._started = file, spent, time.perf_counter()
+        self._before = damaged.read_json(file, lambda said: {str(k): float(v) for k, v in said.items()}) if file.exists() else {}
+
+    def seconds(self) -> dict[str, float]:
+        now = dict(self.spent.seconds)
+        now["training"] = time.perf_counter() - self._started - sum(now.values())
+        return {k: self._before.get(k, 0.0) + now.get(k, 0.0) for k in sorted({*self._before, *now})}
+
+    def reporting(self, report: Report | None) -> Report:
+        """The same report, after which what was spent is kept."""
+
+        def kept(step: int, figures: Mapping[str, float]) -> None:
+            if report is not None:
+                report(step, figures)
+            if processes.is_first():
+                write_whole(self.file, json.dumps(self.seconds()))
+
+        return kept
 
 
 class TimedLLM:

@@ -1,6 +1,7 @@
 """Stages of a run: each writes into a folder of its own and is not done again once it says that it is done.
 
-A stage's mark holds the settings it was done with; where a run is taken up with others, that is an error and not a silent reuse. What an
+A stage's mark holds the settings it was done with, those that are a default too: another release may have another one. Where a run is taken up with
+others, that is an error and not a silent reuse. (Marks of before left defaults out; what they do not hold is not compared.) What an
 unfinished stage has made under other settings is put aside, under another name (`times_begun_anew` says how often that was). Two programs are never
 at work in one stage: the second is refused.
 
@@ -13,6 +14,7 @@ at work in one stage: the second is refused.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -29,6 +31,7 @@ from mascot_env.errors import RunFolderError
 from mascot_env.run_folder import take_lock
 from mascot_env.types import Scenario, to_json
 
+FORMAT = 2  # of marks
 _BEGUN_ANEW: ContextVar[int] = ContextVar("begun anew", default=0)
 
 
@@ -60,7 +63,7 @@ def staged(folder: Path, settings: Any, work: Callable[[Path], Mapping[str, Any]
     Where several processes run (`agents.processes`), the first one works and the others wait; `together`: all work, as trainers do.
     Raises `RunFolderError` where the stage was done with other settings, its mark is damaged, or another program is at work in it.
     """
-    wanted = json.loads(json.dumps(to_json(settings), sort_keys=True))
+    wanted = Wanted.of(settings)
     mark = folder / DONE
     if not mark.exists() and not processes.is_first():
         if together:
@@ -72,8 +75,7 @@ def staged(folder: Path, settings: Any, work: Callable[[Path], Mapping[str, Any]
             if not mark.exists():  # else a program that has just ended made it
                 return _worked(folder, wanted, work)
     settings_then, figures = read_mark(folder)
-    if settings_then != wanted:
-        changed = sorted(k for k in {*settings_then, *wanted} if settings_then.get(k) != wanted.get(k))
+    if changed := wanted.changed(settings_then, damaged.read_json(mark, lambda said: int(said.get("format", 1)))):
         raise RunFolderError(
             f"this stage was done with other settings ({', '.join(changed)})",
             field="out",
@@ -90,7 +92,32 @@ def read_mark(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return damaged.read_json(folder / DONE, lambda said: (dict(said["settings"]), dict(said["figures"])))
 
 
-def _worked(folder: Path, wanted: Any, work: Callable[[Path], Mapping[str, Any]]) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """The settings of a stage as JSON: with all fields, and `short`, without those that hold their default, as marks of format 1 are."""
+
+    whole: Mapping[str, Any]
+    short: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, settings: Any) -> Wanted:
+        return cls(*(json.loads(json.dumps(made(settings), sort_keys=True)) for made in (_with_defaults, to_json)))
+
+    def changed(self, then: Mapping[str, Any], format_then: int) -> list[str]:
+        """What was other in settings of a mark of that format."""
+        now = self.whole if format_then >= FORMAT else self.short
+        return sorted(k for k in {*then, *now} if then.get(k) != now.get(k))
+
+
+def _with_defaults(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _with_defaults(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): _with_defaults(v) for k, v in value.items()}
+    return [_with_defaults(v) for v in value] if isinstance(value, tuple | list) else value
+
+
+def _worked(folder: Path, wanted: Wanted, work: Callable[[Path], Mapping[str, Any]]) -> dict[str, Any]:
     """The figures of a stage that is not done yet; afterwards it is."""
     begun = damaged.begun(folder)
     _begin(folder, begun, wanted)
@@ -100,7 +127,7 @@ def _worked(folder: Path, wanted: Any, work: Callable[[Path], Mapping[str, Any]]
         figures = dict(work(folder))
     finally:
         _BEGUN_ANEW.reset(before)
-    write_whole(folder / DONE, json.dumps({"settings": wanted, "figures": figures}, indent=1, sort_keys=True))
+    write_whole(folder / DONE, json.dumps({"format": FORMAT, "settings": wanted.whole, "figures": figures}, indent=1, sort_keys=True))
     begun.unlink(missing_ok=True)
     return figures
 
@@ -139,11 +166,13 @@ def _held(file: Path, folder: Path) -> int:
         os.close(lock)
 
 
-def _begin(folder: Path, begun: Path, wanted: Any) -> None:
+def _begin(folder: Path, begun: Path, wanted: Wanted) -> None:
     """Says with which settings the stage is begun; what it has made under others moves to FOLDER.other-N."""
-    if begun.exists() and folder.exists() and damaged.read_json(begun, lambda said: said, f"remove it and {folder}") != wanted:
-        folder.replace(_other(folder, _aside(folder) + 1))
-    write_whole(begun, json.dumps(wanted, sort_keys=True))
+    if begun.exists() and folder.exists():
+        then = damaged.read_json(begun, lambda said: said, f"remove it and {folder}")
+        if then not in (wanted.whole, wanted.short):
+            folder.replace(_other(folder, _aside(folder) + 1))
+    write_whole(begun, json.dumps(wanted.whole, sort_keys=True))
 
 
 def _other(folder: Path, n: int) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ from agents.level1 import Level1Settings, evenly
 from agents.level2 import Level2Settings
 from agents.preferences import Pair
 from agents.reward_model import Scale, agreement, split
-from agents.spent import Spent
+from agents.spent import Kept, Spent
 from agents.stages import name_of, staged
 from mascot_env import judge as judges
 from mascot_env.errors import ConfigError, LLMError, RunFolderError
@@ -120,6 +121,24 @@ def test_seconds_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with spent.on("outer"), spent.on("inner"):
         pass
     assert spent.seconds == {"inner": 5.0, "outer": 3.0}
+
+
+def test_seconds_of_all_starts_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """10 s, of which 4 in a model, kept at the update; then a kill, and 5 s more of the second start."""
+    now = [0.0]
+    monkeypatch.setattr("agents.spent.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    for model, whole in ((4.0, 10.0), (2.0, 5.0)):
+        spent = Spent()
+        kept = Kept(tmp_path / "seconds.json", spent)
+        began = now[0]
+        with spent.on("replies"):
+            now[0] += model
+        now[0] = began + whole
+        seen: list[int] = []
+        kept.reporting(lambda step, figures, seen=seen: seen.append(step))(1, {})
+        assert seen == [1]
+    assert kept.seconds() == {"replies": 6.0, "training": 9.0}
+    assert json.loads((tmp_path / "seconds.json").read_text(encoding="utf-8")) == kept.seconds()
 
 
 def test_a_stage_is_done_once_and_refuses_other_settings(tmp_path: Path) -> None:
