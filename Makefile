@@ -73,7 +73,7 @@ bench-grpo: setup  ## a GRPO step of level 1 beside TRL's own with a constant re
 level1: setup  ## MASCOT's first level on the nano grade: SFT, pairs, reward model, GRPO of each persona, controls, held-out figures; resumable
 	@$(PY) -m experiments.level1
 
-level2: setup  ## MASCOT's second level on the team of `make level1`: group reward model, a Director by GRPO and one by PPO; resumable
+level2: setup  ## MASCOT's second level on the team of `make level1`: a Director by GRPO (paid by the judge; by its group reward model with --reward model); resumable
 	@$(PY) -m experiments.level2
 
 reproduce-quick: setup  ## both levels by turns, 3 seeds on support, and what they show on held-out scenarios (the README's table says what one takes; resumable)

@@ -4,13 +4,13 @@ Source: MASCOT (arXiv 2601.14230), bi-level optimisation. In round r, level 1 tr
 Director of round r - 1, then level 2 trains the Director with those personas; everybody goes on from the adapter of the round before.
 Ours: half of these conversations are under the Director that the run was given (`contexts_under`), under whom teams are compared too: a trained
 one seldom comes back to a persona that has just failed, and calls on some personas in few conversations.
-Reward models are trained once: the persona's on the SFT team, the group's on the first round's blocks. After each round the whole system
+Reward models are trained once: the persona's on the SFT team, and the group's, where it pays, on the first round's blocks. After each round the whole system
 plays the same conversations, and both judges score them: where the training judge's gain exceeds the held-out judge's (`agents.judges_apart`), the
 schedule stops, says so, and the round before stands.
 
     folder/level1            SFT policy, pairs, persona reward model
     folder/round-R/grpo      the personas' adapters
-    folder/round-R/level2    blocks and group reward model (round 1), and the Director
+    folder/round-R/level2    the Director, and where its reward model pays that and its blocks (round 1)
     folder/round-R/check     what both judges say after the round; round-0 is the SFT team under the first Director
     folder/stand.json        the round that stands, and why
 
@@ -86,7 +86,8 @@ def standing(folder: Path) -> int:
 
 
 class Bilevel:
-    """One run, in `folder`. `setting.held_out` is the judge of the checks; its `director` plays while the SFT policy's pairs are made."""
+    """One run, in `folder`. `setting.held_out` is the judge of the checks; under its `director` the SFT policy's pairs are made, and half of the
+    conversations played that personas learn at."""
 
     def __init__(self, setting: Setting, settings: BilevelSettings, folder: Path, progress: Callable[[str], Report] = silent) -> None:
         if setting.held_out is None:

@@ -50,7 +50,7 @@ class GRPOSettings:
     rows: replies that go through the model at once while it learns; memory grows with them, and with the loss `grpo` the update stays the same;
         the more, the oftener a prompt serves several (`shared_prompts`). 0: 32 on the CPU, 8 on a GPU
     learning_rate: of AdamW, with a linear decay to 0 after a warmup
-    beta: weight of the KL divergence from the SFT policy
+    beta: weight of the KL divergence from the SFT policy; of a Director, from the base model
     format_weight: of the format term (`agents.formats`), in standard deviations of the reward model's, or of what the judge pays
     temperature, top_p: of sampling; 1 and 1 sample the policy that is trained
     lora_rank: of the persona's adapter

@@ -84,7 +84,8 @@ class Level2Settings:
 
 
 class Level2:
-    """The stages of one run, in `folder`: blocks played from the first Director's decisions, the group reward model, the Director's adapter.
+    """The stages of one run, in `folder`: the Director's adapter; before it, where its reward model pays, blocks played from the first Director's
+    decisions and that model.
 
     folder/blocks     blocks.jsonl, judged by the training judge
     folder/reward     the group reward model

@@ -10,6 +10,7 @@ from experiments import bilevel_claim as claim
 from experiments import bilevel_tables as tables
 from experiments import persona_eval, setting
 from experiments.bilevel_tables import CRITERIA, MEASURED, READ, Runs, difference, of_team
+from experiments.tuned import SCHEDULE
 from mascot_env.envs.render import visible
 
 PLAIN_TEAMS = ("prompted", "SFT", "best of K", "SFT on the best", "trained", "trained, best of K", "sound")
@@ -67,8 +68,7 @@ def about(runs: Runs, learnt: str, teams: list[str], split: str) -> str:
         " recogniser's, who knows the language world's sentences: a reply that it does not know counts as out of persona, and training pays for being"
         f" known (the format term, also where the best of K is chosen), so that `{tables.OF_RECOGNISED}` is the share that nothing was paid for."
         + (
-            " The default learning rate and KL weight were chosen on the support domain with seed 0, in part on its test scenarios and with this"
-            " held-out judge; the controls were not tuned."
+            f" Default settings were chosen on support: {SCHEDULE}. The controls were not tuned."
             if split == "test"
             else " These are the scenarios on which settings may be chosen, so that nothing here is a claim."
         )

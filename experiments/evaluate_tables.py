@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from baselines import METHODS
-from baselines.method import BILEVEL, MARL
 from experiments import console, judges_agree
+from experiments.tuned import tuned
 from mascot_env import catalog
 from mascot_env.metrics import Interval, NotMeasured, holm, over_runs, worst_case
 from mascot_env.seeding import generator
@@ -94,22 +93,6 @@ def criteria_of(found: Found, judge: str, kind: str) -> list[str]:
     names = {c for runs in found.values() for r in runs for c in r["judges"][judge][kind]} - {"overall"}
     order = [c.id for rubric in catalog.rubrics().values() for c in rubric.criteria]
     return [*sorted(names, key=lambda n: (order.index(n) if n in order else len(order), n)), "overall"]
-
-
-TUNED = {
-    "": "What only prompts was not tuned.",
-    BILEVEL: "Learning rate and KL weight of what experiments.bilevel trains were chosen on support with its seed 0, in part on test scenarios and with the"
-    " held-out judge.",
-    MARL: "Hyperparameters of IPPO and MAPPO were chosen on IPPO's seed 0 on support, in part by what the training judge said of test scenarios.",
-}
-
-
-def tuned(methods: Sequence[str]) -> str:
-    """What went into the settings of these methods before anything here was measured."""
-    needs = dict.fromkeys(METHODS[m].needs for m in methods if m in METHODS)
-    told = [TUNED[n] for n in TUNED if n in needs]
-    told += ["Of policies of one's own nothing is known of that."] if any(m not in METHODS for m in methods) else []
-    return " ".join(["Tuning:", *told, *(["The budgets are thus not the same."] if len(told) > 1 else [])])
 
 
 def groups_of(scenarios: Sequence[Scenario]) -> dict[str, set[str]]:

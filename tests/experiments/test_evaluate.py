@@ -17,7 +17,7 @@ pytest.importorskip("torch", reason="torch is not installed: pip install -e .[hf
 
 from baselines import METHODS  # noqa: E402
 from baselines.method import Ingredients, Players  # noqa: E402
-from experiments import comparison, evaluate, evaluate_tables, evaluated, leaderboard_from, media, persona_eval, setting  # noqa: E402
+from experiments import comparison, evaluate, evaluate_tables, evaluated, leaderboard_from, media, persona_eval, setting, tuned  # noqa: E402
 from experiments.entrants import Entrant, entrant, listed  # noqa: E402
 from mascot_env import catalog  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError, RunFolderError, UnknownIdError  # noqa: E402
@@ -403,10 +403,10 @@ def test_what_was_trained_on_the_domain_that_is_played_is_not_out_of_it() -> Non
 
 
 def test_what_methods_were_tuned_on_is_told() -> None:
-    assert evaluate_tables.tuned(["zero-shot", "few-shot"]) == "Tuning: What only prompts was not tuned."
-    all_of_them = evaluate_tables.tuned([*METHODS, "somebody's"])
-    assert all(text in all_of_them for text in evaluate_tables.TUNED.values()) and all_of_them.endswith("The budgets are thus not the same.")
-    assert set(evaluate_tables.TUNED) == {m.needs for m in METHODS.values()}
+    assert tuned.tuned(["zero-shot", "few-shot"]) == "Tuning: What only prompts was not tuned."
+    all_of_them = tuned.tuned([*METHODS, "somebody's"])
+    assert all(text in all_of_them for text in tuned.TUNED.values()) and all_of_them.endswith("The budgets are thus not the same.")
+    assert set(tuned.TUNED) == {m.needs for m in METHODS.values()}
 
 
 def test_differences_within_a_group_are_of_its_scenarios_alone() -> None:
