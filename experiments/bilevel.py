@@ -313,7 +313,7 @@ def slug(name: str) -> str:
 
 def one_run(config: Config, run: Any, progress: Progress, say: Any) -> dict[str, Any]:
     """All stages of one seed; the figures that `bilevel_report` puts together."""
-    first, out = run.level1, {}
+    first, out = run.level1, {"seed": config.seed}
     with console.stage("SFT"), progress:
         out["sft"] = first.sft(level1.sft_contexts(parts(config)[0], run.setting.domain))
     with console.stage(f"{config.rounds} rounds of both levels"), progress:
@@ -391,6 +391,9 @@ def told(figures: Mapping[str, Any]) -> dict[str, Any]:
 def main(argv: list[str] | None = None) -> int:
     config = console.parse(Config, __doc__ or "", argv)
     out = Path(config.out)
+    if config.seeds and processes.count() > 1:
+        remedy = "launch one run (--seeds 0 --seed N) on several GPUs, or start the campaign as one program (--workers)"
+        raise ConfigError("a campaign is not started by a launcher of processes", field="seeds", value=config.seeds, remedy=remedy)
     if config.seeds:
         prepared(config)  # what every run would refuse is refused once
         seeds = range(config.seed, config.seed + config.seeds)

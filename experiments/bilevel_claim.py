@@ -48,7 +48,8 @@ def judged_lines(table: Table, team: str, sft: str = "SFT", prompted: str = "pro
             lines[f"{criterion.replace('_', ' ')} is {least:g} points above the {name} team's"] = Line(gap[0] if gap else None, holds)
     gaps = [table.get(prefix + c, {}).get(f"{team} - {sft}") for c in CRITERIA]
     worst = min((g[2] for g in gaps if g), default=None)
-    lines[f"no criterion's interval lies wholly below {WORSE:g}: the least upper end"] = Line(worst, worst is not None and worst >= WORSE)
+    known = all(gaps)  # a criterion that nobody could score may be the one that is worse
+    lines[f"no criterion's interval lies wholly below {WORSE:g}: the least upper end"] = Line(worst, known and worst is not None and worst >= WORSE)
     return lines
 
 

@@ -285,7 +285,7 @@ def runs_table(runs: Runs) -> str:
         own = [f["own code"] for what, f in s.items() if what.endswith(" director") and "own code" in f]
         rows.append(
             [
-                str(i),
+                str(r.get("seed", i)),
                 f"{s.get('stands', '-')}: {s.get('why', '')}",
                 (", ".join(flagged) or "nobody") + (f"; could not compare the judges for {', '.join(blind)}" if blind else ""),
                 *told,
@@ -317,5 +317,5 @@ def checks_table(runs: Runs) -> str:
                     judged = [shown(g[k]) for k in ("training", "held_out", "gap", "low")]
                     flag, now, then = "yes" if g["flagged"] else "no", figures.get("truth", {}).get(kind), before.get(kind)
                     truth = None if now is None or then is None else now - then
-                    rows.append([str(i), what.split(" ")[1], kind, *judged, flag, shown(truth)])
+                    rows.append([str(r.get("seed", i)), what.split(" ")[1], kind, *judged, flag, shown(truth)])
     return console.table(["run", "round", "of", "training judge", "held-out judge", "gap", "its lower bound", "flag", "truth"], rows)

@@ -284,9 +284,10 @@ def main(argv: list[str] | None = None) -> int:
     torch.set_num_threads(1)
     folder = Path(config.out)
     tracker = Tracker(folder, folder.name, asdict(config), config.wandb)
-    run.progress = progress = Progress(
-        tracker, {"sft": config.sft_steps, "pairs": config.contexts, "reward": config.reward_steps, "grpo": config.grpo_steps}
-    )
+    totals = {"sft": config.sft_steps, "pairs": config.contexts, "reward": config.reward_steps, "grpo": config.grpo_steps}
+    budget = config.grpo_steps * run.settings.grpo.places * len(run.setting.domain.personas)
+    totals |= {"dpo": config.dpo_steps, "best of K": budget, "sft on the best": config.sft_steps}
+    run.progress = progress = Progress(tracker, totals)
     figures: dict[str, Any] = {}
     for stage in config.chosen:
         if stage == "evaluate" and not processes.is_first():

@@ -12,7 +12,7 @@ from agents.stages import times_begun_anew
 from experiments import console
 from experiments.tracking import Tracker, reported
 
-SHOWN = ("loss", "reward", "kl", "accuracy", "completions/mean_length", "held_out", "step_time", "contexts", "blocks")
+SHOWN = ("loss", "reward", "director return", "speaker reward", "kl", "accuracy", "completions/mean_length", "held_out", "step_time", "contexts", "blocks")
 
 
 class Progress:

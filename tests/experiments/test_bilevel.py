@@ -371,6 +371,14 @@ def test_each_level_has_its_own_options() -> None:
     assert level1.settings_of(level1.Config(model="hf:x", format="world")).format == "world"
 
 
+def test_a_launcher_of_processes_starts_no_campaign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every process would start all of its runs."""
+    monkeypatch.setattr(bilevel.processes, "count", lambda: 2)
+    with pytest.raises(ConfigError, match="seeds: a campaign"):
+        bilevel.main([*SMALL, "--seeds", "2", "--out", str(tmp_path / "c")])
+    assert not (tmp_path / "c").exists()
+
+
 def test_fields_that_came_later_are_fields() -> None:
     assert bilevel.BEFORE.keys() <= {f.name for f in dataclasses.fields(bilevel.Config)}
 

@@ -296,3 +296,18 @@ def test_lines_that_ask_for_more_than_there_is_are_told_beside_better_ones() -> 
     told = bilevel_report.better(table, {"sound": lines})
     assert "do not reach 1 of these lines either (in persona, by the recogniser: 90%)" in told and "-0.250 (yes)" in told
     assert not bilevel_report.better(table, {"sound": {n: Line(1.0, True) for n in lines}}) and not bilevel_report.better(table, {})
+
+
+def test_a_criterion_that_nobody_could_score_may_be_the_one_that_is_worse() -> None:
+    table = {c: {"trained - SFT": [20.0, 10.0, 30.0], "trained - prompted": [20.0, 10.0, 30.0]} for c in bilevel_tables.CRITERIA}
+    name = "no criterion's interval lies wholly below -2: the least upper end"
+    assert bilevel_claim.judged_lines(table, "trained")[name] == bilevel_claim.Line(30.0, True)
+    del table["relevance"]
+    assert bilevel_claim.judged_lines(table, "trained")[name] == bilevel_claim.Line(30.0, False)
+
+
+def test_runs_go_by_their_seeds() -> None:
+    runs = [made_up(20.0) | {"seed": seed} for seed in (10, 11)]
+    for table in (bilevel_tables.runs_table(runs), bilevel_tables.checks_table(runs)):
+        assert {row.split("|")[1].strip() for row in table.splitlines()[2:]} <= {"10", "11"}
+    assert bilevel_tables.runs_table(runs).count("| 11 ") == 1
