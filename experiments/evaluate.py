@@ -39,7 +39,7 @@ from typing import Any
 from agents.stages import mark_of, name_of, staged
 from baselines import METHODS
 from baselines.method import BILEVEL, MARL, TEXT, Ingredients, Players
-from experiments import automatic, children, comparison, console, evaluate_tables, media, persona_eval, setting, took
+from experiments import automatic, children, comparison, console, evaluate_tables, evaluated, media, persona_eval, setting, took
 from experiments.automatic import References
 from experiments.entrants import Entrant, entrant, listed, text_of
 from experiments.tracking import Tracker
@@ -55,6 +55,7 @@ from mascot_env.redaction import redacted
 from mascot_env.run_folder import RunFolder
 from mascot_env.types import Domain, Scenario, Transcript
 
+REDUNDANCY = "redundancy"
 POLICY = "policy.json"  # beside a seed's conversations: which policy of somebody's own, or which networks, played them
 PROMPTED = ",".join(name for name, m in METHODS.items() if not m.trained)
 
@@ -234,9 +235,25 @@ def judged(played: persona_eval.Played, judge: Judge, domain: Domain) -> dict[st
 
 
 def measures(transcripts: Sequence[Transcript], domain: Domain) -> dict[str, float]:
-    """Of all conversations together, without a model."""
+    """Of all conversations together, without a model and without another method's conversations."""
     found = metrics.summary(transcripts, names=[p.name for p in domain.personas], permutations=0)
-    return {name: m.value for name, m in found.items() if isinstance(m.value, float)}
+    return {name: m.value for name, m in found.items() if isinstance(m.value, float) and name != REDUNDANCY}
+
+
+def with_redundancy(config: Config, domain: Domain, found: Mapping[str, Sequence[dict[str, Any]]]) -> None:
+    """Adds to each measurement what its conversations repeat beyond what those of `--against`, of the same seed, have in common by chance: one
+    reference for all methods (`metrics.Reference`). `against` says whose; conversations in which nobody speaks after another have no redundancy, and
+    how many have one stands beside it."""
+    names = [p.name for p in domain.personas]
+    said = evaluated.conversations(Path(config.out), list(found))
+    for i, seed in enumerate(range(config.seed, config.seed + config.seeds)):
+        by = {m: [t for (_, s), t in sorted(said[m].items(), key=lambda place: place[0]) if s == seed and t is not None] for m in found}
+        reference = metrics.Reference.fit(by[config.against], names=names)
+        for method, runs in found.items():
+            each = ((t.scenario.id, metrics.redundancy_of(t, reference)) for t in by[method])
+            value, of = metrics.mean_over_scenarios(each)
+            runs[i]["measured"] |= {f"{REDUNDANCY}, conversations": float(len(of))} | ({REDUNDANCY: value} if isinstance(value, float) else {})
+            runs[i]["against"] = config.against
 
 
 def kept_before(folder: Path) -> set[str]:
@@ -381,6 +398,7 @@ def main(argv: list[str] | None = None) -> int:
     staged(out / "setting", about, lambda _: {})  # refuses another comparison's folder
     tracker = Tracker(out, out.name, asdict(config), config.wandb)
     found = compared(config, entrants)
+    with_redundancy(config, place.domain, found)
     kept = {
         "seeds": list(range(config.seed, config.seed + config.seeds)),
         "methods": list(found),  # in the order that was asked for

@@ -11,7 +11,7 @@ import numpy as np
 from experiments import console, judges_agree
 from experiments.tuned import tuned
 from mascot_env import catalog
-from mascot_env.metrics import Interval, NotMeasured, holm, over_runs, worst_case
+from mascot_env.metrics import Interval, NotMeasured, holm, iqm, iqm_interval, over_runs, worst_case
 from mascot_env.seeding import generator
 from mascot_env.types import Scenario
 
@@ -34,6 +34,8 @@ def page(asked: Mapping[str, Any], scenarios: Sequence[Scenario], found: Found, 
         for kind in KINDS:
             text, figures[judge][kind] = by_group(found, scenarios, judge, kind)
             parts.append(f"### {kind.capitalize()}, by {named(judge)}\n\n{text}")
+            text, figures[judge][f"{kind}, intervals"] = with_intervals(found, judge, kind, asked["seed"])
+            parts.append(text)
             text, figures[judge][f"{kind}, differences"] = differences(found, judge, kind, asked["against"], asked["seed"])
             parts.append(text)
             if OURS in found and asked["against"] != OURS:
@@ -47,7 +49,10 @@ def page(asked: Mapping[str, Any], scenarios: Sequence[Scenario], found: Found, 
     parts += [f"### How far the judges agree\n\n{text}"] if text else []
     figures["by user type"] = {judge: by_user(found, scenarios, judge) for judge in judges}
     text, figures["measured"] = of_all(found, "measured")
-    parts.append(f"### Without a model\n\n{text}")
+    whose = {r.get("against") for runs in found.values() for r in runs}
+    beyond = f"what `{whose.pop()}`'s of the same seed have" if whose and None not in whose else "what a method's own conversations have"
+    one = f"Redundancy: what conversations repeat beyond {beyond} in common by chance, over those in which somebody speaks after another."
+    parts.append(f"### Without a model\n\n{text}\n\n{one}")
     text, figures["cost"] = of_all(found, "cost")
     among = "Requests and tokens of directives are among them, and the user's where the same model plays it; shared prefixes are counted each time."
     among += " Seconds are of many conversations side by side: one alone takes longer than its share."
@@ -117,6 +122,42 @@ def by_group(found: Found, scenarios: Sequence[Scenario], judge: str, kind: str)
     return "\n\n".join(tables), figures
 
 
+def with_intervals(found: Found, judge: str, kind: str, seed: int) -> tuple[str, dict[str, Any]]:
+    """Of each method alone: means over the scenarios that all seeds have, with 95 % intervals, and the interquartile mean of `overall` as in rliable
+    (stratified bootstrap; of one seed the value alone)."""
+    criteria, rows, figures = criteria_of(found, judge, kind), [], {}
+    for method, runs in found.items():
+        by = {c: [values(r, judge, kind, c) for r in runs] for c in criteria}
+        means = {c: over_runs(of, [dict.fromkeys(v, 0.0) for v in of], generator("means", seed)) for c, of in by.items()}
+        middle = interquartile(by["overall"], seed)
+        figures[method] = {c: _ends(m) for c, m in means.items()} | {IQM: _ends(middle)}
+        rows.append([method, *(_with_ends(m) for m in (*means.values(), middle))])
+    told = "All scenarios, each method alone, with 95 % intervals (interquartile mean: without the lowest and the highest quarter of all scores):"
+    return f"{told}\n\n{console.table(['method', *criteria, IQM], rows)}", figures
+
+
+IQM = "overall, interquartile mean"
+
+
+def interquartile(by_seed: Sequence[Mapping[str, float]], seed: int) -> Interval | NotMeasured:
+    both = sorted(set.intersection(*({*values} for values in by_seed)))
+    scores_SJ = np.array([[values[k] for k in both] for values in by_seed])
+    found = iqm_interval(scores_SJ, generator("iqm", seed))
+    alone = iqm(scores_SJ)
+    return found if isinstance(found, Interval) or isinstance(alone, NotMeasured) else Interval(alone, math.nan, math.nan, None, "IQM")
+
+
+def _ends(found: Interval | NotMeasured) -> list[float | None] | None:
+    """[value, low, high]; the ends are None where there is a value alone, and all is where nothing was measured."""
+    return [None if math.isnan(x) else x for x in (found.estimate, found.low, found.high)] if isinstance(found, Interval) else None
+
+
+def _with_ends(found: Interval | NotMeasured) -> str:
+    if not isinstance(found, Interval):
+        return "-"
+    return f"{found.estimate:.1f}" + ("" if math.isnan(found.low) else f" [{found.low:.1f}, {found.high:.1f}]")
+
+
 def by_user(found: Found, scenarios: Sequence[Scenario], judge: str) -> dict[str, dict[str, dict[str, float | None]]]:
     """method -> type of user -> agent -> the mean score of its turns with such users, 0 to 100; None where it has none. Scenarios without a type are left
     out. What a heat map shows: it is in the report's figures, and too large for its page."""
@@ -144,8 +185,8 @@ def differences(found: Found, judge: str, kind: str, against: str, seed: int) ->
     if not rows:
         return "Nothing to compare with.", {}
     told = (
-        f"Differences to `{against}`, with 95 % intervals; * where p, Holm-adjusted over the criteria of a row, is below 0.05 (`overall` is their mean,"
-        " and is not tested):"
+        f"Differences to `{against}`, with 95 % intervals, of each alone; * where p, Holm-adjusted over the criteria of a row, is below 0.05 (`overall` is"
+        " their mean, and is not tested):"
     )
     return f"{told}\n\n{console.table(['method', *criteria_of(found, judge, kind)], rows)}", figures
 

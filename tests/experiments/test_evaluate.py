@@ -19,7 +19,7 @@ from baselines import METHODS  # noqa: E402
 from baselines.method import Ingredients, Players  # noqa: E402
 from experiments import comparison, evaluate, evaluate_tables, evaluated, leaderboard_from, media, persona_eval, setting, tuned  # noqa: E402
 from experiments.entrants import Entrant, entrant, listed  # noqa: E402
-from mascot_env import catalog  # noqa: E402
+from mascot_env import catalog, metrics  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError, RunFolderError, UnknownIdError  # noqa: E402
 from mascot_env.metrics import Interval  # noqa: E402
 from mascot_env.players.directors import RoundRobinDirector  # noqa: E402
@@ -110,6 +110,16 @@ def test_a_policy_of_ones_own_is_compared_and_nothing_is_done_twice(
     cells = [v for by in users.values() for v in by.values() if v is not None]
     assert len(users) > 1 and cells and min(cells) <= means["zero-shot"]["overall"] <= max(cells) <= 100
     assert first["world"]["agent-specific"]["all"]["zero-shot"]["overall"] > means["parrot"]["overall"]  # an echo is worth little
+    said = evaluated.conversations(tmp_path / "run", ["zero-shot", "parrot"])
+    names, of_seed = [p.name for p in catalog.domain("support").personas], lambda m, seed: [t for (_, s), t in said[m].items() if s == seed and t]
+    kept = json.loads((tmp_path / "run" / "scores.json").read_text(encoding="utf-8"))["found"]
+    for seed in (0, 1):  # both by what the baseline's conversations of the seed have in common by chance
+        reference = metrics.Reference.fit(of_seed("zero-shot", seed), names=names)
+        for method in said:
+            value, of = metrics.mean_over_scenarios((t.scenario.id, metrics.redundancy_of(t, reference)) for t in of_seed(method, seed))
+            found = kept[method][seed]["measured"]
+            assert found["redundancy, conversations"] == len(of) and found.get("redundancy") == (value if of else None)
+    assert "beyond what `zero-shot`'s of the same seed have in common by chance" in out
     monkeypatch.setattr("agents.kept.rollout", lambda team, tasks, make_env: pytest.fail("played again") if tasks else ())
     monkeypatch.setattr(evaluate, "judged", lambda *a: pytest.fail("judged again"))
     assert evaluate.main(asked) == 0
@@ -407,6 +417,20 @@ def test_what_methods_were_tuned_on_is_told() -> None:
     all_of_them = tuned.tuned([*METHODS, "somebody's"])
     assert all(text in all_of_them for text in tuned.TUNED.values()) and all_of_them.endswith("The budgets are thus not the same.")
     assert set(tuned.TUNED) == {m.needs for m in METHODS.values()}
+
+
+def test_each_method_alone_has_intervals() -> None:
+    """Two seeds of four scenarios: the mean of all, an interval about it, and the interquartile mean without the least and the largest quarter."""
+    by_seed = [{f"s{i}": v for i, v in enumerate(of)} for of in ([10.0, 20.0, 30.0, 40.0], [14.0, 24.0, 34.0, 84.0])]
+    runs = [{"judges": {"j": {"agent-specific": {"consistency": of, "overall": of}}}} for of in by_seed]
+    text, figures = evaluate_tables.with_intervals({"ours": runs, "theirs": runs[:1] * 2}, "j", "agent-specific", 0)
+    mean, low, high = figures["ours"]["overall"]
+    assert mean == pytest.approx(32.0) and low < mean < high
+    middle, below, above = figures["ours"][evaluate_tables.IQM]
+    assert middle == pytest.approx((20 + 24 + 30 + 34) / 4) and below <= middle <= above
+    assert "32.0 [" in text and "25.0 [" in text
+    alone = evaluate_tables.with_intervals({"ours": runs[:1]}, "j", "agent-specific", 0)[1]["ours"]
+    assert alone[evaluate_tables.IQM] == [25.0, None, None] and alone["overall"][0] == 25.0
 
 
 def test_differences_within_a_group_are_of_its_scenarios_alone() -> None:
