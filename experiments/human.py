@@ -12,13 +12,13 @@ scores to theirs. Exit code 1 where a file held something that could not be read
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from agents import damaged
-from experiments import console, evaluate_tables, evaluated, human_answers, human_sheets
+from experiments import console, evaluate_tables, evaluated, human_answers, human_judges, human_sheets
 from mascot_env import seeding
 from mascot_env.errors import ConfigError
 from mascot_env.metrics import NotMeasured
@@ -162,16 +162,21 @@ def report(config: Report) -> int:
     run = Path(config.run or key["run"])
     by_criterion = {criterion: judged(run, criterion) for criterion in key["criteria"]}
     unread = others(run, key) if any(by_criterion.values()) else set()
+    chosen = {
+        judge: human_judges.choices(answers, key, {p: s for p, s in scores.items() if p not in unread}, rng)
+        for judge, scores in judged(run, "overall").items()
+    }
     for criterion, by_judge in by_criterion.items():
         human = {p: r for p, r in human_answers.mean_ratings(answers, key, criterion).items() if p not in unread}
         for judge, scores in by_judge.items():
-            judges.setdefault(judge, {})[criterion] = asdict(human_answers.calibration(human, scores, rng))
+            judges.setdefault(judge, {})[criterion] = asdict(human_judges.calibration(human, scores, rng))
     figures = {
         "counts": human_answers.counts(answers, key),
         "strengths": None if isinstance(strengths, NotMeasured) else {m: [s.estimate, s.low, s.high] for m, s in strengths.items()},
         "bounded": isinstance(strengths, NotMeasured) or human_answers.bounded(answers, key),
         "between people": people,
         "judges": judges,
+        "choices": chosen,
         "not what people read": len(unread),
         "problems": list(answers.problems),
     }
@@ -199,13 +204,17 @@ def told(figures: Mapping[str, Any], why: str) -> str:
     rows = [[name, _number(by.get("alpha")), _number(by.get("weighted kappa"))] for name, by in figures["between people"].items()]
     parts.append(f"Between people, on what all have seen:\n\n{console.table(['question', 'alpha', 'weighted kappa'], rows)}")
     rows = [
-        [judge, criterion, str(f["places"]), _number(f["spearman"]), _line(f)]
+        [judge, criterion, str(f["places"]), _number(f["spearman"]), _ends(f["kappa"]), _ends(f["alpha"]), _line(f)]
         for judge, by in figures["judges"].items()
         for criterion, f in by.items()
     ]
     if rows:
-        heads = ["judge", "criterion", "conversations", "Spearman", "people = offset + slope * judge [slope, 95 %]"]
-        parts.append(f"Judges and people's mean ratings:\n\n{console.table(heads, rows)}")
+        heads = ["judge", "criterion", "conversations", "Spearman", "weighted kappa", "alpha", "people = offset + slope * judge [slope, 95 %]"]
+        told = "Judges and people's mean ratings (both rounded to whole ratings for kappa and alpha; 95 % over scenarios):"
+        parts.append(f"{told}\n\n{console.table(heads, rows)}")
+        rows = [[judge, str(f["choices"]), str(f["left out"]), _ends(f["agree"])] for judge, f in figures["choices"].items()]
+        heads = ["judge", "choices", "left out (alike, or level with the judge)", "chosen is the judge's best, share"]
+        parts.append(f"Judges' overall scores and people's choices:\n\n{console.table(heads, rows)}" if rows else "")
         if n := figures["not what people read"]:
             parts.append(
                 f"{n} conversations of the sheets are not in that run, or are there in other words: its judges' scores of them are left out."
@@ -214,7 +223,14 @@ def told(figures: Mapping[str, Any], why: str) -> str:
         parts.append("No judge is held against people: the comparison's scores are not there (--run names it).")
     if figures["problems"]:
         parts.append("Could not be read, and left out:\n" + "\n".join(f"  {p}" for p in figures["problems"]))
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
+
+
+def _ends(found: Sequence[float | None] | None) -> str:
+    """A figure with the ends of its interval, where it has any."""
+    if found is None:
+        return "-"
+    return _number(found[0]) + ("" if found[1] is None else f" [{found[1]:.2f}, {found[2]:.2f}]")
 
 
 def _number(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""What people answered on comparison sheets: strengths of methods, how far people agree with each other and with judges, and a judge's calibration.
+"""What people answered on comparison sheets: strengths of methods, and how far people agree with each other (with judges: `human_judges`).
 
 Answers are CSV files, the sheets filled in or what their pages saved; a file's name begins with its rater's. What cannot be read is counted with its
 place and left out, never a number: an empty cell is a question that was not answered.
@@ -27,14 +27,12 @@ from mascot_env.metrics import (
     NotMeasured,
     krippendorff_alpha,
     linked,
-    spearman,
     strength_intervals,
     weighted_kappa,
 )
 
 RATINGS = ("1", "2", "3", "4", "5")
 MOST = 1 << 24  # bytes of an answer file
-SAME = 1e-9  # below this, a difference of scores is one of rounding
 
 
 @dataclass(frozen=True)
@@ -228,47 +226,6 @@ def mean_ratings(answers: Answers, key: Mapping[str, Any], criterion: str) -> di
 def shown(key: Mapping[str, Any]) -> dict[tuple[str, str, int], str]:
     """(method, scenario, seed) -> the mark of the conversation that people were shown."""
     return {(m, i["scenario"], i["seed"]): said for i in key["items"].values() for m, said in zip(i["methods"], i["said"], strict=True)}
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """human = offset + slope * judge, both on 1..5: least squares, the slope's 95 % interval over scenarios. None where it cannot be fitted."""
-
-    places: int
-    spearman: float | None
-    offset: float | None = None
-    slope: float | None = None
-    low: float | None = None
-    high: float | None = None
-
-
-def calibration(
-    human: Mapping[tuple[str, str, int], float], judged: Mapping[tuple[str, str, int], float], rng: np.random.Generator, samples: int = 1000
-) -> Calibration:
-    """A judge's scores (1..5) held against people's, over the conversations that both have rated."""
-    both = sorted(human.keys() & judged.keys())
-    x, y = np.array([judged[p] for p in both]), np.array([human[p] for p in both])
-    ranks = _value(spearman(list(x), list(y))) if len(both) else None
-    if len(both) < 3 or _alike(x):
-        return Calibration(len(both), ranks)
-    slope, offset = np.polyfit(x, y, 1)
-    groups: dict[str, list[int]] = {}
-    for i, (_, scenario, _) in enumerate(both):
-        groups.setdefault(scenario, []).append(i)
-    members, drawn = list(groups.values()), []
-    for _ in range(samples if len(members) > 1 else 0):
-        chosen = [i for g in rng.integers(len(members), size=len(members)) for i in members[g]]
-        if not _alike(x[chosen]):
-            drawn.append(np.polyfit(x[chosen], y[chosen], 1)[0])
-    low, high = np.quantile(drawn, [0.025, 0.975]) if len(drawn) > samples / 2 else (None, None)
-    return Calibration(
-        len(both), ranks, float(offset), float(slope), None if low is None else float(low), None if high is None else float(high)
-    )
-
-
-def _alike(scores: np.ndarray) -> bool:
-    """Whether a judge gave one score throughout, which says nothing of people's; not by the standard deviation, which rounding keeps above 0."""
-    return float(np.ptp(scores)) < SAME
 
 
 def counts(answers: Answers, key: Mapping[str, Any]) -> dict[str, int]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import human, human_answers, human_sheets
+from experiments import human, human_answers, human_judges, human_sheets
 from mascot_env import catalog
 from mascot_env.errors import ConfigError, RunFolderError
 from mascot_env.metrics import NotMeasured
@@ -275,16 +275,39 @@ def test_nothing_that_went_to_its_end_is_named(monkeypatch: pytest.MonkeyPatch, 
 def test_a_judge_is_calibrated_by_least_squares() -> None:
     judged = {("m", f"s{i}", 0): 1 + i / 5 for i in range(20)}
     people = {place: 0.5 + 0.8 * value for place, value in judged.items()}
-    found = human_answers.calibration(people, judged, np.random.default_rng(0), samples=50)
+    found = human_judges.calibration(people, judged, np.random.default_rng(0), samples=50)
     assert (found.places, found.spearman) == (20, pytest.approx(1.0)) and (found.offset, found.slope) == (
         pytest.approx(0.5),
         pytest.approx(0.8),
     )
     assert found.low == pytest.approx(0.8) and found.high == pytest.approx(0.8)
     for score in (3.0, 1 + 57.3 / 25):  # the mean of equal numbers is not always that number
-        found = human_answers.calibration(people, {p: score for p in judged}, np.random.default_rng(0), samples=50)
+        found = human_judges.calibration(people, {p: score for p in judged}, np.random.default_rng(0), samples=50)
         assert (found.slope, found.offset, found.low) == (None, None, None)
-    assert human_answers.calibration({}, judged, np.random.default_rng(0)) == human_answers.Calibration(0, None)
+    assert human_judges.calibration({}, judged, np.random.default_rng(0)) == human_judges.Calibration(0, None)
+
+
+def test_a_judge_agrees_with_people_by_hand_worked_cases() -> None:
+    """Rounded: people 1 2 3 4 5, judge 1 2 3 4 4. Quadratic weights: one disagreement of 1 in 5; by chance, where the judge says 1 2 3 4 4, (6 + 3 + 2 + 3 + 3) / 5 is the mean of
+    (i - j)^2, 3.4. Kappa is 1 - 0.2 / 3.4."""
+    people = {("m", f"s{i}", 0): float(i + 1) for i in range(5)}
+    judged = {("m", f"s{i}", 0): v for i, v in enumerate([1.2, 1.6, 3.4, 4.0, 4.4])}
+    found = human_judges.calibration(people, judged, np.random.default_rng(0), samples=200)
+    assert found.kappa is not None and found.kappa[0] == pytest.approx(1 - 0.2 / 3.4)
+    assert found.alpha is not None and 0.9 < found.alpha[0] < 1.0
+    assert all(f[1] is not None and f[1] <= f[0] <= f[2] for f in (found.kappa, found.alpha))  # type: ignore[operator]
+    same = human_judges.calibration(people, {p: 3.0 for p in people}, np.random.default_rng(0), samples=50)
+    assert same.kappa is not None and same.kappa[0] == pytest.approx(0.0) and same.slope is None
+
+
+def test_choices_are_held_against_a_judges_scores() -> None:
+    """Two raters, four items: one agrees twice; one choice is against the judge; `alike`, and what the judge scores alike or not at all, is left out."""
+    items = {n: {"scenario": n, "seed": 0, "methods": ["cat", "dog"]} for n in ("a", "b", "c", "d")}
+    answers = human_answers.Answers({"r1": {"a": "A", "b": "B", "c": "A"}, "r2": {"a": "B", "b": human_answers.ALIKE, "d": "A"}}, {})
+    judged = {("cat", "a", 0): 4.0, ("dog", "a", 0): 3.0, ("cat", "b", 0): 2.0, ("dog", "b", 0): 3.0, ("cat", "c", 0): 3.0, ("dog", "c", 0): 3.0}
+    found = human_judges.choices(answers, {"items": items}, judged, np.random.default_rng(0), samples=100)
+    assert (found["choices"], found["left out"]) == (3, 3) and found["agree"][0] == pytest.approx(2 / 3)
+    assert human_judges.choices(answers, {"items": items}, {}, np.random.default_rng(0))["agree"] is None
 
 
 def test_from_a_comparison_to_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
