@@ -288,8 +288,8 @@ def test_a_judge_is_calibrated_by_least_squares() -> None:
 
 
 def test_a_judge_agrees_with_people_by_hand_worked_cases() -> None:
-    """Rounded: people 1 2 3 4 5, judge 1 2 3 4 4. Quadratic weights: one disagreement of 1 in 5; by chance, where the judge says 1 2 3 4 4, (6 + 3 + 2 + 3 + 3) / 5 is the mean of
-    (i - j)^2, 3.4. Kappa is 1 - 0.2 / 3.4."""
+    """Rounded: people 1 2 3 4 5, judge 1 2 3 4 4. Quadratic weights: one disagreement of 1 in 5. By chance the mean of (i - j)^2 is, where the judge
+    says 1 2 3 4 4, (6 + 3 + 2 + 3 + 3) / 5. Kappa is 1 - 0.2 / 3.4."""
     people = {("m", f"s{i}", 0): float(i + 1) for i in range(5)}
     judged = {("m", f"s{i}", 0): v for i, v in enumerate([1.2, 1.6, 3.4, 4.0, 4.4])}
     found = human_judges.calibration(people, judged, np.random.default_rng(0), samples=200)
