@@ -13,6 +13,8 @@ from experiments.report_html import heading, missing, opened, paragraph, picture
 from experiments.report_runs import Conversation, Gathered, Place
 from experiments.svg import heat_map, known, shares, words
 from mascot_env import catalog, prompts
+from mascot_env.commands.options import find_domain
+from mascot_env.errors import MascotError
 from mascot_env.rewards import percent
 from mascot_env.seeding import generator
 from mascot_env.types import DIRECTOR, USER, Domain, Score, Transcript, Turn, verdict_from_json
@@ -46,7 +48,11 @@ def called_on(run: Gathered) -> str:
     """Shares of the speakers and of the acts, for all that have played."""
     parts = []
     for what, by_name in run.played.items():
-        domain = _domain(run, by_name)
+        try:
+            domain = _domain(run, by_name)
+        except MascotError as error:  # a domain of somebody's own whose folder is not here: what needs no names is shown
+            parts.append(missing(f"Who is called on is not shown: {error}"))
+            continue
         if domain is None:
             continue
         tallies = {name: tally([c.transcript for c in found.values()], domain) for name, found in by_name.items()}
@@ -57,10 +63,13 @@ def called_on(run: Gathered) -> str:
 
 
 def _domain(run: Gathered, by_name: Mapping[str, Mapping[Place, Conversation]]) -> Domain | None:
-    """With the personas that played."""
+    """With the personas that played. One of somebody's own is named by its folder. Raises `MascotError` where that is not to be had."""
     first = next((c for found in by_name.values() for c in found.values()), None)
-    personas = run.asked.get("personas", setting.OWN_TEAM)
-    return None if first is None else setting.team(catalog.domain(first.transcript.scenario.domain), personas)
+    if first is None:
+        return None
+    own = find_domain(str(run.asked.get("domain", first.transcript.scenario.domain)))
+    played = own if own.id == first.transcript.scenario.domain else catalog.domain(first.transcript.scenario.domain)
+    return setting.team(played, run.asked.get("personas", setting.OWN_TEAM))
 
 
 def _acts(what: str, tallies: Mapping[str, Tally], domain: Domain) -> str:
@@ -91,7 +100,11 @@ def drawn(run: Gathered, count: int, seed: int) -> list[Place]:
 
 def side_by_side(run: Gathered, count: int, seed: int) -> tuple[str, int]:
     """The part of the page, and how many conversations of each method it has."""
-    places, domain = drawn(run, count, seed), _domain(run, run.shown)
+    places = drawn(run, count, seed)
+    try:
+        domain = _domain(run, run.shown)
+    except MascotError as error:
+        return missing(f"Conversations are not shown side by side: {error}"), 0
     if domain is None or not places:
         return missing("There is no scenario and seed of which all have a conversation that went to its end."), 0
     told = (

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from experiments import evaluate_tables, paper, report, report_curves, report_runs, svg
+from experiments import evaluate, evaluate_tables, paper, report, report_curves, report_runs, svg
 from mascot_env import catalog
 from mascot_env.errors import ConfigError
 from mascot_env.types import DIRECTOR, USER, Directive, Scenario, Score, Transcript, Turn, to_json
@@ -480,3 +480,16 @@ def test_a_browser_shows_it_on_a_telephone(dark: bool, tmp_path: Path) -> None:
         ("rgb(20, 23, 28)", "rgb(230, 233, 237)") if dark else ("rgb(255, 255, 255)", "rgb(27, 31, 36)")
     )
     assert "CONSOLE" not in done.stderr, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+def test_a_domain_of_ones_own_is_reported(tmp_path: Path) -> None:
+    """It is known by its folder; where that has gone, its part alone is left out."""
+    kitchen = tmp_path / "kitchen"
+    shutil.copytree(Path(__file__).parents[1] / "envs" / "kitchen", kitchen)
+    options = "--methods zero-shot --model scripted --scenarios-from catalog --scenarios 2 --seeds 1 --rounds 1 --judges scripted --user scripted --no-wandb"
+    assert evaluate.main([*options.split(), "--domain", str(kitchen), "--out", str(tmp_path / "run")]) == 0
+    text = " ".join(Read(made(tmp_path, tmp_path / "run")).words)
+    assert "Warden" in text and "is not shown" not in text
+    shutil.rmtree(kitchen)
+    text = " ".join(Read(made(tmp_path, tmp_path / "run", name="again.html")).words)
+    assert "Who is called on is not shown" in text and "zero-shot" in text
