@@ -58,7 +58,19 @@ def page(place: Path) -> str:
     kept = comparison.read(place)
     found = {method: kept.of(method) for method in kept.specs}
     shown = {j: kept.judges.get(j, "world") for runs in found.values() for j in runs[0]["judges"]}
-    return evaluate_tables.page(kept.asked, scenarios_of(kept), found, comparison.told(kept.asked, shown, kept.paid, kept.users))[0]
+    text = evaluate_tables.page(kept.asked, scenarios_of(kept), found, comparison.told(kept.asked, shown, kept.paid, kept.users))[0]
+    return "\n\n".join([text, *([spent] if (spent := what_it_took(place, kept)) else [])])
+
+
+def what_it_took(place: Path, kept: Comparison) -> str:
+    """Of all methods together; empty where nothing was timed."""
+    timed = [cost[took.CORE] / 60 for cost in kept_runs.read_costs(place).values()]
+    if not timed:
+        return ""
+    each = f"{min(timed):.0f}" if len(timed) == 1 else f"{min(timed):.0f} to {max(timed):.0f}"
+    what = f"{len(kept.specs)} methods, {kept.count} scenarios, {kept.asked['rounds']} answered messages each, all judges"
+    five = f"Five seeds on two cores that are kept busy are {5 * max(timed) / 2:.0f} minutes, by the dearest of these."
+    return f"### What it took\n\nPlaying and judging one seed ({what}) took {each} minutes of a core ({len(timed)} seed(s) timed). {five}"
 
 
 def scenarios_of(kept: Comparison) -> tuple[Scenario, ...]:
