@@ -7,12 +7,13 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
 export PYTHONUNBUFFERED := 1
 DATA ?=
+SETS ?=
 WORKERS ?= 2
 # Files go to workers whole, in their order: a file's fixtures are whole trainings.
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-rllib lint bench bench-director bench-grpo level1 level2 reproduce-quick reproduce ablations reproduce-broken reproduce-meeting units hacking evaluate methods compare report check-sweeps check-rliable marl example-rllib nano nano-budget nano-world nano-report nano-sizes nano-verify nano-throughput pages golden lock clean
+.PHONY: help setup demo test test-all test-rllib lint bench bench-director bench-grpo level1 level2 reproduce-quick reproduce ablations reproduce-broken reproduce-meeting units hacking evaluate methods compare audit report check-sweeps check-rliable marl example-rllib nano nano-budget nano-world nano-report nano-sizes nano-verify nano-throughput pages golden lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -109,6 +110,12 @@ methods: setup  ## all baselines, the trained ones of `make reproduce` and `make
 
 compare: setup  ## what `make evaluate` played, pair by pair: wins, ties, Bradley-Terry strengths with intervals; resumable
 	@$(PY) -m experiments.compare
+
+AUDITED ?= nano nano-heldout
+audit: setup  ## what the judges of the nano grade are worth: attacked, padded, asked again, and held against people's ratings (SETS=folder of the rated sets)
+	@mkdir -p runs/audits; for judge in $(AUDITED); do \
+	  $(VENV)/bin/mascot judge audit --judge $$judge $(if $(SETS),--data $(SETS)) --json > runs/audits/$$judge.tmp && mv runs/audits/$$judge.tmp runs/audits/$$judge.json \
+	  && echo "runs/audits/$$judge.json: keep it with python -m experiments.readme --keep-audits" || exit 1; done
 
 report: setup  ## runs as one page that opens from disk: tables, plots, conversations side by side (RUNS="runs/evaluate runs/bilevel" OUT=runs/report.html)
 	@$(PY) -m experiments.report $(or $(RUNS),runs/evaluate) --out "$(or $(OUT),runs/report.html)"

@@ -4,6 +4,7 @@
     python -m experiments.readme --check             # exit 1 where one is stale (CI does this)
     python -m experiments.readme --keep-demo runs/demo --keep-bench runs/bench_director --keep-marl runs/marl
                                                      # first copy the tables of these runs into docs/results/
+    python -m experiments.readme --keep-audits runs/audits/nano.json,runs/audits/nano-heldout.json
     python -m experiments.readme --keep-bilevel runs/bilevel --keep-hacking runs/hacking --keep-units runs/units --keep-methods runs/methods
                                                      # first copy the figures of these runs, from which the pages are made
 
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import mascot_env  # noqa: F401 - registers the environments
-from experiments import console, kept_runs, leaderboard_page, took
+from experiments import console, judges_page, kept_runs, leaderboard_page, took
 from experiments.leaderboard import KEPT as SUBMITTED
 from experiments.leaderboard import PAGE, file_of
 from experiments.leaderboard_format import Submission, read
@@ -35,6 +36,7 @@ from mascot_env.errors import ConfigError
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
 RUNS = RESULTS / "runs"
+JUDGES = "judges"
 FIRST = "support-40-model"  # the campaign that the README tells of
 AUTHORS = "the developers of mascot_env"  # of the submissions that are made from kept comparisons
 
@@ -91,6 +93,7 @@ class Config:
     keep_hacking: a study of experiments.hacking whose runs join those that docs/results/hacking.md is made from
     keep_units: a study of experiments.units whose runs join those that docs/results/units.md is made from
     keep_methods: a comparison of experiments.evaluate whose seeds join those that docs/results/methods.md is made from
+    keep_audits: what `mascot judge audit --json` printed of a judge, a file or several with commas, of which docs/results/judges.md is made
     json: end with one JSON object
     """
 
@@ -102,6 +105,7 @@ class Config:
     keep_hacking: str = ""
     keep_units: str = ""
     keep_methods: str = ""
+    keep_audits: str = ""
     json: bool = False
 
 
@@ -340,11 +344,19 @@ def methods_page() -> str:
     return "# Methods compared\n\n" + "\n\n".join(parts) + "\n"
 
 
+def keep_audits(files: Path) -> None:
+    """The figures of audits of judges."""
+    for file in str(files).split(","):
+        judges_page.keep(Path(file.strip()), RUNS / JUDGES)
+
+
 def pages() -> dict[Path, str]:
     """The pages that are made from kept runs, of what is kept."""
     made = {"bilevel": bilevel_page, "hacking": hacking_page, "units": units_page, "methods": methods_page}
     found = {RESULTS / f"{name}.md": page() for name, page in made.items() if kept_runs.places(RUNS / name)}
     found |= {path: written_down(s) for path, s in of_comparisons().items()}
+    if any((RUNS / JUDGES).glob("*.json")):
+        found[RESULTS / f"{JUDGES}.md"] = judges_page.page(RUNS / JUDGES)
     if known := submissions():
         found[RESULTS / PAGE] = leaderboard_page.page(list(known.values()))
     return found
@@ -363,6 +375,7 @@ KEEP = {
     "keep_hacking": keep_hacking,
     "keep_units": keep_units,
     "keep_methods": keep_methods,
+    "keep_audits": keep_audits,
 }
 
 

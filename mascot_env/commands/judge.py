@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ package. All other cases are scripted conversations on the package's own valid s
 Intervals are 95 %: bootstraps over contexts, conversations or scenarios, and exact ones for shares of cases.
 The exit code is 1 where nothing could be scored.
 """
+FINGERPRINT = re.compile(r"#([0-9a-f]{12})")
 WORLDLY = ("world", "nano", "nano-heldout")
 PARTS = ("agreement", "attacks", "noise", "length", "speaks", "order")
 ON_TURNS = ("attacks", "noise", "length", "speaks")
@@ -66,6 +68,7 @@ def run(config: Config) -> int:
         scored += _order(config, out)
     if config.json:
         out["made_for_language_world"] = worldly(config.judge)
+        out["weights"] = FINGERPRINT.findall(found.name)  # of the models inside it: changed, it is another judge by the same name
         show.json_line({"command": "judge", "config": asdict(config), **out})
     return 0 if scored else 1
 

@@ -17,7 +17,7 @@ from agents.stages import mark_of  # noqa: E402
 from experiments import bilevel, kept_runs, leaderboard, readme, setting, took  # noqa: E402
 from experiments.bilevel_report import BY_MODEL  # noqa: E402
 from experiments.leaderboard_format import parsed, written  # noqa: E402
-from mascot_env import catalog  # noqa: E402
+from mascot_env import catalog, cli  # noqa: E402
 from mascot_env.errors import ConfigError, RunFolderError  # noqa: E402
 from tests.experiments.test_bilevel_report import made_up  # noqa: E402
 from tests.experiments.test_evaluate import made_up as measurement  # noqa: E402
@@ -270,3 +270,41 @@ def test_a_campaign_of_earlier_defaults_says_with_which() -> None:
     assert readme.since(now) == "" and readme.since(now | {"domain": "meeting", "broken": 0.2, "ppo_steps": 0}) == ""
     told = readme.since({k: v for k, v in now.items() if k != "contexts_under"} | {"watch": 10})
     assert "`--watch 10` (now 20)" in told and "`--contexts-under current` (now both)" in told and "--beta" not in told
+
+
+@pytest.fixture
+def audited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    """What the command prints of a judge, in a file."""
+
+    def audit(judge: str, *options: str) -> Path:
+        capsys.readouterr()
+        assert cli.main(["judge", "audit", "--judge", judge, "--cases", "2", "--samples", "5", "--json", *options]) in (0, 1)  # 1: it scored nothing
+        file = tmp_path / f"{judge}.json"
+        file.write_text(capsys.readouterr().out)
+        return file
+
+    return audit
+
+
+def test_audits_of_judges_are_kept_without_paths_and_shown(tmp_path: Path, results: Path, audited: Any) -> None:
+    sets = tmp_path / "whose" / "sets"
+    sets.mkdir(parents=True)
+    rated = [{"item_id": str(i), "input": f"Say {i}.", "output_1": f"{i}", "output_2": "No.", "label": 1, "subset": "Natural"} for i in range(4)]
+    (sets / "llmbar.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rated))
+    files = [audited("scripted", "--data", str(sets)), audited("world", "--parts", "attacks,noise")]
+    readme.keep_audits(Path(",".join(map(str, files))))
+    page = readme.pages()[results / "judges.md"]
+    assert page.index("## scripted") < page.index("## world") and "| against_help" in page and "Length earns" in page
+    assert "LLMBar: how often the better output is scored higher" in page and "Made for the language world" not in page
+    kept = "".join(p.read_text() for p in (results / "runs" / "judges").glob("*.json"))
+    assert "whose" not in kept and str(tmp_path) not in kept + page
+    readme.keep_audits(audited("world", "--data", str(sets), "--parts", "agreement"))  # takes the place of that judge's
+    assert "Made for the language world" in readme.pages()[results / "judges.md"]
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"config": {"judge": "x"}}', "no JSON"])
+def test_what_is_no_audit_is_refused(text: str, tmp_path: Path, results: Path) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(ConfigError, match="keep_audits: no audit is there"):
+        readme.keep_audits(tmp_path / "a.json")
+    assert not (results / "runs" / "judges").exists()
