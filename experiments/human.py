@@ -114,7 +114,8 @@ def export(config: Export) -> int:
     study = study_of(config, methods, criteria, texts)
     made = human_sheets.sheets(of_all(found, methods), methods, config.size, config.raters, config.shared, config.own, config.seed, study)
     out = console.folder(config.out)
-    names = human_sheets.write(out, made, texts, criteria, {"run": config.run, "domain": domain.id}, config.seed)
+    told = human_sheets.given(found.values(), domain)
+    names = human_sheets.write(out, made, texts, criteria, {"run": config.run, "domain": domain.id}, config.seed, told)
     count = {s.rater: len(s.items) for s in made}
     print(f"{', '.join(names)} in {out}/; comparisons: {', '.join(f'{r} {n}' for r, n in count.items())}. Give key.json to no rater.")
     console.finish({"files": names, "comparisons": count, "methods": methods}, config.json)

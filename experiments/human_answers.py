@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from agents.damaged import MALFORMED
-from experiments.human_sheets import ALIKE, PLACES, columns
+from experiments.human_sheets import ALIKE, PLACES, filled_in
 from mascot_env.errors import ConfigError
 from mascot_env.metrics import (
     Comparison,
@@ -97,7 +97,7 @@ def read(files: Sequence[Path], key: Mapping[str, Any]) -> Answers:
 def _columns(key: Mapping[str, Any]) -> list[str]:
     """Those of ratings; every sheet has them."""
     size = max((len(item["methods"]) for item in key["items"].values()), default=0)
-    return columns(size, key["criteria"])[size + 2 :]
+    return filled_in(size, key["criteria"])[1:]
 
 
 def _rows(file: Path) -> tuple[list[tuple[int, dict[str, str]]], Sequence[str]]:

@@ -14,8 +14,8 @@ import html
 import io
 import itertools
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import numpy as np
 from mascot_env import prompts, seeding
 from mascot_env.envs.render import visible
 from mascot_env.errors import ConfigError
-from mascot_env.types import DIRECTOR, Domain, Transcript
+from mascot_env.types import DIRECTOR, Domain, Persona, Transcript
 
 PLACES = "ABC"
 ALIKE = "alike"
@@ -108,51 +108,95 @@ def said(transcript: Transcript, domain: Domain) -> list[tuple[str, str]]:
     return [(visible(names[t.agent]), visible(prompts.fold(t.text)) or "(silence)") for t in transcript if t.agent != DIRECTOR]
 
 
+@dataclass(frozen=True)
+class Given:
+    """What raters are told beside the conversations. cast: (name, who that is) of the personas; before: scenario -> (name, words) of what was said before
+    the conversations begin, such as a meeting's excerpt."""
+
+    cast: tuple[tuple[str, str], ...] = ()
+    before: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
+
+
+def given(transcripts: Iterable[Transcript], domain: Domain) -> Given:
+    """Nobody can say whether a turn sounds like a persona without that persona's card, nor whether it fits a meeting without the meeting."""
+    cast = tuple((visible(p.name), visible(prompts.fold(" ".join(_card(p))))) for p in domain.personas)
+    scenarios = {t.scenario.id: t.scenario for t in transcripts}
+    return Given(cast, {i: [(visible(e.speaker), visible(prompts.fold(e.text))) for e in s.excerpt] for i, s in scenarios.items() if s.excerpt})
+
+
+def _card(persona: Persona) -> Iterator[str]:
+    yield f"{persona.role[:1].upper()}{persona.role[1:]}." if persona.role else ""
+    yield f"{', '.join(persona.traits).capitalize()}." if persona.traits else ""
+    yield persona.manner
+    yield from persona.does
+    yield f"Never: {'; '.join(persona.never)}." if persona.never else ""
+
+
 def columns(size: int, criteria: Sequence[str]) -> list[str]:
-    """Of a sheet's CSV: the item, its texts, and what the rater fills in: `better` (A, B, C or alike) and a rating from 1 to 5 for each place and
-    criterion."""
+    """Of a sheet's CSV: the item, what was said before it, its texts, and what the rater fills in: `better` (A, B, C or alike) and a rating from 1 to 5
+    for each place and criterion."""
     places = PLACES[:size]
-    return ["item", *places, "better", *(f"{p} {c}" for p in places for c in criteria)]
+    return ["item", "before", *places, "better", *filled_in(size, criteria)[1:]]
 
 
-def as_csv(sheet: Sheet, texts: Mapping[tuple[str, str, int], Sequence[tuple[str, str]]], criteria: Sequence[str]) -> str:
+def filled_in(size: int, criteria: Sequence[str]) -> list[str]:
+    """The columns that are the rater's: `better`, and the ratings."""
+    return ["better", *(f"{p} {c}" for p in PLACES[:size] for c in criteria)]
+
+
+def as_csv(
+    sheet: Sheet, texts: Mapping[tuple[str, str, int], Sequence[tuple[str, str]]], criteria: Sequence[str], told: Given = Given()
+) -> str:
     """texts: (method, scenario, seed) -> what was said. Cells that a spreadsheet would take for a formula get an apostrophe."""
     out = io.StringIO()
     size = len(sheet.items[0].methods)
     rows = csv.writer(out)
     rows.writerow(columns(size, criteria))
     for item in sheet.items:
-        cells = ["\n".join(f"{name}: {words}" for name, words in texts[m, item.scenario, item.seed]) for m in item.methods]
+        heard = [told.before.get(item.scenario, ()), *(texts[m, item.scenario, item.seed] for m in item.methods)]
+        cells = ["\n".join(f"{name}: {words}" for name, words in lines) for lines in heard]
         rows.writerow([item.id, *map(_no_formula, cells), "", *[""] * (size * len(criteria))])
     return out.getvalue()
 
 
 def _no_formula(text: str) -> str:
-    return f"'{text}" if text[:1] in "=+-@\t\r" else text
+    return f"'{text}" if text.startswith(tuple("=+-@\t\r")) else text
 
 
-def as_page(sheet: Sheet, texts: Mapping[tuple[str, str, int], Sequence[tuple[str, str]]], criteria: Mapping[str, str], nonce: str) -> str:
+def as_page(
+    sheet: Sheet,
+    texts: Mapping[tuple[str, str, int], Sequence[tuple[str, str]]],
+    criteria: Mapping[str, str],
+    nonce: str,
+    told: Given = Given(),
+) -> str:
     """criteria: name -> its question."""
     size = len(sheet.items[0].methods)
-    body = "\n".join(_item(item, n + 1, len(sheet.items), texts, criteria) for n, item in enumerate(sheet.items))
-    header = json.dumps(["item", *columns(size, list(criteria))[1 + size :]])
+    body = "\n".join(_item(item, n + 1, len(sheet.items), texts, criteria, told) for n, item in enumerate(sheet.items))
+    header = json.dumps(["item", *filled_in(size, list(criteria))])
     return (
         PAGE.replace("@NONCE@", html.escape(nonce, quote=True))
         .replace("@RATER@", html.escape(sheet.rater, quote=True))
         .replace("@HEADER@", header.replace("<", "\\u003c"))
+        .replace("@CAST@", _cast(told.cast))
         .replace("@BODY@", body)  # last: nothing in it is looked at again
     )
 
 
 def _item(
-    item: Item, number: int, count: int, texts: Mapping[tuple[str, str, int], Sequence[tuple[str, str]]], criteria: Mapping[str, str]
+    item: Item,
+    number: int,
+    count: int,
+    texts: Mapping[tuple[str, str, int], Sequence[tuple[str, str]]],
+    criteria: Mapping[str, str],
+    given: Given,
 ) -> str:
     places = PLACES[: len(item.methods)]
     told = []
+    before = _lines(given.before.get(item.scenario, ()))
+    before = f"<details open><summary>What was said before</summary>{before}</details>" if before else ""
     for place, method in zip(places, item.methods, strict=True):
-        lines = "".join(
-            f"<p><b>{html.escape(name)}</b> {html.escape(words)}</p>" for name, words in texts[method, item.scenario, item.seed]
-        )
+        lines = _lines(texts[method, item.scenario, item.seed])
         asked = "".join(
             f"<fieldset><legend>{html.escape(question)}</legend>{_radios(f'{item.id}|{place} {name}', '12345')}</fieldset>"
             for name, question in criteria.items()
@@ -160,7 +204,15 @@ def _item(
         told.append(f"<section><h3>{place}</h3>{lines}{asked}</section>")
     better = _radios(f"{item.id}|better", [*places, ALIKE])
     question = f"<fieldset class=better><legend>{QUESTION}</legend>{better}</fieldset>"
-    return f"<article id={item.id}><h2>{number} of {count}</h2><div class=side>{''.join(told)}</div>{question}</article>"
+    return f"<article id={item.id}><h2>{number} of {count}</h2>{before}<div class=side>{''.join(told)}</div>{question}</article>"
+
+
+def _lines(said: Sequence[tuple[str, str]]) -> str:
+    return "".join(f"<p><b>{html.escape(name)}</b> {html.escape(words)}</p>" for name, words in said)
+
+
+def _cast(cast: Sequence[tuple[str, str]]) -> str:
+    return f"<details open><summary>Who answers</summary>{_lines(cast)}</details>" if cast else ""
 
 
 def _radios(name: str, values: Sequence[str]) -> str:
@@ -186,22 +238,30 @@ def key(sheet_list: Sequence[Sheet], texts: Mapping[Any, Any], criteria: Sequenc
 
 
 def write(
-    folder: Path, sheet_list: Sequence[Sheet], texts: Mapping[Any, Any], criteria: Mapping[str, str], about: Mapping[str, Any], seed: int
+    folder: Path,
+    sheet_list: Sequence[Sheet],
+    texts: Mapping[Any, Any],
+    criteria: Mapping[str, str],
+    about: Mapping[str, Any],
+    seed: int,
+    told: Given = Given(),
 ) -> list[str]:
-    """Writes rater-N.csv and rater-N.html for each, and key.json; gives their names. Raises `ConfigError` where the key of another study is there,
-    without which answers that come back can no longer be read, or a sheet that somebody has filled in. Nothing is written then."""
+    """Writes rater-N.csv and rater-N.html for each, cast.txt for those who read the former, and key.json; gives their names. Raises `ConfigError` where
+    the key of another study is there, without which answers that come back can no longer be read, or a sheet that somebody has filled in. Nothing is
+    written then."""
     kept, made = folder / "key.json", key(sheet_list, texts, list(criteria), about)
     if kept.exists() and kept.read_text(encoding="utf-8", errors="replace") != made:
         raise ConfigError(
             "another study's sheets are there", field="out", value=str(folder), remedy="choose another folder, or remove that one"
         )
     nonce = f"{seeding.digest('human-page', seed):016x}"
-    pages = {f"{s.rater}.html": as_page(s, texts, criteria, nonce) for s in sheet_list}
-    tables = {f"{s.rater}.csv": as_csv(s, texts, list(criteria)) for s in sheet_list}
+    pages = {f"{s.rater}.html": as_page(s, texts, criteria, nonce, told) for s in sheet_list}
+    tables = {f"{s.rater}.csv": as_csv(s, texts, list(criteria), told) for s in sheet_list}
     for name, text in tables.items():
         if (folder / name).exists() and (folder / name).read_bytes() != text.encode():
             remedy = "keep it elsewhere, under a name that begins alike, or choose another folder"
             raise ConfigError(f"{name} there was filled in, and would be empty again", field="out", value=str(folder), remedy=remedy)
+    pages |= {"cast.txt": "".join(f"{name}: {words}\n\n" for name, words in told.cast)} if told.cast else {}
     for name, text in {**tables, **pages}.items():
         (folder / name).write_text(text, encoding="utf-8", newline="")
     kept.write_text(made, encoding="utf-8")
@@ -229,6 +289,7 @@ button { font: inherit; padding: .4rem 1rem; }
 <p>Two or three teams answered the same user. Read each conversation, answer the questions under it, and say which is better. Answers stay in this
 browser until you save them as a file; nothing is sent. Some conversations are about distress: stop whenever you like. Where you or somebody near you
 needs help, findahelpline.com lists people who give it, by country.</p>
+@CAST@
 <main>@BODY@</main>
 <div class="bar"><button id="save">Save my answers</button> <span id="left"></span></div>
 <script nonce="@NONCE@">

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 from collections import Counter
@@ -17,7 +18,7 @@ from experiments import human, human_answers, human_judges, human_sheets
 from mascot_env import catalog
 from mascot_env.errors import ConfigError, RunFolderError
 from mascot_env.metrics import NotMeasured
-from mascot_env.types import Scenario, Transcript, Turn
+from mascot_env.types import Line, Scenario, Transcript, Turn
 
 PLAYED = [(f"s{i}", seed) for i in range(6) for seed in (0, 1)]
 METHODS = ("cat", "dog", "owl")
@@ -148,7 +149,7 @@ def test_what_cannot_be_read_is_told_and_no_number(tmp_path: Path) -> None:
     path = answered(tmp_path, "rater-1", cat_is_better)
     lines = path.read_text().splitlines()
     names = sorted(n for n, i in key["items"].items() if "rater-1" in i["raters"])
-    extra = [f"{names[0]},x,y,C,7,5", "item-999,x,y,A,1,1", f"{names[0]},x,y,A,1,1"]
+    extra = [f"{names[0]},,x,y,C,7,5", "item-999,,x,y,A,1,1", f"{names[0]},,x,y,A,1,1"]
     mine = [i for i, row in enumerate(csv.DictReader(io.StringIO(path.read_text())), 1) if row["item"] == names[0]]
     kept = [line for i, line in enumerate(lines) if i not in mine]
     path.write_text("\n".join([*kept, *extra]) + "\n")
@@ -310,6 +311,21 @@ def test_choices_are_held_against_a_judges_scores() -> None:
     assert human_judges.choices(answers, {"items": items}, {}, np.random.default_rng(0))["agree"] is None
 
 
+def test_raters_are_told_who_speaks_and_what_was_said_before() -> None:
+    """Once on a page, and beside each item of a table; nothing of it runs."""
+    (sheet,) = human_sheets.sheets([("m1", 0), ("m2", 0)], METHODS[:2], 2, 1, 0, 2, seed=0)
+    meeting = Scenario("m1", "meeting", "test", "What now?", excerpt=(Line("Dr. <b>Rautio</b>", "=The pump leaks\u202e."),))
+    told = human_sheets.given([Transcript(meeting, ())], catalog.domain("meeting"))
+    assert set(told.before) == {"m1"} and [name for name, _ in told.cast] == [p.name for p in catalog.domain("meeting").personas]
+    texts = {(m, s, 0): [("User", "What now?"), ("A", f"{m} answers.")] for m in METHODS[:2] for s in ("m1", "m2")}
+    page = human_sheets.as_page(sheet, texts, {}, "abc", told)
+    assert page.count("Who answers") == 1 == page.count("What was said before") and "Dr. &lt;b&gt;Rautio" in page and "\u202e" not in page
+    assert html.escape(catalog.domain("meeting").personas[0].manner) in page
+    rows = {row["item"]: row for row in csv.DictReader(io.StringIO(human_sheets.as_csv(sheet, texts, [], told)))}
+    assert sorted(row["before"] for row in rows.values()) == ["", "Dr. <b>Rautio</b>: =The pump leaks\ufffd."]
+    assert "<details" not in human_sheets.as_page(sheet, texts, {}, "abc")
+
+
 def test_from_a_comparison_to_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     found = {(m, s, k): said_by(m, s, f"{m} says so.") for m in ("cat", "dog") for s, k in PLAYED}
     monkeypatch.setattr(human, "played", lambda run, methods: (found, ["cat", "dog"]))
@@ -341,6 +357,7 @@ def test_from_a_comparison_to_a_report(tmp_path: Path, monkeypatch: pytest.Monke
         == 0
     )
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["comparisons"] == {"rater-1": 6, "rater-2": 6}
+    assert "Names the feeling that the user shows." in (out / "rater-1.html").read_text() and "Anchor: Emotional" in (out / "cast.txt").read_text()
     files = ",".join(str(answered(out, r, cat_is_better)) for r in ("rater-1", "rater-2"))
     assert human.main(["report", "--sheets", str(out), "--answers", files, "--json"]) == 0
     told = capsys.readouterr().out
