@@ -74,6 +74,7 @@ TREE = {
     "experiments/nano/": "how the embedded models are made (checkout only)",
     "tests/": "the tests; tests/envs/golden holds a playthrough of every id",
     "docs/levels.md": "the two levels as decision problems; words, checks, folders",
+    "docs/evaluation.md": "comparing methods: who, where, what the page says, asking people, sweeps",
     "docs/real_models.md": "checkpoints of your own, several GPUs, vLLM",
     "docs/tutorials/": "a persona, a scenario, a judge, a policy of your own",
     "docs/results/": "tables written by the programs",
