@@ -18,7 +18,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import dataclasses
-import functools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -284,7 +283,7 @@ def measured_systems(config: Config, run: Any) -> dict[str, Any]:
             persona_eval.first_seed(config.seed),
             lambda: DialogueEnv(domain=s.domain, judge=None, user=None, director="text"),
         )
-        out[name] = persona_eval.judged_once(place, s.held_out, played, functools.partial(judged_by, s.held_out, played, s.domain))
+        out[name] = persona_eval.judged_once(place, s.held_out, played, lambda _, played=played: judged_by(s.held_out, played, s.domain))  # type: ignore[misc]
     return out
 
 

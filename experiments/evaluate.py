@@ -49,6 +49,7 @@ from mascot_env.commands.options import find_domain
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.errors import ConfigError, MascotError, RunFolderError
 from mascot_env.judge import Judge
+from mascot_env.judge.model import ModelJudge
 from mascot_env.judge.world import WorldJudge
 from mascot_env.players.policy import Policy, Team
 from mascot_env.redaction import redacted
@@ -83,6 +84,7 @@ class Config:
     split: of those: test, or valid while something is still being chosen
     seeds: of conversations, and of trainings where there are runs
     seed: the first of them
+    evidence: also ask the judges which turns decided each score: a second call each, shown in reports (language models with full prompts)
     automatic: also chrF, ROUGE-L, distinct-n and perplexity, teacher-forced (`experiments.automatic`; extra `metrics`)
     references: for these, a run folder of reference conversations on these scenarios; empty: the language world's own speakers
     workers: methods that are measured side by side, each in a process; seconds per reply are then those of machines that do several things
@@ -110,6 +112,7 @@ class Config:
     split: str = "test"
     seeds: int = 5
     seed: int = 0
+    evidence: bool = False
     automatic: bool = False
     references: str = ""
     workers: int = 1
@@ -127,6 +130,7 @@ class Place:
     user: Policy
     judges: Mapping[str, Judge]
     rounds: int
+    evidence: tuple[str, ...] = ()  # where judges are asked for it: then what they say is another thing to keep
 
     def make_env(self, form: Mapping[str, Any]) -> DialogueEnv:
         return DialogueEnv(domain=self.domain, judge=None, user=None, max_rounds=self.rounds, **form)
@@ -143,9 +147,20 @@ def place_of(config: Config) -> Place:
         domain,
         setting.scenarios(domain, config.scenarios_from, config.split, config.scenarios, users=config.users),
         setting.user(config.user),
-        {name: setting.judge(name, "judges") for name in names},
+        {name: with_evidence(setting.judge(name, "judges"), config.evidence) for name in names},
         config.rounds,
+        ("evidence",) if config.evidence else (),
     )
+
+
+def with_evidence(judge: Judge, wanted: bool) -> Judge:
+    """The same judge, asked which turns decided each score. Raises `ConfigError` for one that cannot say: rules, and judges with short prompts."""
+    if wanted:
+        if not isinstance(judge, ModelJudge) or judge.brief:
+            remedy = "name language models that read the full prompts (hf:, openai:), or leave --evidence out"
+            raise ConfigError("this judge names no turns", field="judges", value=judge.name, remedy=remedy)
+        judge.with_evidence = True
+    return judge
 
 
 def references_of(config: Config, place: Place) -> References:
@@ -215,7 +230,7 @@ def measured(place: Place, who: Entrant, players: Players, seed: int, folder: Pa
     truth = {"truth": WorldJudge()} if all(t.scenario.source == "world" for t in played.transcripts) else {}
     for name, judge in {**place.judges, **truth}.items():
         found = persona_eval.judged_once(  # type: ignore[misc]
-            folder, judge, played, lambda judge=judge: judged(played, judge, place.domain), "by agent", *own_text(name)
+            folder, judge, played, functools.partial(judged, played, judge, place.domain), "by agent", *own_text(name), *place.evidence
         )
         out["judges"][name] = found
     return out
@@ -227,9 +242,12 @@ def own_text(judge: str) -> list[str]:
     return [text_of(found["module"])] if found else []
 
 
-def judged(played: persona_eval.Played, judge: Judge, domain: Domain) -> dict[str, Any]:
-    """kind -> criterion -> scenario -> 0..100, what could not be scored, and agent -> scenario -> 0..100."""
+def judged(played: persona_eval.Played, judge: Judge, domain: Domain, out: Path) -> dict[str, Any]:
+    """kind -> criterion -> scenario -> 0..100, what could not be scored, and agent -> scenario -> 0..100. What was said of each turn and block is kept
+    for who reads a conversation (VERDICTS)."""
     found = persona_eval.by_kind(played, judge, domain)
+    each = {t.scenario.id: [row for of in found.values() for row in of.verdicts.get(t.scenario.id, ())] for t in played.transcripts}
+    console.write_whole(out / evaluated.VERDICTS, json.dumps(each, sort_keys=True))
     by_agent = {"by agent": found["agent-specific"].by_agent}
     return {kind: of.values for kind, of in found.items()} | {f"{kind}, lost": of.lost for kind, of in found.items()} | by_agent
 

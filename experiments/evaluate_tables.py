@@ -117,7 +117,7 @@ def by_group(found: Found, scenarios: Sequence[Scenario], judge: str, kind: str)
             means = {c: mean_of([v for r in runs for k, v in values(r, judge, kind, c).items() if k in members]) for c in criteria}
             figures[group][method] = means
             rows.append([method, *("-" if m is None else f"{m:.1f}" for m in means.values())])
-        if group != "all" or len(groups) > 1:
+        if group in groups or len(groups) > 1:
             tables.append(console.table([f"{group} ({len(members)} scenarios)", *criteria], rows))
     return "\n\n".join(tables), figures
 

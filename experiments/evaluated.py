@@ -16,6 +16,7 @@ from mascot_env.run_folder import RunFolder
 from mascot_env.types import Domain, Transcript
 
 Place = tuple[str, int]  # scenario, seed
+VERDICTS = "verdicts.json"  # in the folder of what a judge said of a seed's conversations: scenario -> of each turn and block
 
 
 def methods_of(run: Path, names: str, field: str = "methods") -> list[str]:

@@ -22,7 +22,7 @@ from mascot_env.errors import ConfigError
 from mascot_env.types import Scenario
 
 # where runs lie has no say in them; automatic measures have a table of their own, in the comparison's report
-ASKED = Asked(frozenset({"runs", "marl", "automatic", "references"}), {"personas": setting.OWN_TEAM, "users": "", "director_model": ""})
+ASKED = Asked(frozenset({"runs", "marl", "automatic", "references", "evidence"}), {"personas": setting.OWN_TEAM, "users": "", "director_model": ""})
 
 
 def keep(folder: Path, into: Path) -> Path:

@@ -245,7 +245,7 @@ def evaluate(config: Config, stage: Any, players: Mapping[str, Policy], folder: 
             persona_eval.first_seed(config.seed),
             functools.partial(s.unjudged, form),
         )
-        judged = persona_eval.judged_once(place, held_out, played, functools.partial(judged_by, held_out, played, s.domain))
+        judged = persona_eval.judged_once(place, held_out, played, lambda _, played=played: judged_by(held_out, played, s.domain))  # type: ignore[misc]
         found[name] = {**judged, "transcripts": played.transcripts}
     return found
 

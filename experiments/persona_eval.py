@@ -24,7 +24,7 @@ from mascot_env.judge.world import WorldJudge
 from mascot_env.metrics import Interval, Measure, NotMeasured, Reference
 from mascot_env.players.policy import Policy, Team
 from mascot_env.scoring import ConversationScore, score_blocks, score_turns
-from mascot_env.types import DIRECTOR, USER, Domain, Scenario, Transcript
+from mascot_env.types import DIRECTOR, USER, Domain, Scenario, Score, Transcript, to_json
 from mascot_env.worlds import scene, truth
 
 Values = Mapping[str, float]  # scenario id -> value
@@ -110,7 +110,7 @@ class Evaluation:
         played = self.play(speakers, keep)
         fitted = self.reference if isinstance(self.reference, Reference) else None
         about = [] if fitted is None else [str(fitted.idf.documents), f"{fitted.cosines.mean():.12f}"]
-        found = judged_once(keep, self.judge, played, lambda: self._measured(played, fitted).to_json(), *about)
+        found = judged_once(keep, self.judge, played, lambda _: self._measured(played, fitted).to_json(), *about)
         return TeamFigures(**found, transcripts=played.transcripts)
 
     def _measured(self, played: Played, reference: Reference | None) -> TeamFigures:
@@ -145,12 +145,12 @@ def kept(folder: Path, team: Team, scenarios: Sequence[Scenario], seed: int, mak
     )
 
 
-def judged_once(folder: Path, judge: Judge, played: Played, work: Callable[[], Mapping[str, Any]], *about: str) -> dict[str, Any]:
-    """What `work` makes of the conversations of a run folder, kept beside them. Another judge, other conversations, or another release's measures
-    are another thing to keep: they are judged when they are asked for, and what was kept before stands."""
+def judged_once(folder: Path, judge: Judge, played: Played, work: Callable[[Path], Mapping[str, Any]], *about: str) -> dict[str, Any]:
+    """What `work` makes of the conversations of a run folder, kept beside them; `work` is given the place. Another judge, other conversations, or
+    another release's measures are another thing to keep: they are judged when they are asked for, and what was kept before stands."""
     told = [*(t.scenario.id for t in played.transcripts), *played.cut]
     mark = f"scored-{seeding.digest(MEASURES, name_of(judge), *about, *told):016x}"
-    return staged(folder / mark, {"judge": name_of(judge), "scenarios": told}, lambda _: work())
+    return staged(folder / mark, {"judge": name_of(judge), "scenarios": told}, work)
 
 
 KINDS: Mapping[str, Callable[..., list[ConversationScore]]] = {"agent-specific": score_turns, "collective": score_blocks}
@@ -158,11 +158,12 @@ KINDS: Mapping[str, Callable[..., list[ConversationScore]]] = {"agent-specific":
 
 class Judged(NamedTuple):
     """What a judge says of turns, or of blocks. values: criterion -> scenario -> 0..100. lost: what of it could not be scored. by_agent: agent ->
-    scenario -> 0..100, the mean over criteria; of blocks nothing."""
+    scenario -> 0..100, the mean over criteria; of blocks nothing. verdicts: scenario -> those of each turn or block, as rows of a run folder have them."""
 
     values: dict[str, dict[str, float]]
     lost: dict[str, Any]
     by_agent: dict[str, dict[str, float]]
+    verdicts: dict[str, list[dict[str, Any]]]
 
 
 def by_kind(played: Played, judge: Judge, domain: Domain) -> dict[str, Judged]:
@@ -173,8 +174,18 @@ def by_kind(played: Played, judge: Judge, domain: Domain) -> dict[str, Judged]:
         unscored.refuse_nothing(unscored.count(found), f"{kind} cases", judge)
         lost = {"unscored": unscored.shares(found) | dict.fromkeys(played.cut, 1.0), "count": unscored.count(found)}
         agents = sorted({agent for s in found for agent in s.by_agent})
-        out[kind] = Judged(by_criterion(found), lost, {a: {s.scenario: s.by_agent[a] for s in found if a in s.by_agent} for a in agents})
+        by_agent = {a: {s.scenario: s.by_agent[a] for s in found if a in s.by_agent} for a in agents}
+        out[kind] = Judged(by_criterion(found), lost, by_agent, {s.scenario: _rows(RUBRICS[kind], s) for s in found})
     return out
+
+
+RUBRICS = {"agent-specific": "speaker", "collective": "group"}
+
+
+def _rows(rubric: str, found: ConversationScore) -> list[dict[str, Any]]:
+    """Scores without their distributions, which nobody reads again."""
+    plain = [(a, b, {c: replace(v, distribution=None) if isinstance(v, Score) else v for c, v in by.items()}) for a, b, by in found.judged]
+    return [{"kind": rubric, "start": a, "end": b, "verdicts": {c: to_json(v) for c, v in by.items()}} for a, b, by in plain]
 
 
 def by_criterion(scores: Sequence[ConversationScore]) -> dict[str, dict[str, float]]:

@@ -13,12 +13,12 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from agents.damaged import MALFORMED
-from experiments import evaluate_tables
+from agents.damaged import DONE, MALFORMED
+from experiments import evaluate_tables, evaluated
 from experiments.evaluate_tables import KINDS
 from mascot_env.errors import ConfigError, MascotError, RunFolderError, short
 from mascot_env.run_folder import RunFolder
@@ -39,7 +39,7 @@ Place = tuple[str, int]  # scenario, and the seed of the comparison or of the ru
 
 @dataclass(frozen=True)
 class Conversation:
-    """One that went to its end; judgements: those that the environment was paid by, as its row has them."""
+    """One that went to its end; judgements: those that the environment was paid by, as its row has them, or those of the judge that is reported."""
 
     transcript: Transcript
     judgements: Sequence[Mapping[str, Any]] = ()
@@ -137,7 +137,23 @@ def comparison(place: Path) -> Gathered:
     judges = list(next(iter(found.values()))[0]["judges"]) if found else []
     first = [j for j in str(asked.get("judges", "")).split(",") if j in judges]
     judges, seeds = list(dict.fromkeys([*first, *judges])), kept["seeds"] if kept else []
+    with reading(place / evaluate_tables.SCORES):
+        version = (kept or {}).get("judges", {}).get(judges[0]) if judges else None
+    for folder in folders if version else ():
+        played[folder.parents[1].name] |= with_verdicts(played[folder.parents[1].name], folder.parent, str(version))
     return Gathered(place.resolve().name, "comparison", asked, figures, seeds, found, judges, {"methods": played})
+
+
+def with_verdicts(found: Mapping[Place, Conversation], folder: Path, judge: str) -> dict[Place, Conversation]:
+    """The conversations of a seed's folder with what a judge, by its version, said of their turns and blocks, where that was kept."""
+    said: dict[str, Sequence[Mapping[str, Any]]] = {}
+    for file in sorted(folder.glob(f"scored-*/{evaluated.VERDICTS}")):
+        by = (read_json(file.with_name(DONE)) or {}).get("settings", {}).get("judge")
+        if by == judge:
+            with reading(file):
+                said |= {scenario: _judgements({"judgements": rows}) for scenario, rows in (read_json(file) or {}).items()}
+    seed = _by_seed(folder)[0]
+    return {place: replace(c, judgements=said[place[0]]) for place, c in found.items() if place[1] == seed and place[0] in said}
 
 
 def _check_scores(found: evaluate_tables.Found, seeds: Sequence[int]) -> None:

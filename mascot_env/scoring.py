@@ -20,7 +20,7 @@ from mascot_env.worlds import scene as world_scene
 @dataclass(frozen=True, slots=True)
 class ConversationScore:
     """`overall`, `criteria` and `by_agent` are on 0..100; `overall` is None where no block could be scored. `by_agent`: the mean of the turns of each
-    agent who has one that could be scored; empty where blocks were judged."""
+    agent who has one that could be scored; empty where blocks were judged. `judged`: (start, end, verdicts) of each block or turn, in order."""
 
     scenario: str
     overall: float | None
@@ -29,6 +29,7 @@ class ConversationScore:
     failed: int
     needs_met: float | None  # share of the scripted user's needs that were met; None where the scenario has none
     by_agent: Mapping[str, float] = field(default_factory=dict)
+    judged: tuple[tuple[int, int, Verdicts], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,7 @@ def _conversation(
         len(answers) - len(good),
         needs_met(transcript, domain),
         _by_agent(speakers, answers) if speakers else {},
+        tuple((case.start, case.end, verdicts) for case, verdicts in zip(cases, answers, strict=True)),
     )
 
 

@@ -21,6 +21,7 @@ from experiments import comparison, evaluate, evaluate_tables, evaluated, leader
 from experiments.entrants import Entrant, entrant, listed  # noqa: E402
 from mascot_env import catalog, metrics  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError, RunFolderError, UnknownIdError  # noqa: E402
+from mascot_env.judge.model import ModelJudge  # noqa: E402
 from mascot_env.metrics import Interval  # noqa: E402
 from mascot_env.players.directors import RoundRobinDirector  # noqa: E402
 from mascot_env.players.scripted import ScriptedSpeaker  # noqa: E402
@@ -410,6 +411,14 @@ def test_what_was_trained_on_the_domain_that_is_played_is_not_out_of_it() -> Non
     assert told["support"] == told[""] and "out of its domain" in told["meeting"]
     with pytest.raises(RunFolderError, match="ppo-director were not trained there"):  # and not because of its personas
         evaluate.entrants_of(evaluate.Config(methods="zero-shot,ppo-director", runs="nowhere", trained_on="support"))
+
+
+def test_judges_that_can_are_asked_for_evidence() -> None:
+    judge = ModelJudge("scripted")
+    assert evaluate.with_evidence(judge, True) is judge and judge.with_evidence
+    for name in ("world", "nano"):
+        with pytest.raises(ConfigError, match="names no turns"):
+            evaluate.place_of(evaluate.Config(judges=name, evidence=True, scenarios=1))
 
 
 def test_what_methods_were_tuned_on_is_told() -> None:

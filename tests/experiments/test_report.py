@@ -482,14 +482,32 @@ def test_a_browser_shows_it_on_a_telephone(dark: bool, tmp_path: Path) -> None:
     assert "CONSOLE" not in done.stderr, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
-def test_a_domain_of_ones_own_is_reported(tmp_path: Path) -> None:
+COOKS = """
+from baselines.method import Players
+from mascot_env.players.directors import RoundRobinDirector
+from mascot_env.players.scripted import ScriptedSpeaker
+
+
+def team(made_from):
+    return Players(RoundRobinDirector(made_from.domain), ScriptedSpeaker())
+"""
+
+
+def test_a_domain_of_ones_own_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is known by its folder; where that has gone, its part alone is left out."""
-    kitchen = tmp_path / "kitchen"
+    kitchen = tmp_path / "galley"  # another id: a domain is known to the whole process
     shutil.copytree(Path(__file__).parents[1] / "envs" / "kitchen", kitchen)
-    options = "--methods zero-shot --model scripted --scenarios-from catalog --scenarios 2 --seeds 1 --rounds 1 --judges scripted --user scripted --no-wandb"
+    about = kitchen / "domain.yaml"
+    about.write_text(about.read_text(encoding="utf-8").replace("id: kitchen", "id: galley", 1), encoding="utf-8")
+    (tmp_path / "own_cooks.py").write_text(COOKS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    options = "--methods cooks=own_cooks:team@team --against cooks"
+    options += " --model scripted --scenarios-from catalog --scenarios 2 --seeds 1 --rounds 1 --judges scripted --user scripted --no-wandb"
     assert evaluate.main([*options.split(), "--domain", str(kitchen), "--out", str(tmp_path / "run")]) == 0
     text = " ".join(Read(made(tmp_path, tmp_path / "run")).words)
     assert "Warden" in text and "is not shown" not in text
+    assert re.search(r"turn: consistency \d+, ", text) and re.search(r"block: engagement \d+, ", text)  # what the judge that is reported said of each
     shutil.rmtree(kitchen)
     text = " ".join(Read(made(tmp_path, tmp_path / "run", name="again.html")).words)
-    assert "Who is called on is not shown" in text and "zero-shot" in text
+    assert "Who is called on is not shown" in text and "cooks" in text
