@@ -13,7 +13,7 @@ WORKERS ?= 2
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-rllib lint bench bench-director bench-grpo level1 level2 reproduce-quick reproduce ablations reproduce-broken reproduce-meeting units hacking evaluate methods compare audit report check-sweeps check-rliable marl example-rllib nano nano-budget nano-world nano-report nano-sizes nano-verify nano-throughput pages golden lock clean
+.PHONY: help setup demo test test-all test-rllib lint bench bench-director bench-grpo level1 level2 reproduce-quick reproduce ablations reproduce-broken reproduce-meeting units hacking evaluate methods compare teams audit report check-sweeps check-rliable marl example-rllib nano nano-budget nano-world nano-report nano-sizes nano-verify nano-throughput pages golden lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -110,6 +110,12 @@ methods: setup  ## all baselines, the trained ones of `make reproduce` and `make
 
 compare: setup  ## what `make evaluate` played, pair by pair: wins, ties, Bradley-Terry strengths with intervals; resumable
 	@$(PY) -m experiments.compare
+
+TEAM_OF ?= runs/bilevel/run-0
+teams: setup  ## the trained teams of a finished run (TEAM_OF=runs/bilevel/run-0) as folders that load by name: team:teams/mascot, team:teams/sft
+	@test -d teams/mascot || $(PY) -m experiments.team $(TEAM_OF) --out teams/mascot
+	@test -d teams/sft || $(PY) -m experiments.team $(TEAM_OF) --method sft --out teams/sft
+	@test ! -d $(TEAM_OF)/ppo || echo "its discrete Director plays as NAME=$(TEAM_OF)@ppo-director in experiments.evaluate"
 
 AUDITED ?= nano nano-heldout
 audit: setup  ## what the judges of the nano grade are worth: attacked, padded, asked again, and held against people's ratings (SETS=folder of the rated sets)
