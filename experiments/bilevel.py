@@ -48,6 +48,7 @@ BEFORE = {
     "beta": 0.1,
     "director_beta": 0.05,
     "director_reward": "model",
+    "eta": 0.1,
     "contexts_under": "current",
     "users": "",
 }
@@ -71,6 +72,7 @@ class Config:
     format: world or plain: what the format term of a speaker's reward checks; auto: world for nano, plain for any other model
     beta: weight of the KL divergence of a persona's policy from the SFT policy
     director_beta: the same of the writing Director's from the model it starts from
+    eta: weight of the diversity term in the group reward that Directors are paid; results have their own, the same for all
     director_reward: what pays the writing Director: judge (straight from the training judge) or model (the group reward model)
     director: who directs while pairs are made, speakers are compared, and half of the time while they learn (--contexts-under)
     user: who plays the user
@@ -110,6 +112,7 @@ class Config:
     format: str = level1.Config.format
     beta: float = level1.Config.beta
     director_beta: float = level2.Config.beta
+    eta: float = level2.Config.eta
     director_reward: str = "judge"
     director: str = "world"
     user: str = "world"

@@ -47,6 +47,9 @@ from mascot_env.types import Domain, Transcript
 # An update after every eight decisions of 24 conversations at a time: many small ones, and an entropy bonus that keeps them from settling at once on
 # one act. Chosen on validation scenarios, with one team
 PPO = {"num_envs": 24, "n_steps": 8, "batch_size": 192, "ent_coef": 0.05}
+# Paid 0.1 for diversity, Directors end at one speaker's one act, which the training judge overpays. Chosen on validation scenarios, with one team: that
+# judge too prefers what comes of it
+PAID_ETA = 0.4
 REWARDS = (-1.0, 1.0 + ETA)  # the least and the largest group reward
 STAGES = ("blocks", "reward", "grpo", "ppo", "evaluate")
 
@@ -68,7 +71,7 @@ class Config:
     steps: updates of the writing Director
     beta: weight of the KL divergence from the model it starts from
     block_turns: N, the most speaker turns in answer to one user message: of a block, which the group reward is paid for
-    eta: weight of the diversity term in the group reward that it is paid; results have their own, the same for all
+    eta: weight of the diversity term in the group reward that Directors are paid; results have their own, the same for all
     reward_states: decisions whose blocks the group reward model learns from, where it pays
     reward_steps: updates of the group reward model
     ppo_steps: decisions of the discrete Director; 0 trains none
@@ -95,7 +98,7 @@ class Config:
     steps: int = 40
     beta: float = 0.2
     block_turns: int = Arguments.block_turns
-    eta: float = ETA
+    eta: float = PAID_ETA
     reward_states: int = 96
     reward_steps: int = 100
     ppo_steps: int = 12_000
@@ -192,7 +195,7 @@ def ppo(config: Config, stage: Any, folder: Path, report: Any) -> Any:
     from agents import maskable_ppo
 
     env = {"speakers": stage.speakers, "user": stage.user, "judge": stage.judge, "scenarios": stage.scenarios, "observation": "features"}
-    env["block_turns"] = stage.block_turns
+    env |= {"block_turns": stage.block_turns, "eta": config.eta}
     settings = maskable_ppo.DirectorPPOConfig(total_steps=config.ppo_steps, env=env, **PPO)
     env_id = f"mascot/{config.domain.title()}Director-v0"
     who = {"speakers": named(stage.speakers), "user": named(stage.user), "judge": name_of(stage.judge), "domain": stage.domain.id}
@@ -203,7 +206,8 @@ def ppo(config: Config, stage: Any, folder: Path, report: Any) -> Any:
         made.save(out / "policy.safetensors")
         return {"decisions": config.ppo_steps, "dropped": made.dropped, "curve": [list(p) for p in made.curve]}
 
-    mark = {"ppo": settings.to_json(), "conversations": "go on", **who, "seed": config.seed}  # in earlier releases each update began them anew
+    # in earlier releases each update began its conversations anew
+    mark = {"ppo": settings.to_json(), "eta": config.eta, "conversations": "go on", **who, "seed": config.seed}
     staged(folder, mark, work)
     return maskable_ppo.TrainedDirector.load(folder / "policy.safetensors", env_id, settings, config.seed)
 

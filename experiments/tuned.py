@@ -10,8 +10,8 @@ from baselines.method import BILEVEL, MARL
 SCHEDULE = (
     "its learning rate and level 1's KL weight with seed 0, in part on test scenarios and with the held-out judge; since then, on validation scenarios of"
     " support with one team or two, what advantages are divided by, the format term's weight, the pairs and updates of the reward model, whose conversations"
-    " personas learn in, the discrete Director's sizes, and who pays the writing Director, how long and at what KL weight, by the held-out judge and the"
-    " language world's truth (the training judge would have been the right one to choose by)"
+    " personas learn in, the discrete Director's sizes, who pays the writing Director, how long and at what KL weight, and what diversity weighs in Directors'"
+    " pay, by the held-out judge and the language world's truth (the training judge would have been the right one to choose by)"
 )
 TUNED = {
     "": "What only prompts was not tuned.",
