@@ -218,7 +218,8 @@ def test_what_was_trained_is_compared_by_its_folder(small: Path, tmp_path: Path,
     out = tmp_path / "compared"
     assert evaluate.main([*options, "--out", str(out), "--no-wandb", "--json"]) == 0
     assert set(last_json(capsys.readouterr().out)["cost"]) == {"zero-shot", "mascot", *own}
-    said = {m: [row["transcript"]["turns"] for row in RunFolder.open(out / m / "seed-0" / "play").episodes()] for m in ("mascot", *own)}
+    rows = {m: RunFolder.open(out / m / "seed-0" / "play").episodes() for m in ("mascot", *own)}
+    said = {m: [[(t["agent"], t["text"]) for t in row["transcript"]["turns"]] for row in found] for m, found in rows.items()}
     assert said["one"] == said["all"] == said["packed"] == said["mascot"] != said["led"]
     page = (out / "report.md").read_text(encoding="utf-8")
     assert all(f"paid for {who}" in page for who in ("what experiments.bilevel trained", "`one`", "`all`", "`led`", "`ppo`"))
