@@ -225,7 +225,7 @@ def test_what_was_trained_is_compared_by_its_folder(small: Path, tmp_path: Path,
     assert all(f"paid for {who}" in page for who in ("what experiments.bilevel trained", "`one`", "`all`", "`led`", "`ppo`"))
     assert "Which judge paid for `packed`" not in page
     found = comparison.read(out)
-    assert found.specs["packed"] == own["packed"] and found.paid["one"][0] == found.paid["packed"][0] == found.paid["bilevel"][0]
+    assert found.specs["packed"] == f"packed={own['packed']}" and found.paid["one"][0] == found.paid["packed"][0] == found.paid["bilevel"][0]
     made = leaderboard_from._training(found, "led", {})
     assert made is not None and [j.name for j in made.judges] == ["world"]
 
