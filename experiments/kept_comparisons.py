@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.stages import mark_of
+from baselines import METHODS
 from experiments import comparison, evaluate_tables, kept_runs, setting, took
 from experiments.comparison import Comparison
 from experiments.kept_runs import Asked
@@ -27,8 +28,11 @@ ASKED = Asked(frozenset({"runs", "marl", "automatic", "references", "evidence"})
 
 def keep(folder: Path, into: Path) -> Path:
     """Keeps the seeds of a finished comparison; gives their place. Raises `RunFolderError` where there is none, and `ConfigError` where seeds that
-    are kept there were asked otherwise, or played on other scenarios."""
+    are kept there were asked otherwise, or played on other scenarios, or where others than baselines were compared: nobody has their modules and
+    folders, whose places would stand in the repository."""
     found = comparison.read(folder)
+    if own := [name for name, spec in found.specs.items() if spec not in METHODS]:
+        raise ConfigError("comparisons of baselines alone are kept", field="methods", value=own, remedy="compare the baselines in a folder of their own")
     asked = {**found.asked, "methods": ",".join(found.specs.values()), "domain": found.domain, "judges": found.judges}
     about = {**ASKED.of(asked), "scenarios": found.scenarios, "count": found.count}
     place = into / name_of(found.domain, about)
