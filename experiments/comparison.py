@@ -165,7 +165,8 @@ def users_told(played: str, users: Mapping[str, Mapping[int, str | None]]) -> st
             continue
         met = {u for learnt in by_seed.values() for u in setting.user_types(learnt or setting.OTHERS)} & setting.user_types(played)
         what = f"had learnt with {', '.join(sorted(met))}: not new to it" if met else "had learnt with none of these users"
-        parts.append(f"{'W' + _learnt(program)[1:] if program in PROGRAMS else _learnt(program)} {what}.")
+        who = _learnt(program)
+        parts.append(f"{who[0].upper()}{who[1:]} {what}.")
     return " ".join(parts)
 
 

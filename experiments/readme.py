@@ -159,7 +159,10 @@ def _kept(kind: str, name: str, wanted: int, field: str = "") -> str:
     """How many runs of a campaign are kept, of how many; `field`: only those that have it."""
     runs = kept_runs.read(RUNS / kind / name) if (RUNS / kind / name / kept_runs.ABOUT).exists() else {}
     count = sum(not field or field in run for run in runs.values())
-    return f"{count} of {wanted}" if count else f"none of {wanted} yet"
+    if not count:
+        return f"none of {wanted} yet"
+    other = kind == "bilevel" and since(kept_runs.read_about(RUNS / kind / name))
+    return f"{count} of {wanted}" + (", not with today's defaults" if other else "")
 
 
 def _cost(kind: str, name: str, wanted: int, field: str = "") -> str:

@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,17 @@ def test_each_seed_of_a_comparison_has_its_share_of_what_that_took(tmp_path: Pat
     assert "10 (2 timed)" in readme.campaigns()
 
 
+def test_comparisons_with_what_is_named_by_its_place_are_not_kept(tmp_path: Path, results: Path) -> None:
+    """The places would stand in the repository, where nobody has them."""
+    folder = comparison(tmp_path / "one", 0)
+    for name in ("report.json", "scores.json"):  # few-shot becomes a run of somebody's, with the judge that paid known
+        text = (folder / name).read_text(encoding="utf-8").replace("zero-shot,few-shot", f"zero-shot,ours={tmp_path}/run-0").replace("few-shot", "ours")
+        (folder / name).write_text(text.replace('"paid": {}', '"paid": {"ours": {"0": ["world", "world"]}}'), encoding="utf-8")
+    with pytest.raises(ConfigError, match="baselines alone are kept.*ours"):
+        readme.keep_methods(folder)
+    assert not (results / "runs" / "methods").exists()
+
+
 def test_other_methods_scenarios_or_judges_do_not_join(tmp_path: Path, results: Path) -> None:
     readme.keep_methods(comparison(tmp_path / "one", 0))
     with pytest.raises(ConfigError, match="against"):
@@ -251,6 +263,17 @@ def test_what_was_not_run_is_told(tmp_path: Path, results: Path, monkeypatch: py
     assert readme.campaigns().count("none of 3 yet") == 2
     readme.keep_hacking(study(tmp_path / "one", "clean-1", "clean-2"))
     assert "2 of 3" in readme.campaigns() and readme.campaigns().count("none of 3 yet") == 1  # no run has that figure
+
+
+def test_runs_of_other_defaults_are_not_passed_for_todays(tmp_path: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readme, "CAMPAIGNS", [("both levels", "make reproduce", ("bilevel", "support-40", 5))])
+    asked = kept_runs.Asked(frozenset(), bilevel.BEFORE)
+    for eta, told in ((0.1, "1 of 5, not with today's defaults "), (bilevel.Config.eta, "1 of 5 ")):
+        place = results / "runs" / "bilevel" / "support-40"
+        shutil.rmtree(place, ignore_errors=True)
+        about = asked.of(dataclasses.asdict(bilevel.Config(eta=eta)))
+        kept_runs.join(place, about, {"run-0": b"{}"}, asked, tmp_path, {})
+        assert f"| {told}" in readme.campaigns()
 
 
 def test_a_comparison_that_no_submission_can_be_made_of_is_not_kept(tmp_path: Path, results: Path) -> None:
