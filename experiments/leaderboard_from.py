@@ -112,18 +112,19 @@ def _training(kept: Comparison, method: str, told: Mapping[str, str]) -> Trainin
     spec = kept.specs[method]
     if spec in METHODS:
         return _of_runs(kept, METHODS[spec]) if METHODS[spec].trained else None
-    if method in kept.paid:  # asked for by its folder
-        return Training("by its folder's records", _paid(kept, method))
-    if method not in told:
-        remedy = f"pass --trained {method}=JUDGE with the judge that paid for it or chose its data, or --trained {method}={NOTHING}"
-        raise ConfigError("what trained this policy is not known here", field="trained", value=method, remedy=remedy)
     around = METHODS[kept.asked["background"]]
     beside = _of_runs(kept, around) if around.trained and not spec.endswith("@team") else None
-    own = [] if told[method] == NOTHING else [JudgeName(*redacted([told[method]] * 2))]
+    unread = None in kept.paid.get(method, {}).values()  # asked for by its folder, which does not say who paid: then its authors may
+    if method in kept.paid and not (unread and method in told):
+        own, what = _paid(kept, method), "by its folder's records"
+    elif method in told:
+        own, what = () if told[method] == NOTHING else (JudgeName(*redacted([told[method]] * 2)),), "as its authors say"
+    else:
+        remedy = f"pass --trained {method}=JUDGE with the judge that paid for it or chose its data, or --trained {method}={NOTHING}"
+        raise ConfigError("what trained this policy is not known here", field="trained", value=method, remedy=remedy)
     if not own and beside is None:
         return None
-    what = "as its authors say" + (f"; beside it {beside.what}" if beside else "")
-    return Training(what, (*own, *(beside.judges if beside else ())))
+    return Training(what + (f"; beside it {beside.what}" if beside else ""), (*own, *(beside.judges if beside else ())))
 
 
 def _of_runs(kept: Comparison, method: Method) -> Training:

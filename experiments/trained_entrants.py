@@ -33,7 +33,6 @@ from mascot_env.errors import ConfigError, RunFolderError
 from mascot_env.players import team_folder
 from mascot_env.types import Domain
 
-TEAM = "team:"
 FORM = re.compile(r"(?:(?P<name>[\w.-]+)=)?(?P<team>team:)?(?P<folder>[^=@:,]+)(?:@(?P<what>[\w-]+))?")
 BOTH, SPEAKERS, DIRECTOR = "team", "speakers", "director"
 OF_RUN = tuple(name for name, method in METHODS.items() if method.needs == BILEVEL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import os
 from collections.abc import Callable
@@ -443,6 +444,16 @@ def test_the_judge_of_a_trained_method_is_read_from_its_runs(tmp_path: Path) -> 
     assert made is not None and made.judges == (JudgeName("nano", "#fa8138db51e2"),)
     beside = leaderboard_from._training(compared(0, spec="x=m:o@director"), "x", {"x": "mine"})
     assert beside is not None and [j.name for j in beside.judges] == ["mine", "nano"]
+    folder = compared(0, spec="x=runs/level2", background="mascot")  # by its folder: who paid for it, and for those it played with
+    known = dataclasses.replace(folder, paid={**folder.paid, "x": {0: ("mine", "mine#1")}})
+    for told in ({}, {"x": "nothing"}):  # what is known is not told otherwise
+        found = leaderboard_from._training(known, "x", told)
+        assert found is not None and [j.name for j in found.judges] == ["mine", "nano"] and found.what.startswith("by its folder's records; beside it")
+    unknown_payer = dataclasses.replace(folder, paid={**folder.paid, "x": {0: None}})
+    with pytest.raises(MascotError, match="the judge that trained cannot be read"):
+        leaderboard_from._training(unknown_payer, "x", {})
+    said = leaderboard_from._training(unknown_payer, "x", {"x": "theirs"})
+    assert said is not None and [j.name for j in said.judges] == ["theirs", "nano"]
     alone = leaderboard_format.Training("experiments.bilevel, its SFT alone", ())
     assert leaderboard_from._training(compared(0), "sft", {}) == alone
     acts = leaderboard_from._training(compared(0), "ippo", {})
