@@ -58,6 +58,10 @@ def shrunk(name: str) -> None:
         from tests.experiments.test_bilevel import smaller
 
         smaller(PATCH)
+    if name == "units":
+        from tests.experiments.test_units import fewer
+
+        fewer(PATCH)
     if name == "marl":
         from experiments import marl
 

@@ -24,7 +24,7 @@ pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]
 ROOT = Path(__file__).parents[2]
 KILLS = 4
 ORPHANS_END = 30.0  # seconds within which what a killed program has started ends too
-BY_THE_CLOCK = ("seconds", "step_time", "run")  # figures that no two runs share
+BY_THE_CLOCK = ("seconds", "step_time", "run", "took", "cost")  # figures that no two runs share
 WORLD = "--judge world --held-out world --no-wandb"
 LEVEL1 = "--sft-conversations 6 --sft-steps 4 --reward-steps 4 --grpo-steps 2 --dpo-steps 2 --contexts 12 --scenarios 3"
 LEVEL2 = "--team world --steps 4 --reward model --reward-states 20 --reward-steps 4 --ppo-steps 96 --scenarios 3"
@@ -38,6 +38,8 @@ PROGRAMS = {
     "bilevel": f"{BILEVEL} {WORLD} --rounds 2",
     "marl": f"{WORLD} --updates 3 --conversations 4 --seeds 2 --scenarios 3",
     "hacking": f"{WORLD} --sft-steps 2 --steps 2 --every 1 --places 12 --replies 2 --conversations 8 --clean 1 --biased 1 --workers 2",
+    "units": f"--unit decision-by-model --team world --steps 4 --scenarios 3 {WORLD}",
+    "evaluate": "--methods zero-shot,few-shot-cot --judges world --seeds 2 --scenarios 4 --workers 2 --no-wandb",
     "nano": "--only base --jobs 1",
 }
 

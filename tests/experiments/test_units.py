@@ -57,16 +57,21 @@ def test_all_units_have_runs_of_the_same_seeds() -> None:
     assert made["decision-by-model"] == level2.Config(**{**vars(made["decision"]), "reward": "model"})
 
 
-@pytest.mark.parametrize("unit", units.UNITS)
-def test_a_run_of_each_kind(unit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The study has no options of its own for what its group reward model is made from."""
     shrink(monkeypatch)
     made = level2.settings_of
 
-    def fewer(config: level2.Config) -> object:
+    def settings_of(config: level2.Config) -> object:
         few = made(config)
         return dataclasses.replace(few, reward_states=8, reward_model=dataclasses.replace(few.reward_model, steps=2))
 
-    monkeypatch.setattr(level2, "settings_of", fewer)
+    monkeypatch.setattr(level2, "settings_of", settings_of)
+
+
+@pytest.mark.parametrize("unit", units.UNITS)
+def test_a_run_of_each_kind(unit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    fewer(monkeypatch)
     asked = ["--unit", unit, "--steps", "1", "--scenarios", "2", "--team", "world", "--judge", "world", "--out", str(tmp_path), "--no-wandb"]
     assert units.main([*asked, "--json"]) == 0
     figures = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
