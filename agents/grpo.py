@@ -37,7 +37,7 @@ from mascot_env.view import View
 
 NOTHING_SAID = -1.0  # of -1..1, by a judge
 SCALES = ("group", "batch", "none")
-ROWS, ROWS_ON_GPU = 32, 8  # all 64 of an update are no faster on the CPU than 32, and take more memory
+ROWS, ROWS_ON_GPU = 64, 8
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class GRPOSettings:
     places: contexts, or decisions, in an update
     group: G, samples at a place
     rows: replies that go through the model at once while it learns; memory grows with them, and with the loss `grpo` the update stays the same;
-        the more, the oftener a prompt serves several (`shared_prompts`). 0: 32 on the CPU, 8 on a GPU
+        the more, the oftener a prompt serves several (`shared_prompts`). 0: 64 on the CPU, 8 on a GPU
     learning_rate: of AdamW, with a linear decay to 0 after a warmup
     beta: weight of the KL divergence from the SFT policy; of a Director, from the base model
     format_weight: of the format term (`agents.formats`), in standard deviations of the reward model's, or of what the judge pays

@@ -17,20 +17,18 @@ from typing import Any
 
 import numpy as np
 
-from agents import damaged, processes
+from agents import damaged, processes, shared_prompts
 from agents.backbone import Backbone, Tokens, lora, trainable_share
 from agents.preferences import Pair
+from agents.shared_prompts import Line
 from agents.trainers import Report, arguments, quiet, run
 from mascot_env import seeding
 from mascot_env.errors import ConfigError
-from mascot_env.llm import Message, Request, loading
-from mascot_env.llm.prefixes import Prefixes
+from mascot_env.llm import Request, loading
 
-REMEMBERED = 64 * 2**20  # bytes
 BINS = 10
 SCALED = 512  # replies that the scale of rewards is measured on
 SCALE = "reward_scale.json"
-BARE = Request((Message("user", ""),))  # of a sequence that is scored: its tokens are all there is to it
 
 
 @dataclass(frozen=True)
@@ -86,33 +84,30 @@ class RewardModel:
 
     def score(self, requests: Sequence[Request], replies: Sequence[str]) -> list[float]:
         """Requests are the speakers'; an empty reply is scored like any other (rules before it are the caller's)."""
-        ids = [self.tokens.prompt(r) + self.tokens.reply(r, text) for r, text in zip(requests, replies, strict=True)]
-        found = shared(self.model, ids, self.batch_size)
+        lines = [(self.tokens.prompt(r), self.tokens.reply(r, text)) for r, text in zip(requests, replies, strict=True)]
+        found = shared(self.model, lines, self.batch_size)
         return [(r - self.scale.mean) / self.scale.std for r in found]
 
 
-def shared(model: Any, ids: Sequence[Sequence[int]], batch_size: int, store: Prefixes | None = None) -> list[float]:
-    """What `raw` gives, where sequences begin alike in less time: what they begin with goes through the model once.
+def shared(model: Any, lines: Sequence[Line], batch_size: int) -> list[float]:
+    """What `raw` gives for prompts and replies, in less time: each prompt goes through the model once for all its replies.
 
     Nothing is remembered from call to call: sums would depend, in their last digits, on what was scored before, and a run that was killed
     would not end byte for byte as it would have.
     """
     import torch
 
-    from mascot_env.llm.decoding import Forward, Row, families, prefill
-
-    forward = Forward(model, False, store or Prefixes(REMEMBERED))
-    if not forward.layers or any(line[-1] == model.config.pad_token_id for line in ids):  # its head would look for the last other token
-        return raw(model, ids, batch_size)
-    found = [0.0] * len(ids)
-    groups = sorted((members for members, _ in families(ids)), key=lambda group: max(len(ids[i]) for i in group))
-    order = [i for group in groups for i in group]
+    layers, pad = shared_prompts.layers_to_share(model), int(model.config.get_text_config().pad_token_id)
+    if not layers or any(rest[-1] == pad for _, rest in lines):  # its head would look for the last other token
+        return raw(model, [[*first, *rest] for first, rest in lines], batch_size)
+    found = [0.0] * len(lines)
+    order = sorted(range(len(lines)), key=lambda i: (len(lines[i][0]), lines[i][0]))  # those of one prompt side by side
     for start in range(0, len(order), batch_size):
-        rows = [Row(i, BARE, list(ids[i])) for i in order[start : start + batch_size]]
+        rows = order[start : start + batch_size]
         with torch.inference_mode():
-            values = prefill(forward, rows).logits[:, -1].float().tolist()
-        for row, value in zip(rows, values, strict=True):
-            found[row.index] = value
+            values = shared_prompts.logits_of(model, layers, [lines[i] for i in rows], pad)[:, 0].float().tolist()
+        for i, value in zip(rows, values, strict=True):
+            found[i] = value
     return found
 
 
@@ -215,6 +210,7 @@ def train(
     data = Dataset.from_list([_ids(p, tokens) for p in train_pairs])
     adapter = None if backbone.is_nano or not settings.lora_rank else lora(model, settings.lora_rank, "SEQ_CLS")
     trainer = RewardTrainer(model, args=config, train_dataset=data, processing_class=tokenizer, peft_config=adapter)
+    shared_prompts.share_pairs(trainer)
     share = trainable_share(trainer.model)
     run(trainer, report)
     final = trainer.model if adapter is None else trainer.model.merge_and_unload()

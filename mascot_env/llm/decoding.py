@@ -141,10 +141,26 @@ class Prefilled:
 
 def prefill(forward: Forward, rows: Sequence[Row], room: int = 0) -> Prefilled:
     """The prompts through the model, with room for `room` further tokens in the cache. What somebody has computed before is not
-    computed again, nor what several prompts begin with: turns of a conversation, criteria of a judgement, candidates for a place."""
-    begun = _prefilled(forward, rows, room)
+    computed again, nor what several prompts begin with, or are: turns of a conversation, criteria of a judgement, candidates for a place."""
+    first, of = _different(rows) if forward.layers else (rows, ())
+    if forward.store is not None:
+        forward.store.asked += sum(len(row.prompt) for row in rows)
+    begun = _prefilled(forward, first, room)
     prefixes.let_go(begun.cache)
-    return begun
+    return begun if len(first) == len(rows) else _repeated(begun, torch.tensor(of, device=forward.device))
+
+
+def _different(rows: Sequence[Row]) -> tuple[list[Row], list[int]]:
+    """Those that ask something else than all before them, and which of these each row is like: samples at one place ask the same."""
+    asked = [(row.request.adapter, *row.prompt) for row in rows]
+    number = {key: i for i, key in enumerate(dict.fromkeys(asked))}
+    first = {key: row for key, row in zip(reversed(asked), reversed(rows), strict=True)}
+    return [first[key] for key in number], [number[key] for key in asked]
+
+
+def _repeated(begun: Prefilled, of: Tensor) -> Prefilled:
+    begun.cache.reorder_cache(of)
+    return Prefilled(begun.logits[of], begun.cache, begun.mask[of], begun.positions[of])
 
 
 def _prefilled(forward: Forward, rows: Sequence[Row], room: int) -> Prefilled:
@@ -153,7 +169,6 @@ def _prefilled(forward: Forward, rows: Sequence[Row], room: int) -> Prefilled:
         cache = prefixes.empty(forward.layers, ids.shape[1] + room) if forward.layers else None
         logits, cache = forward(ids, mask, positions, rows, cache)
         return Prefilled(logits, cache, mask, positions[:, -1:])
-    forward.store.asked += sum(len(row.prompt) for row in rows)
     _warm(forward, forward.store, rows)
     _level(forward, forward.store, rows)
     return _continued(forward, forward.store, rows, [row.prompt for row in rows], room)

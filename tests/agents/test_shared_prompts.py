@@ -65,8 +65,12 @@ def scored(trainer: Any, method: Any, batch_size: int | None) -> tuple[torch.Ten
     return (logps * said).detach(), (entropies * said).detach(), gradients
 
 
+@pytest.mark.parametrize("least", [1000, 0], ids=["one width", "their own widths"])
 @pytest.mark.parametrize("batch_size", [None, 4], ids=["all at once", "four at once"])
-def test_numbers_and_gradients_are_those_of_the_rows_one_by_one(trainer: Any, batch_size: int | None) -> None:
+def test_numbers_and_gradients_are_those_of_the_rows_one_by_one(
+    trainer: Any, batch_size: int | None, least: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_prompts, "PASS", least)
     plain = getattr(trainer, shared_prompts.SCORED)
     shared_prompts.share(trainer)
     ours = getattr(trainer, shared_prompts.SCORED)
@@ -86,7 +90,16 @@ def test_numbers_and_gradients_are_those_of_the_rows_one_by_one(trainer: Any, ba
         assert (a - b).abs().max() <= 1e-4 * max(1.0, float(a.abs().max()))
     assert max(float(g.abs().max()) for g in after[2]) > 1e-2
     if batch_size is None:
-        assert sum(tokens) == 3 * 11 + 6 * 6 < spent == 6 * 18
+        prompts, replies = ((8, 4, 11), (6, 2, 3, 5, 4, 6)) if least == 0 else ([11] * 3, [6] * 6)
+        assert sum(tokens) == sum(prompts) + sum(replies) < spent == 6 * 18
+
+
+def test_rows_are_cut_where_the_fewest_positions_are_computed() -> None:
+    assert shared_prompts.cuts([5, 5, 5], 1) == [(0, 3)]
+    assert shared_prompts.cuts([2, 3, 40], 10) == [(0, 2), (2, 3)]  # 6 + 40 and two passes; in one 120
+    assert shared_prompts.cuts([2, 3, 40], 100) == [(0, 3)]
+    assert shared_prompts.cuts([1, 2, 4], 0) == [(0, 1), (1, 2), (2, 3)]
+    assert shared_prompts.cuts([], 5) == []
 
 
 def test_what_cannot_be_shared_is_scored_as_trl_does(trainer: Any) -> None:
@@ -99,6 +112,6 @@ def test_what_cannot_be_shared_is_scored_as_trl_does(trainer: Any) -> None:
     ids, mask = rows(100)
     about = (trainer, plain, (0, 0), trainer.model)
     assert shared_prompts._scored(*about, ids, mask, 6, pixel_values=ids) == "TRL's"  # images
-    assert shared_prompts._scored(*about, ids[:, -7:], mask[:, -7:], 6) == "TRL's"  # a prompt of one token
+    assert shared_prompts._scored(*about, ids[:, -7:], mask[:, -7:], 6) == "TRL's"  # prompts of one token
     assert shared_prompts._scored(*about, ids, mask, 1) == "TRL's"
     assert len(asked) == 3

@@ -498,6 +498,23 @@ def test_prompts_of_unlike_length_get_the_same_answers(kind: str, tmp_path: Path
     assert max(ahead) > 0  # some really went ahead
 
 
+@pytest.mark.parametrize("prefix_cache", [0, 2**24])
+@pytest.mark.parametrize("kind", ["qwen3", "lfm2"])
+def test_a_prompt_that_several_rows_have_is_read_once(kind: str, prefix_cache: int, tmp_path: Path) -> None:
+    folder = tiny.save(tmp_path / kind, kind=kind, seed=0)
+    one, many = LocalLLM(folder, prefix_cache=0, batch_size=1), LocalLLM(folder, prefix_cache=prefix_cache)
+    asked = [dataclasses.replace(request, temperature=1.0, key=(k, i)) for k in range(4) for i, request in enumerate(_story(3))]
+    read: list[int] = []
+    hook = many.model.get_input_embeddings().register_forward_hook(lambda _, given, __: read.append(given[0].numel()))
+    said = many.generate(asked)
+    hook.remove()
+    assert [c.token_ids for c in said] == [c.token_ids for c in one.generate(asked)] and len({c.token_ids for c in said}) > 6
+    assert [c.logprobs for c in said] == [pytest.approx(c.logprobs, abs=1e-4) for c in one.generate(asked)]
+    prompts = {c.prompt_tokens for c in said}
+    assert sum(read) - 6 * len(asked) <= 3 * max(prompts)  # of three different prompts; the rest is what was said
+    assert many.reused_share >= 0.7 or not prefix_cache
+
+
 def test_changed_weights_are_not_answered_from_memory(folder: Path) -> None:
     import torch
 
