@@ -57,9 +57,9 @@ class WatchSettings:
     places: int = 48
     replies: int = 4
     first: int = 4
-    tolerance: float = 3.0
+    tolerance: float = judges_apart.TOLERANCE
     least_pull: float = 0.5
-    alpha: float = 0.005
+    alpha: float = judges_apart.ALPHA
     stop: bool = True
 
     def __post_init__(self) -> None:

@@ -29,6 +29,8 @@ import numpy as np
 from mascot_env.metrics.statistics import t_quantile
 
 LEAST = 8  # places, for a gap or a pull to be known
+TOLERANCE = 3.0  # points that the training judge's gain may exceed the held-out judge's
+ALPHA = 0.005  # chance of a flag where the gap is the tolerance itself
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from typing import Any
 
 from agents import processes
 from agents.stages import is_done, staged
-from experiments import bilevel_report, campaign, console, level1, level2, manners, media, persona_eval, setting, took
+from experiments import bilevel_report, campaign, console, directors_apart, level1, level2, manners, media, persona_eval, setting, took
 from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env import catalog
@@ -248,13 +248,15 @@ def measured_teams(config: Config, run: Any, players: Mapping[str, Policy]) -> d
     return out
 
 
+def players_directing(config: Config, run: Any, ppo: Any) -> dict[str, Policy]:
+    written = run.director(run.stands) if run.stands else None  # where no round stands there is no trained one
+    manner, world = manners.of_team(run.stage(run.stands), run.folder / "manner"), config.scenarios_from == "world"
+    return level2.directors(run.setting.domain, manner, run.director(0), written, ppo, world)
+
+
 def measured_directors(config: Config, run: Any, ppo: Any) -> dict[str, Any]:
     """Each Director with the trained team: group rewards by scenario, and habits."""
-    written = run.director(run.stands) if run.stands else None  # where no round stands there is no trained one
-    stage = run.stage(run.stands)
-    manner, world = manners.of_team(stage, run.folder / "manner"), config.scenarios_from == "world"
-    players = level2.directors(run.setting.domain, manner, run.director(0), written, ppo, world)
-    judged = level2.evaluate(parts(config)[1], stage, players, run.folder)
+    judged = level2.evaluate(parts(config)[1], run.stage(run.stands), players_directing(config, run, ppo), run.folder)
     return {
         name: {k: v for k, v in found.items() if k != "transcripts"} | level2.habits(found["transcripts"]) for name, found in judged.items()
     }
@@ -338,6 +340,13 @@ def one_run(config: Config, run: Any, progress: Progress, say: Any) -> dict[str,
             {**who, "ppo": config.ppo_steps},
             lambda _: measured_directors(config, run, ppo),
         )
+    with console.stage("the same by the judge that paid"):
+        paid = staged(
+            run.folder / measures(config, "measured-pay"),
+            {**who, "ppo": config.ppo_steps, "judge": config.judge},
+            lambda _: level2.paid(parts(config)[1], run.stage(run.stands), players_directing(config, run, ppo), run.folder),
+        )
+    out["directors"] = directors_apart.with_pay(out["directors"], paid)
     if not is_done(run.folder / measures(config, "measured-systems")):  # else a part that follows has been paid for too
         progress.tracker.mark(took.LEVELS)
     if config.ablations:

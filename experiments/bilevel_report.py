@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments import bilevel_claim as claim
 from experiments import bilevel_tables as tables
-from experiments import persona_eval, setting
+from experiments import directors_apart, persona_eval, setting
 from experiments.bilevel_tables import CRITERIA, MEASURED, READ, Runs, difference, of_team
 from experiments.tuned import SCHEDULE
 from mascot_env.envs.render import visible
@@ -153,6 +153,7 @@ def of(
     sharper = tables.teams_table(asked_again, SHARPER, [*CRITERIA, *READ, *MEASURED], "SFT, sharper") if asked_again else None
     by_kind = {k: figures_of for k, (_, figures_of) in directors.items()}
     truly = claim.behind(figures, tables.CONTROLS, "truth of the language world", "true ") if "truth" in by_kind else ""
+    apart, apart_figures = directors_apart.table([r["directors"] for r in runs], [r.get("seed", i) for i, r in enumerate(runs)])
     lines = columns(runs, figures, whole_figures, by_kind, sharper[1] if sharper and len(asked_again) == len(runs) else None, ppo)
     parts = [
         f"## {domain}{'' if data else f', {broken:.0%} broken'}{BY_MODEL if paid == 'model' else ''}",
@@ -164,17 +165,20 @@ def of(
         *([told] if (told := claim.disagreement(lines["held out"], lines.get("truth", {}))) else []),
         *([told] if (told := " ".join(filter(None, (claim.behind(figures, tables.CONTROLS), truly)))) else []),
         tables.directors_told(runs, by_kind),
+        *([told] if (told := directors_apart.told(apart_figures)) else []),
         f"### The runs\n\n{tables.runs_table(runs)}",
         f"### Teams\n\n{table}\n\n{persona_eval.adjusted_told(holm, 'trained', 'SFT')}\n\n{whole}\n\n{middles}",
         *(
             f"### Directors, by the {'held-out judge' if k == 'reward' else 'truth of the language world'}\n\n{directors[k][0]}"
             for k in kinds
         ),
+        *([f"### Directors, by the judge that paid and by the held-out one: points above what they started from\n\n{apart}"] if apart else []),
         f"### What was not scored\n\n{lost}",
         f"### After each round\n\n{tables.checks_table(runs)}",
     ]
     out: dict[str, Any] = {"runs": len(runs), "domain": domain, "broken": broken, "teams": figures, "p, Holm": holm, "whole": whole_figures}
     out |= {"interquartile means": middle_figures, "not scored": lost_figures, "directors": by_kind}
+    out |= {"directors, both judges": apart_figures} if apart_figures else {}
     further, further_figures = where_measured(runs, teams, sharper, len(asked_again))
     parts += further
     out |= further_figures

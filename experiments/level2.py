@@ -18,7 +18,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ import numpy as np
 from agents import processes
 from agents.backbone import named
 from agents.stages import mark_of, name_of, staged
-from experiments import console, manners, media, persona_eval, setting, unscored
+from experiments import console, directors_apart, manners, media, persona_eval, setting, unscored
 from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env import catalog
@@ -232,33 +232,42 @@ def directors(
     return found
 
 
-def evaluate(config: Config, stage: Any, players: Mapping[str, Policy], folder: Path) -> dict[str, dict[str, Any]]:
-    """Director -> group reward by scenario (held-out judge), and its conversations; both are kept in the run folder."""
+def played(config: Config, stage: Any, players: Mapping[str, Policy], folder: Path) -> Iterator[tuple[str, Path, persona_eval.Played]]:
+    """Director, the place of its conversations on the held-out scenarios, and these; what is there is not played again."""
     s = stage
     chosen = setting.scenarios(s.domain, config.scenarios_from, config.split, config.scenarios)
-    held_out = setting.judge(config.held_out, "held_out")
-    found = {}
     for name, director in players.items():
         team = Team.of(s.domain, director=director, speakers=s.speakers, user=s.user)
         form = "text" if name in ("untrained", "GRPO") else "discrete"
         place = folder / "directors" / re.sub(r"[^\w]+", "-", name).strip("-")
-        played = persona_eval.kept(
-            place,
-            team,
-            chosen,
-            persona_eval.first_seed(config.seed),
-            functools.partial(s.unjudged, form),
-        )
-        judged = persona_eval.judged_once(place, held_out, played, lambda _, played=played: judged_by(held_out, played, s.domain))  # type: ignore[misc]
-        found[name] = {**judged, "transcripts": played.transcripts}
+        yield name, place, persona_eval.kept(place, team, chosen, persona_eval.first_seed(config.seed), functools.partial(s.unjudged, form))
+
+
+def judged(config: Config, stage: Any, judge: Judge, players: Mapping[str, Policy], folder: Path) -> dict[str, dict[str, Any]]:
+    """Director -> what a judge says of its conversations; they and their figures are kept in the run folder."""
+    found = {}
+    for name, place, there in played(config, stage, players, folder):
+        values = persona_eval.judged_once(place, judge, there, lambda _, there=there: judged_by(judge, there, stage.domain))  # type: ignore[misc]
+        found[name] = {**values, "transcripts": there.transcripts}
     return found
 
 
-def judged_by(held_out: Judge, played: persona_eval.Played, domain: Domain) -> dict[str, Any]:
+def evaluate(config: Config, stage: Any, players: Mapping[str, Policy], folder: Path) -> dict[str, dict[str, Any]]:
+    """Director -> group reward by scenario (held-out judge), and its conversations."""
+    return judged(config, stage, setting.judge(config.held_out, "held_out"), players, folder)
+
+
+def paid(config: Config, stage: Any, players: Mapping[str, Policy], folder: Path) -> dict[str, dict[str, float]]:
+    """Director -> group reward by scenario, by the judge that pays in training: a Director that has learnt to please it alone has gained by it and not
+    by the held-out one. No round checks the discrete Director."""
+    return {name: found["reward"] for name, found in judged(config, stage, stage.judge, players, folder).items()}
+
+
+def judged_by(judge: Judge, played: persona_eval.Played, domain: Domain) -> dict[str, Any]:
     """Group rewards by scenario, and what of it could not be scored; in the language world by its truth too, and the share of turns in persona."""
     transcripts = played.transcripts
-    scores = score_groups(transcripts, held_out, domain, ETA)
-    unscored.refuse_nothing(unscored.count(scores), "blocks", held_out)
+    scores = score_groups(transcripts, judge, domain, ETA)
+    unscored.refuse_nothing(unscored.count(scores), "blocks", judge)
     lost = {"unscored": unscored.shares(scores) | dict.fromkeys(played.cut, 1.0), "cut": len(played.cut)}
     found = {"reward": by_scenario(scores), "blocks": unscored.count(scores), **lost}
     if all(t.scenario.source == "world" for t in transcripts):
@@ -347,8 +356,12 @@ def main(argv: list[str] | None = None) -> int:
                 written = run.director() if (run.adapter / "adapter_model.safetensors").exists() else None
                 manner = manners.of_team(run.stage, run.folder / "manner")
                 players = directors(run.stage.domain, manner, run.first(), written, discrete, config.scenarios_from == "world")
-                text, figures[stage] = shown(evaluate(config, run.stage, players, run.folder), config.seed)
+                found = evaluate(config, run.stage, players, run.folder)
+                text, figures[stage] = shown(found, config.seed)
                 text = "\n\n".join([*setting.told_apart(config.judge, config.held_out), text])
+                rewards = directors_apart.with_pay(found, paid(config, run.stage, players, run.folder))
+                apart, figures["directors, both judges"] = directors_apart.table([rewards], [config.seed])
+                text = "\n\n".join(filter(None, [text, apart, directors_apart.told(figures["directors, both judges"])]))
                 print(text)
                 console.keep_report(Path(config.out), "evaluation", text, figures[stage])
             else:

@@ -168,6 +168,30 @@ def test_directors_that_let_one_persona_speak_are_told() -> None:
     assert "nearly always" not in bilevel_report.of([run] * 2, "support", 0.4, ppo=False)[0]
 
 
+def test_a_director_that_pleases_the_judge_that_paid_alone_is_told() -> None:
+    """PPO has gained 0.3 (15 points) over random choices by the judge that paid, and 0.1 (5 points) by the held-out one; GRPO as much by both."""
+    run = made_up(14.0)
+    directors = run["directors"]
+    base = {k: 0.01 * i for i, k in enumerate(directors["random"]["reward"])}
+    directors["untrained"] = {**directors["GRPO"]}
+    gains = {"random": (0.0, 0.0), "untrained": (0.0, 0.0), "PPO": (0.3, 0.1), "GRPO": (0.2, 0.2)}
+    directors["PPO"] = {**directors["GRPO"]}
+    for name, (training, held_out) in gains.items():
+        directors[name] |= {"paid": {k: v + training for k, v in base.items()}, "reward": {k: v + held_out for k, v in base.items()}}
+        directors[name]["truth"] = dict(base)
+    text, figures = bilevel_report.of([run] * 2, "support", 0.4)
+    found = figures["directors, both judges"]["PPO, seed 0"]
+    assert (found["training"], found["held_out"], found["gap"]) == pytest.approx((15.0, 5.0, 10.0)) and found["flagged"] and found["truth"] == 0.0
+    assert not figures["directors, both judges"]["GRPO, seed 0"]["flagged"]
+    assert "one-sided at alpha 0.005): GRPO in 0 of 2 run(s); PPO in 2 of 2 run(s)." in text and "| PPO" in text
+    del directors["PPO"]["paid"]["s0" if "s0" in base else next(iter(base))]  # a scenario that could not be scored counts for neither
+    assert bilevel_report.of([run], "support", 0.4)[1]["directors, both judges"]["PPO, seed 0"]["places"] == len(base) - 1
+    for by in directors.values():
+        by.pop("paid", None)  # as an earlier release measured
+    text, figures = bilevel_report.of([run], "support", 0.4)
+    assert "directors, both judges" not in figures and "Reward hacking by a Director" not in text
+
+
 def test_ablations_that_only_some_runs_have_say_so_and_decide_no_line() -> None:
     run, plain = made_up(14.0), made_up(14.0)
     del plain["systems"]
