@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from agents.stages import name_of
-from experiments import compare_tables, console, evaluated, setting
+from baselines import METHODS
+from experiments import compare_tables, comparison, console, evaluate_tables, evaluated, setting
 from experiments.compare_tables import Compared
 from experiments.evaluated import Place
 from mascot_env import prompts, seeding
 from mascot_env.errors import ConfigError
 from mascot_env.judge.asked import ModelComparer
-from mascot_env.judge.preference import MARGIN, Comparer, Match, Outcome, Preference, comparing
+from mascot_env.judge.preference import MARGIN, Comparer, Match, Outcome, Preference, ScoreComparer, comparing
 from mascot_env.redaction import redacted
 from mascot_env.run_folder import RunFolder
 from mascot_env.types import Domain, Transcript, to_json, verdict_from_json
@@ -155,6 +156,15 @@ def key_of(scenario: str, seed: int, group: Sequence[str], mark: str) -> tuple[s
     return scenario, seed, tuple(group), mark
 
 
+def payers(run: Path, methods: Sequence[str], judge: Comparer) -> str:
+    """A warning where this judge paid for the training of one of the methods, or where it is not known who did; else empty."""
+    kept = evaluated.said(run / evaluate_tables.SCORES, "paid")
+    programs = sorted({METHODS[m].needs for m in methods if m in METHODS and METHODS[m].trained} | {m for m in methods if m in kept})
+    paid = {p: {int(seed): by and tuple(by) for seed, by in kept.get(p, {"0": None}).items()} for p in programs}
+    asked = judge.judge if isinstance(judge, ScoreComparer) else judge
+    return comparison.payers_told({asked.name: name_of(asked)}, paid)
+
+
 def page_name(config: Config, judge: Comparer) -> str:
     """Of the page's file: another judge, question or size is another page."""
     question = config.question if judge.kind == "asked" else ""
@@ -173,6 +183,7 @@ def main(argv: list[str] | None = None) -> int:
     about = {"judge": redacted(config.judge), "kind": judge.kind, "question": config.question, "against": against, "margin": config.margin}
     lacking = compare_tables.lacking(found, methods, config.size)
     text, figures = compare_tables.page(about, methods, answered, lacking, seeding.generator("compare", config.seed))
+    text = "\n\n".join(filter(None, [payers(Path(config.run), methods, judge), text]))
     print(f"\n{text}")
     console.keep_report(out, page_name(config, judge), text, {**figures, "config": redacted(asdict(config))})
     console.finish(figures, config.json)

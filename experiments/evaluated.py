@@ -47,20 +47,20 @@ def domain_of(run: Path, transcripts: Iterable[Transcript], field: str = "run") 
     domains = {t.scenario.domain for t in transcripts}
     if len(domains) != 1:
         raise ConfigError("conversations of one domain are compared", field=field, value=sorted(domains), remedy="name another run folder")
-    asked = _said(run / evaluate_tables.REPORT, "config")
+    asked = said(run / evaluate_tables.REPORT, "config")
     name = domains.pop()
     own = find_domain(asked.get("domain", name))  # of a domain of somebody's own it is the folder that was asked for
     found = setting.team(own if own.id == name else catalog.domain(name), asked.get("personas", setting.OWN_TEAM))
-    played = _said(run / "setting" / DONE, "settings").get("personas")
+    played = said(run / "setting" / DONE, "settings").get("personas")
     if played is not None and played != [p.id for p in found.personas]:
         remedy = "let the comparison end first: start experiments.evaluate once more, with the same options"
         raise RunFolderError(f"was played by other personas ({', '.join(map(str, played))})", field=field, value=str(run), remedy=remedy)
     return found
 
 
-def _said(file: Path, key: str) -> Mapping[str, Any]:
+def said(file: Path, key: str) -> Mapping[str, Any]:
     """What a file of the run says under a key; nothing where it is not there. Raises `RunFolderError` where it is damaged."""
-    return read_json(file, lambda said: dict(said.get(key, {})), f"remove {file} and start the comparison again") if file.is_file() else {}
+    return read_json(file, lambda found: dict(found.get(key, {})), f"remove {file} and start the comparison again") if file.is_file() else {}
 
 
 def places(found: dict[str, dict[Place, Transcript | None]], methods: Sequence[str]) -> list[Place]:

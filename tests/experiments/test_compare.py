@@ -250,3 +250,21 @@ def test_who_won_all_has_no_interval() -> None:
     text, found = compare_tables.page(about, ["x", "y", "z"], made, nothing, np.random.default_rng(0))
     assert found["strengths"]["x"][0] > 2 and found["strengths"]["x"][1:] == [None, None] and None not in found["strengths"]["z"]
     assert "[no interval]" in text and "Won, or lost, all that links it to y: x." in text
+
+
+def test_a_judge_that_paid_for_a_method_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = played(tmp_path / "run", {"zero-shot": SAYS["kind"], "mascot": SAYS["warm"], "mine": SAYS["curt"]})
+    asked = [str(run), "--judge", "scores:scripted"]
+    warning = "Beware: the judge `scripted` paid for {}."
+
+    def text(*options: str) -> str:
+        assert compare.main([*asked, *options]) == 0
+        return capsys.readouterr().out
+
+    assert "Which judge paid for what experiments.bilevel trained is not known" in text()  # the comparison has not ended
+    kept = {"bilevel": {"0": ["scripted", "scripted"], "1": ["world", "world"]}, "mine": {"0": ["scripted-heldout", "scripted-heldout"]}}
+    (run / "scores.json").write_text(json.dumps({"paid": kept}), encoding="utf-8")
+    assert warning.format("what experiments.bilevel trained") in text() and "`mine`" not in text().split("What is trained")[0]
+    assert "paid for" not in text("--methods", "zero-shot,mine")
+    asked[-1] = "scores:scripted-heldout"
+    assert "paid for `mine`" in text("--methods", "zero-shot,mine") and "paid for" not in text("--methods", "zero-shot,mascot")
