@@ -35,6 +35,7 @@ from mascot_env.llm.prefixes import Recent, layers_of
 
 SCORED = "_get_per_token_logps_and_entropies"
 PASS, PASS_ON_GPU = 64, 16384  # positions that go through the model in the time that one more pass takes
+NEVER = 2**40
 
 Scored = tuple[Tensor, Tensor | None, Tensor | None]  # log-probabilities and entropies (B, C), and what mixtures of experts lose
 Line = tuple[Sequence[int], Sequence[int]]  # what a row begins with, which others may begin with too, and the rest
@@ -151,6 +152,8 @@ def _batches(
     """Puts what lines begin with through the model, each once; gives of all of them, batch by batch, their numbers and what the model is to be asked
     for their rests: tokens, padded on the right, their positions, their mask behind that of the beginnings, and the cache."""
     least = PASS if device.type == "cpu" else PASS_ON_GPU
+    if processes.count() > 1:  # each pass of a model that several train is one of all of them: none may have more than the others
+        least = NEVER
     begun = sorted({tuple(first) for first, _ in lines}, key=len)
     width, number = len(begun[-1]), {first: i for i, first in enumerate(begun)}
     made = []

@@ -204,7 +204,20 @@ def _directors(figures: Mapping[str, Any]) -> str:
         )
         groups = [Group(g.replace("this", "the other"), [(n, by[g]) for n, by in found.items() if by.get(g)]) for g in gaps]
         parts.append(pictures([dots(f"Directors by {judge}: what a learner gains over each", "difference of the group reward", groups)]))
-    return "".join(parts)
+    return "".join(parts) + _apart(figures.get("directors, both judges", {}))
+
+
+def _apart(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """Whether a Director pleases the judge that paid and nobody else (`experiments.directors_apart`); empty of runs that an earlier release measured."""
+    if not found:
+        return ""
+    kinds = {"training": "judge that paid", "held_out": "held-out judge", "gap": "gap", "low": "its lower bound", "truth": "truth"}
+    rows = [
+        [name, *(f"{by[k]:+.1f}" if known(by[k]) else "-" for k in kinds), "yes" if by["flagged"] else "no" if known(by["low"]) else "-"]
+        for name, by in found.items()
+    ]
+    title = "Directors by both judges: points above what they started from, and whether the judges have parted"
+    return table(title, ["Director", *kinds.values(), "flag"], rows)
 
 
 def _systems(figures: Mapping[str, Any]) -> str:

@@ -94,6 +94,19 @@ def test_numbers_and_gradients_are_those_of_the_rows_one_by_one(
         assert sum(tokens) == sum(prompts) + sum(replies) < spent == 6 * 18
 
 
+def test_where_several_processes_train_all_have_as_many_passes(trainer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_prompts, "PASS", 0)
+    passes: list[int] = []
+    hook = trainer.model.get_base_model().get_input_embeddings().register_forward_hook(lambda *_: passes.append(1))
+    ids, mask = rows(100)
+    for processes, count in ((2, 2), (1, 3 + 5)):  # of prompts of 8, 4 and 11 tokens, and replies of 2, 3, 4, 5 and 6
+        monkeypatch.setattr(shared_prompts.processes, "count", lambda processes=processes: processes)
+        shared_prompts._of_batch(trainer.model, shared_prompts.layers_to_share(trainer.model), ids, mask, 6)
+        assert len(passes) == count
+        passes.clear()
+    hook.remove()
+
+
 def test_rows_are_cut_where_the_fewest_positions_are_computed() -> None:
     assert shared_prompts.cuts([5, 5, 5], 1) == [(0, 3)]
     assert shared_prompts.cuts([2, 3, 40], 10) == [(0, 2), (2, 3)]  # 6 + 40 and two passes; in one 120

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from experiments import evaluate, evaluate_tables, paper, report, report_curves, report_runs, svg
+from experiments import evaluate, evaluate_tables, paper, report, report_curves, report_runs, report_tables, svg
 from mascot_env import catalog
 from mascot_env.errors import ConfigError
 from mascot_env.types import DIRECTOR, USER, Directive, Scenario, Score, Transcript, Turn, to_json
@@ -511,3 +511,11 @@ def test_a_domain_of_ones_own_is_reported(tmp_path: Path, monkeypatch: pytest.Mo
     shutil.rmtree(kitchen)
     text = " ".join(Read(made(tmp_path, tmp_path / "run", name="again.html")).words)
     assert "Who is called on is not shown" in text and "cooks" in text
+
+
+def test_directors_that_please_the_judge_that_paid_alone_are_told() -> None:
+    found = {"training": 15.0, "held_out": 5.0, "gap": 10.0, "low": 8.0, "flagged": True, "truth": None, "places": 12, "failed": 0}
+    blind = dict.fromkeys(found) | {"flagged": False}
+    text = report_tables._apart({"PPO, seed 0": found, "<b>, seed 1": blind})
+    assert Read(text).cells[:7] == ["+15.0", "+5.0", "+10.0", "+8.0", "-", "yes", "-"] and "&lt;b&gt;" in text and Read(text).cells[-1] == "-"
+    assert report_tables._apart({}) == ""
