@@ -28,7 +28,7 @@ def qwen(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str], list
 def test_dpo(qwen: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     shrink(monkeypatch)
     _, common, data = qwen
-    asked = [*SMALL1, *common, *data, "--scenarios", "1", "--contexts", "6", "--director", "round-robin", "--stages", "sft,pairs,dpo"]
+    asked = [*SMALL1, *common, *data, "--scenarios", "1", "--contexts", "16", "--director", "round-robin", "--stages", "sft,pairs,dpo"]
     assert level1.main([*asked, "--out", str(tmp_path), "--json"]) == 0
     assert set(last_json(capsys.readouterr().out)["dpo"]) == {"anchor", "beacon", "catalyst", "guide"}
     assert (tmp_path / "dpo" / "guide" / "adapter_model.safetensors").exists()
