@@ -143,7 +143,7 @@ def prefill(forward: Forward, rows: Sequence[Row], room: int = 0) -> Prefilled:
     """The prompts through the model, with room for `room` further tokens in the cache. What somebody has computed before is not
     computed again, nor what several prompts begin with, or are: turns of a conversation, criteria of a judgement, candidates for a place."""
     first, of = _different(rows) if forward.layers else (rows, ())
-    if forward.store is not None:
+    if forward.store is not None and forward.layers:
         forward.store.asked += sum(len(row.prompt) for row in rows)
     begun = _prefilled(forward, first, room)
     prefixes.let_go(begun.cache)
@@ -152,10 +152,13 @@ def prefill(forward: Forward, rows: Sequence[Row], room: int = 0) -> Prefilled:
 
 def _different(rows: Sequence[Row]) -> tuple[list[Row], list[int]]:
     """Those that ask something else than all before them, and which of these each row is like: samples at one place ask the same."""
-    asked = [(row.request.adapter, *row.prompt) for row in rows]
-    number = {key: i for i, key in enumerate(dict.fromkeys(asked))}
-    first = {key: row for key, row in zip(reversed(asked), reversed(rows), strict=True)}
-    return [first[key] for key in number], [number[key] for key in asked]
+    number: dict[tuple[str | int | None, ...], int] = {}
+    first: list[Row] = []
+    for row in rows:
+        if (asked := (row.request.adapter, *row.prompt)) not in number:
+            number[asked] = len(first)
+            first.append(row)
+    return first, [number[row.request.adapter, *row.prompt] for row in rows]
 
 
 def _repeated(begun: Prefilled, of: Tensor) -> Prefilled:

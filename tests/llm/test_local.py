@@ -498,6 +498,16 @@ def test_prompts_of_unlike_length_get_the_same_answers(kind: str, tmp_path: Path
     assert max(ahead) > 0  # some really went ahead
 
 
+def test_of_a_model_that_shares_nothing_nothing_is_told_as_reused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One whose layers slide or recur brings a cache of its own kind."""
+    from mascot_env.llm import prefixes
+
+    monkeypatch.setattr(prefixes, "layers_of", lambda model: ())
+    llm = LocalLLM(folder)
+    plain = llm.generate(_story(4) * 2)
+    assert all(c.token_ids for c in plain) and llm.reused_share == 0.0
+
+
 @pytest.mark.parametrize("prefix_cache", [0, 2**24])
 @pytest.mark.parametrize("kind", ["qwen3", "lfm2"])
 def test_a_prompt_that_several_rows_have_is_read_once(kind: str, prefix_cache: int, tmp_path: Path) -> None:
