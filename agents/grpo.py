@@ -37,7 +37,7 @@ from mascot_env.view import View
 
 NOTHING_SAID = -1.0  # of -1..1, by a judge
 SCALES = ("group", "batch", "none")
-ROWS, ROWS_ON_GPU = 64, 8
+ROWS, ROWS_ON_GPU = 64, 8  # on the CPU all of an update: its prompts go through once, and batches of like length hold little padding
 
 
 @dataclass(frozen=True)
