@@ -128,6 +128,18 @@ def where_measured(runs: Runs, teams: list[str], sharper: Any, asked_again: int)
     return parts, out
 
 
+def of_directors(runs: Runs) -> tuple[list[str], list[str], dict[str, dict[str, Any]], dict[str, Any]]:
+    """What is said of Directors first, and their sections; their figures by kind of reward, and by both judges (`experiments.directors_apart`)."""
+    by = {"reward": "held-out judge", "truth": "truth of the language world"}
+    found = {k: tables.directors_table(runs, k) for k in by if k in next(iter(runs[0]["directors"].values()))}
+    by_kind = {k: figures for k, (_, figures) in found.items()}
+    apart, figures = directors_apart.table([r["directors"] for r in runs], [r.get("seed", i) for i, r in enumerate(runs)])
+    sections = [f"### Directors, by the {by[k]}\n\n{table}" for k, (table, _) in found.items()]
+    if apart:
+        sections.append(f"### Directors, by the judge that paid and by the held-out one: points above what they started from\n\n{apart}")
+    return [tables.directors_told(runs, by_kind), *filter(None, [directors_apart.told(figures)])], sections, by_kind, figures
+
+
 def of(
     runs: Runs,
     domain: str,
@@ -147,13 +159,10 @@ def of(
     holm = persona_eval.adjusted({c: difference(runs, of_team("trained", c), of_team("SFT", c)) for c in CRITERIA})
     middles, middle_figures = tables.middles_table(runs, teams)
     lost, lost_figures = tables.not_scored(runs, teams)
-    kinds = [k for k in ("reward", "truth") if k in next(iter(runs[0]["directors"].values()))]
-    directors = {k: tables.directors_table(runs, k) for k in kinds}
+    directing, directors, by_kind, apart = of_directors(runs)
     asked_again = [r for r in runs if all(t in r["teams"] for t in SHARPER)]  # ablations may be there of some runs only
     sharper = tables.teams_table(asked_again, SHARPER, [*CRITERIA, *READ, *MEASURED], "SFT, sharper") if asked_again else None
-    by_kind = {k: figures_of for k, (_, figures_of) in directors.items()}
     truly = claim.behind(figures, tables.CONTROLS, "truth of the language world", "true ") if "truth" in by_kind else ""
-    apart, apart_figures = directors_apart.table([r["directors"] for r in runs], [r.get("seed", i) for i, r in enumerate(runs)])
     lines = columns(runs, figures, whole_figures, by_kind, sharper[1] if sharper and len(asked_again) == len(runs) else None, ppo)
     parts = [
         f"## {domain}{'' if data else f', {broken:.0%} broken'}{BY_MODEL if paid == 'model' else ''}",
@@ -164,21 +173,16 @@ def of(
         *([told] if (told := better(figures, lines)) else []),
         *([told] if (told := claim.disagreement(lines["held out"], lines.get("truth", {}))) else []),
         *([told] if (told := " ".join(filter(None, (claim.behind(figures, tables.CONTROLS), truly)))) else []),
-        tables.directors_told(runs, by_kind),
-        *([told] if (told := directors_apart.told(apart_figures)) else []),
+        *directing,
         f"### The runs\n\n{tables.runs_table(runs)}",
         f"### Teams\n\n{table}\n\n{persona_eval.adjusted_told(holm, 'trained', 'SFT')}\n\n{whole}\n\n{middles}",
-        *(
-            f"### Directors, by the {'held-out judge' if k == 'reward' else 'truth of the language world'}\n\n{directors[k][0]}"
-            for k in kinds
-        ),
-        *([f"### Directors, by the judge that paid and by the held-out one: points above what they started from\n\n{apart}"] if apart else []),
+        *directors,
         f"### What was not scored\n\n{lost}",
         f"### After each round\n\n{tables.checks_table(runs)}",
     ]
     out: dict[str, Any] = {"runs": len(runs), "domain": domain, "broken": broken, "teams": figures, "p, Holm": holm, "whole": whole_figures}
     out |= {"interquartile means": middle_figures, "not scored": lost_figures, "directors": by_kind}
-    out |= {"directors, both judges": apart_figures} if apart_figures else {}
+    out |= {"directors, both judges": apart} if apart else {}
     further, further_figures = where_measured(runs, teams, sharper, len(asked_again))
     parts += further
     out |= further_figures

@@ -19,7 +19,7 @@ from experiments import console
 STARTS = {"GRPO": "untrained", "PPO": "random"}
 POINTS = 50.0  # of 0..100, in a group reward of 1: rewards lie on -1..1
 PAID = "paid"  # group rewards by the judge that pays in training; absent from runs that an earlier release has measured
-HEADS = ("run", "Director", "started as", "training judge", "held-out judge", "gap", "its lower bound", "flag", "truth")
+HEADS = ("run", "Director", "started as", "training judge", "held-out judge", "gap", "its lower bound", "flag", "truth", "scenarios")
 
 
 def with_pay(directors: Mapping[str, Mapping[str, Any]], paid: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, Any]]:
@@ -34,9 +34,9 @@ def changes(directors: Mapping[str, Mapping[str, Any]], name: str, kind: str) ->
 
 
 def of_run(directors: Mapping[str, Mapping[str, Any]], name: str) -> tuple[Gap, float | None]:
-    """The gap of the judges' changes, and the mean change by the truth, where it is known."""
+    """The gap of the judges' changes, and the mean change by the truth, where it is known. Scenarios that a judge has not scored count as failed."""
     training, held_out = (changes(directors, name, kind) for kind in (PAID, "reward"))
-    places = sorted(training.keys() | held_out.keys())
+    places = sorted({*directors[name]["unscored"], *directors[STARTS[name]]["unscored"]})
     found = gap(*(np.array([by.get(s, np.nan) for s in places]) for by in (training, held_out)), ALPHA)
     truth = list(changes(directors, name, "truth").values())
     return found, float(np.mean(truth)) if truth else None
@@ -51,7 +51,8 @@ def table(runs: Sequence[Mapping[str, Mapping[str, Any]]], seeds: Sequence[int])
             flag = found.flagged(TOLERANCE)
             figures[f"{name}, seed {seed}"] = {**asdict(found), "flagged": flag, "truth": truth}
             numbers = [_shown(x) for x in (found.training, found.held_out, found.gap, found.low)]
-            rows.append([str(seed), name, STARTS[name], *numbers, "yes" if flag else "no" if found.low is not None else "-", _shown(truth)])
+            flagged, scored = "yes" if flag else "no" if found.low is not None else "-", f"{found.places} of {found.places + found.failed}"
+            rows.append([str(seed), name, STARTS[name], *numbers, flagged, _shown(truth), scored])
     return (console.table(HEADS, rows), figures) if rows else ("", {})
 
 
@@ -61,8 +62,8 @@ def told(figures: Mapping[str, Mapping[str, Any]]) -> str:
     for name in STARTS:
         of = [v for k, v in figures.items() if k.startswith(f"{name},")]
         if of:
-            parted = sum(v["flagged"] for v in of)
-            parts.append(f"{name} in {parted} of {len(of)} run(s)")
+            parted, blind = sum(v["flagged"] for v in of), sum(v["low"] is None for v in of)
+            parts.append(f"{name} in {parted} of {len(of)} run(s)" + (f", {blind} of which could not be compared" if blind else ""))
     if not parts:
         return ""
     return (

@@ -363,7 +363,8 @@ def main(argv: list[str] | None = None) -> int:
                 apart, figures["directors, both judges"] = directors_apart.table([rewards], [config.seed])
                 text = "\n\n".join(filter(None, [text, apart, directors_apart.told(figures["directors, both judges"])]))
                 print(text)
-                console.keep_report(Path(config.out), "evaluation", text, figures[stage])
+                both = {"directors, both judges": figures["directors, both judges"]}
+                console.keep_report(Path(config.out), "evaluation", text, {**figures[stage], **both})
             else:
                 figures[stage] = getattr(run, stage)()
                 print(figures[stage])

@@ -184,8 +184,12 @@ def test_a_director_that_pleases_the_judge_that_paid_alone_is_told() -> None:
     assert (found["training"], found["held_out"], found["gap"]) == pytest.approx((15.0, 5.0, 10.0)) and found["flagged"] and found["truth"] == 0.0
     assert not figures["directors, both judges"]["GRPO, seed 0"]["flagged"]
     assert "one-sided at alpha 0.005): GRPO in 0 of 2 run(s); PPO in 2 of 2 run(s)." in text and "| PPO" in text
-    del directors["PPO"]["paid"]["s0" if "s0" in base else next(iter(base))]  # a scenario that could not be scored counts for neither
-    assert bilevel_report.of([run], "support", 0.4)[1]["directors, both judges"]["PPO, seed 0"]["places"] == len(base) - 1
+    del directors["PPO"]["paid"]["s0"], directors["random"]["paid"]["s1"], directors["random"]["reward"]["s1"]  # could not be scored by one judge, by both
+    text, figures = bilevel_report.of([run], "support", 0.4)
+    found = figures["directors, both judges"]["PPO, seed 0"]
+    assert (found["places"], found["failed"]) == (len(base) - 2, 2) and "10 of 12" in text
+    directors["PPO"]["paid"] = {k: directors["PPO"]["paid"][k] for k in ("s5", "s6")}
+    assert "PPO in 0 of 1 run(s), 1 of which could not be compared." in bilevel_report.of([run], "support", 0.4)[0]
     for by in directors.values():
         by.pop("paid", None)  # as an earlier release measured
     text, figures = bilevel_report.of([run], "support", 0.4)

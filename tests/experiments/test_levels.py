@@ -134,6 +134,10 @@ def test_level_2_trains_a_director_on_the_team_of_level_1(
     figures = last_json(capsys.readouterr().out)
     assert figures["blocks"]["blocks"] > 0 and figures["reward"]["blocks"] == figures["blocks"]["blocks"]
     assert set(figures["evaluate"]) == {"random", "round-robin", "never twice", "untrained", "GRPO", "(the world's rule)"}
+    both = figures["directors, both judges"]["GRPO, seed 0"]
+    assert both["places"] == 3 and both["gap"] is None and not both["flagged"]  # too few scenarios to say
+    assert json.loads((tmp_path / "evaluation.json").read_text(encoding="utf-8"))["directors, both judges"] == figures["directors, both judges"]
+    assert "1 of which could not be compared" in (tmp_path / "evaluation.md").read_text(encoding="utf-8")
     assert set(figures["grpo"]["seconds"]) >= {"replies", "directives", "environment", "training"}
     for row in figures["evaluate"].values():
         assert -1.0 <= row["group reward, truth"] <= 1.1
