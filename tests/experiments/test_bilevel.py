@@ -6,9 +6,7 @@ import dataclasses
 import functools
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -26,16 +24,14 @@ from mascot_env import catalog  # noqa: E402
 from mascot_env.envs.dialogue import DialogueEnv  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError  # noqa: E402
 from mascot_env.players import team_folder  # noqa: E402
-from mascot_env.players.language import LLMDirector  # noqa: E402
 from mascot_env.players.policy import Team  # noqa: E402
 from mascot_env.players.resolve import resolve_director, resolve_speakers  # noqa: E402
 from mascot_env.players.scripted import ScriptedUser  # noqa: E402
 from mascot_env.players.world import WorldSpeaker  # noqa: E402
 from mascot_env.rollout import play  # noqa: E402
 from mascot_env.run_folder import RunFolder  # noqa: E402
-from mascot_env.types import Completion  # noqa: E402
 from tests.agents.test_unpaid import Failing  # noqa: E402
-from tests.experiments.test_levels import last_json, shrink, tiny_qwen  # noqa: E402
+from tests.experiments.test_levels import last_json, readable_directives, shrink, tiny_qwen  # noqa: E402
 
 STEPS = "--sft-steps 2 --reward-steps 2 --group-reward-steps 2 --grpo-steps 4 --director-steps 4 --ppo-steps 64 --director-reward model"
 SMALL = [*STEPS.split(), "--contexts", "12", "--sft-conversations", "6"]
@@ -332,14 +328,7 @@ def test_a_tiny_qwen_goes_through_the_schedule(tmp_path: Path, monkeypatch: pyte
     ]
     with pytest.raises(MascotError, match="Nobody was called on"):  # what random weights write is no directive
         bilevel.main([*steps, *common, *data, "--out", str(tmp_path / "run")])
-    plain = LLMDirector.actions
-
-    def readable(self: LLMDirector, made: Sequence[Completion], infos: Sequence[Any]) -> list[Any]:
-        names = [("Anchor", "Catalyst", "Beacon", "Action Guide")[len(i["view"].transcript.turns) % 4] for i in infos]
-        said = [f"Agent: {name}. Action: reflect_feeling. Tone: calm." for name in names]
-        return plain(self, [dataclasses.replace(c, text=s) for c, s in zip(made, said, strict=True)], infos)
-
-    monkeypatch.setattr(LLMDirector, "actions", readable)
+    readable_directives(monkeypatch)
     shutil.rmtree(tmp_path / "run" / "round-0")
     assert bilevel.main([*steps, *common, *data, "--out", str(tmp_path / "run"), "--json"]) == 0
     figures = last_json(capsys.readouterr().out)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -20,10 +22,12 @@ from experiments.entrants import entrant  # noqa: E402
 from mascot_env import catalog  # noqa: E402
 from mascot_env.envs.dialogue import DialogueEnv  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError, RunFolderError  # noqa: E402
+from mascot_env.players.language import LLMDirector  # noqa: E402
 from mascot_env.players.policy import Team  # noqa: E402
 from mascot_env.players.resolve import resolve_director, resolve_speakers, resolve_user  # noqa: E402
 from mascot_env.rollout import Task, rollout  # noqa: E402
 from mascot_env.run_folder import RunFolder  # noqa: E402
+from mascot_env.types import Completion  # noqa: E402
 from tests.llm import tiny  # noqa: E402
 
 SMALL1 = ["--sft-conversations", "6", "--sft-steps", "2", "--reward-steps", "2", "--grpo-steps", "2", "--dpo-steps", "2"]
@@ -48,8 +52,6 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer conversations, places and samples than anybody would train with."""
-    import dataclasses
-
     plain1, plain2 = level1.settings_of, level2.settings_of
 
     def smaller1(config: level1.Config) -> object:
@@ -218,6 +220,18 @@ def tiny_qwen(folder: Path) -> tuple[list[str], list[str]]:
             kept.append(episode)
     judges = ["--judge", "biased:length", "--held-out", "scripted-heldout"]
     return ["--model", f"hf:{base}", *judges, "--scenarios-from", "catalog", "--user", "scripted", "--no-wandb"], ["--data", str(data)]
+
+
+def readable_directives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What random weights write is no directive, and nobody would be called on: each time they are asked, it is read as one."""
+    plain = LLMDirector.actions
+
+    def readable(self: LLMDirector, made: Sequence[Completion], infos: Sequence[Any]) -> list[Any]:
+        names = [("Anchor", "Catalyst", "Beacon", "Action Guide")[len(i["view"].transcript.turns) % 4] for i in infos]
+        said = [f"Agent: {name}. Action: reflect_feeling. Tone: calm." for name in names]
+        return plain(self, [dataclasses.replace(c, text=s) for c, s in zip(made, said, strict=True)], infos)
+
+    monkeypatch.setattr(LLMDirector, "actions", readable)
 
 
 @pytest.fixture(scope="module", params=[pytest.param("judge", marks=pytest.mark.slow), "model"])

@@ -12,7 +12,8 @@ import pytest
 pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
 
 from experiments import bench_grpo, evaluate, level1, marl, units  # noqa: E402
-from tests.experiments.test_levels import SMALL1, last_json, shrink, tiny_qwen  # noqa: E402
+from mascot_env.types import DIRECTOR, USER  # noqa: E402
+from tests.experiments.test_levels import SMALL1, last_json, readable_directives, shrink, tiny_qwen  # noqa: E402
 
 JUDGES = ["--judge", "scripted", "--held-out", "scripted-heldout"]
 PLACE = ["--scenarios-from", "catalog", "--user", "scripted", "--no-wandb"]
@@ -37,6 +38,7 @@ def test_dpo(qwen: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
 @pytest.mark.parametrize("unit", ["decision", "episode"])
 def test_units(unit: str, qwen: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     shrink(monkeypatch)
+    readable_directives(monkeypatch)
     asked = ["--model", qwen[0], "--team", "scripted", *JUDGES, *PLACE, "--unit", unit, "--steps", "1", "--scenarios", "1"]
     assert units.main([*asked, "--out", str(tmp_path), "--json"]) == 0
     found = last_json(capsys.readouterr().out)["Directors"]
@@ -52,8 +54,9 @@ def test_marl_with_its_acts_put_into_words(
     few = ["--updates", "1", "--conversations", "2", "--seeds", "1", "--scenarios", "1", "--algorithms", "ippo"]
     assert marl.main(["--realiser", qwen[0], *JUDGES, *PLACE, *few, "--out", str(tmp_path), "--json"]) == 0
     assert last_json(capsys.readouterr().out)["ippo"]
-    play = next(tmp_path.rglob("episodes.jsonl")).read_text(encoding="utf-8")
-    assert all(json.loads(line)["transcript"]["turns"] for line in play.splitlines())
+    play = tmp_path / "support" / "untrained" / "seed-0" / "rotation-best-fixed-acts" / "play" / "episodes.jsonl"
+    turns = [turn for line in play.read_text(encoding="utf-8").splitlines() for turn in json.loads(line)["transcript"]["turns"]]
+    assert any(turn["text"] for turn in turns if turn["agent"] not in (USER, DIRECTOR))
 
 
 def test_steps_beside_trls_own(qwen: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,8 +64,11 @@ def test_steps_beside_trls_own(qwen: Any, capsys: pytest.CaptureFixture[str]) ->
     assert all(value > 0 for name, value in last_json(capsys.readouterr().out).items() if "seconds" in name)
 
 
-def test_every_prompted_baseline(qwen: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_prompted_baseline(qwen: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    readable_directives(monkeypatch)
     asked = ["--model", qwen[0], "--judges", "scripted-heldout", *PLACE, "--scenarios", "1", "--seeds", "1", "--rounds", "1"]
-    assert evaluate.main([*asked, "--out", str(tmp_path), "--json"]) == 0
-    kept = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
-    assert set(kept["found"]) == set(evaluate.PROMPTED.split(",")) == {p.name for p in tmp_path.iterdir() if (p / "seed-0").is_dir()}
+    assert evaluate.main([*asked, "--out", str(tmp_path)]) == 0
+    kept = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))["found"]
+    assert set(kept) == set(evaluate.PROMPTED.split(","))
+    for method, (found,) in kept.items():  # each was called on, and its model asked
+        assert found["cut"] == [] and found["cost"]["requests"] >= 1 and found["judges"]["scripted-heldout"]["by agent"], method
