@@ -26,7 +26,20 @@ from typing import Any
 
 from agents import processes
 from agents.stages import is_done, staged
-from experiments import bilevel_report, campaign, console, directors_apart, level1, level2, manners, media, persona_eval, setting, took
+from experiments import (
+    bilevel_report,
+    by_persona,
+    campaign,
+    console,
+    directors_apart,
+    level1,
+    level2,
+    manners,
+    media,
+    persona_eval,
+    setting,
+    took,
+)
 from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env import catalog
@@ -232,10 +245,23 @@ def sharper(speaker: Any) -> Any:
     return speaker
 
 
-def measured_teams(config: Config, run: Any, players: Mapping[str, Policy]) -> dict[str, Any]:
+def where_measured(config: Config, run: Any) -> persona_eval.Evaluation:
     s = run.setting
     chosen = setting.scenarios(s.domain, config.scenarios_from, config.split, config.scenarios)
-    where = persona_eval.Evaluation(s.domain, chosen, s.director, s.user, s.held_out, persona_eval.first_seed(config.seed))
+    return persona_eval.Evaluation(s.domain, chosen, s.director, s.user, s.held_out, persona_eval.first_seed(config.seed))
+
+
+def measured_personas(config: Config, run: Any, players: Mapping[str, Policy]) -> dict[str, Any]:
+    """What the recogniser says of each persona of these teams (`experiments.by_persona`), of the conversations that they were measured on."""
+    where = where_measured(config, run)
+    return {
+        name: by_persona.counts(where.play(policy, run.folder / "evaluation" / slug(name)).transcripts, run.setting.domain)
+        for name, policy in players.items()
+    }
+
+
+def measured_teams(config: Config, run: Any, players: Mapping[str, Policy]) -> dict[str, Any]:
+    s, where = run.setting, where_measured(config, run)
     where = where.against(run.speakers(0), run.folder / "evaluation" / slug("SFT"))
     out = {}
     for name, policy in players.items():
@@ -246,6 +272,23 @@ def measured_teams(config: Config, run: Any, players: Mapping[str, Policy]) -> d
             "example": [f"{t.agent}: {t.text}" for t in figures.transcripts[0]],
         }
     return out
+
+
+def teams_on_held_out(config: Config, run: Any, who: Mapping[str, Any]) -> dict[str, Any]:
+    """The teams' figures; in the language world some of them persona by persona too."""
+    players = teams(config, run)
+    found = staged(
+        run.folder / measures(config, "measured-teams"),
+        {**who, "controls": config.controls},
+        lambda _: measured_teams(config, run, players),
+    )
+    if config.scenarios_from != "world":
+        return found
+    some = {name: policy for name, policy in players.items() if name in by_persona.TEAMS}
+    personas = staged(
+        run.folder / measures(config, "measured-personas"), {**who, "teams": list(some)}, lambda _: measured_personas(config, run, some)
+    )
+    return {name: {**of, **({by_persona.KIND: personas[name]} if name in personas else {})} for name, of in found.items()}
 
 
 def players_directing(config: Config, run: Any, ppo: Any) -> dict[str, Policy]:
@@ -329,11 +372,7 @@ def one_run(config: Config, run: Any, progress: Progress, say: Any) -> dict[str,
         ppo = level2.ppo(parts(config)[1], run.stage(run.stands), run.folder / "ppo", progress("ppo"))
     who = {"scenarios": config.scenarios, "from": config.scenarios_from, "held out": config.held_out, "stands": run.stands}
     with console.stage("teams on held-out scenarios"):
-        out["teams"] = staged(
-            run.folder / measures(config, "measured-teams"),
-            {**who, "controls": config.controls},
-            lambda _: measured_teams(config, run, teams(config, run)),
-        )
+        out["teams"] = teams_on_held_out(config, run, who)
     with console.stage("Directors on held-out scenarios"):
         out["directors"] = staged(
             run.folder / measures(config, "measured-directors"),

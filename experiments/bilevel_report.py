@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments import bilevel_claim as claim
 from experiments import bilevel_tables as tables
-from experiments import directors_apart, persona_eval, setting
+from experiments import by_persona, directors_apart, persona_eval, setting
 from experiments.bilevel_tables import CRITERIA, MEASURED, READ, Runs, difference, of_team
 from experiments.tuned import SCHEDULE
 from mascot_env.envs.render import visible
@@ -122,6 +122,10 @@ def where_measured(runs: Runs, teams: list[str], sharper: Any, asked_again: int)
     if ablated := [r for r in runs if "systems" in r]:
         systems, out["systems"] = tables.systems_table(ablated)
         parts.append(f"### Whole systems\n\n{some(len(ablated), len(runs))}{systems}")
+    personas, found = by_persona.table(runs)
+    if personas:
+        out[by_persona.KIND] = found
+        parts.append(f"### Teams, persona by persona\n\n{by_persona.told(runs)}\n\n{personas}")
     if runs[0]["teams"]["SFT"]["settled by turn"] is not None:
         settled, out["settled by turn"] = tables.settled_table(runs, teams)
         parts.append(f"### Turns that repeat a settled point, by place in the conversation\n\n{settled}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from experiments import evaluate_tables, paper
+from experiments import by_persona, evaluate_tables, paper
 from experiments.evaluate_tables import KINDS
 from experiments.report_html import heading, missing, opened, paragraph, pictures, plain, plainly, table
 from experiments.report_runs import TEAMS, Gathered
@@ -155,8 +155,18 @@ def of_teams(run: Gathered) -> str:
         by = {c: f["teams"][prefix + c] for c in paper.figures()["kinds"][KINDS[0]]["criteria"] if prefix + c in f["teams"]}
         own = _teams(by, {} if prefix else f.get("p, Holm", {}))
         parts.append((heading(4, f"Teams, by {judge}") + own) if not prefix else opened(f"The same by {judge}", own) if by else "")
-    parts += [_directors(f), _systems(f)]
+    parts += [_personas(f.get(by_persona.KIND, {})), _directors(f), _systems(f)]
     return "".join(parts)
+
+
+def _personas(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """What the recogniser says of each persona's turns (`experiments.by_persona`); empty of runs that an earlier release measured."""
+    rows = [[team, *row] for team, personas in found.items() for row in by_persona.rows(personas)]
+    return (
+        opened("Teams, persona by persona", table("Of each persona's turns, by the recogniser", list(by_persona.HEADS), rows))
+        if rows
+        else ""
+    )
 
 
 def _claim(figures: Mapping[str, Any]) -> str:

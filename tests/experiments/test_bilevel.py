@@ -19,7 +19,7 @@ from agents.level2 import Level2  # noqa: E402
 from agents.maskable_ppo import DirectorPPOConfig  # noqa: E402
 from baselines.method import Ingredients  # noqa: E402
 from baselines.trained import Run  # noqa: E402
-from experiments import bilevel, campaign, comparison, console, evaluate, leaderboard_from, level1, level2, team  # noqa: E402
+from experiments import bilevel, by_persona, campaign, comparison, console, evaluate, leaderboard_from, level1, level2, team  # noqa: E402
 from mascot_env import catalog  # noqa: E402
 from mascot_env.envs.dialogue import DialogueEnv  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError  # noqa: E402
@@ -263,6 +263,14 @@ def test_both_judges_the_same_leave_no_gap(small: Path) -> None:
         looks = json.loads((small / f"round-{number}" / "grpo" / "guide" / "watch" / "looks.json").read_text(encoding="utf-8"))
         assert [look["replies"] for look in looks.values()] == [2 if number == 1 else 1, 1, 1]  # the judge has been looked at by then
     assert found["schedule"]["stands"] == 2 and found["schedule"]["why"] == "every round passed its check"
+
+
+def test_each_team_is_counted_persona_by_persona(small: Path) -> None:
+    teams = json.loads((small / "figures.json").read_text(encoding="utf-8"))["teams"]
+    for name in set(by_persona.TEAMS) & set(teams):
+        counted = teams[name][by_persona.KIND]
+        assert sum(of["turns"] for of in counted.values()) == teams[name]["turns"] > 0
+    assert by_persona.KIND in teams["trained"] and by_persona.KIND in teams["sound"] and by_persona.KIND not in teams["prompted"]
 
 
 def test_a_round_whose_check_fails_does_not_stand(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
