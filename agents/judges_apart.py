@@ -22,7 +22,9 @@ Axes: N places, K replies at a place.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -64,6 +66,12 @@ def at_most(change_N: np.ndarray, alpha: float) -> float | None:
     """The upper end of the one-sided t interval of a judge's mean change; NaN where it failed, None where too few places could be scored."""
     mirrored = gap(-change_N, np.where(np.isfinite(change_N), 0.0, np.nan), alpha).low
     return None if mirrored is None else -mirrored
+
+
+def worse_by_both(figures: Mapping[str, Any]) -> bool:
+    """Whether a training ended below where it began by both judges, beyond chance, by the figures of its watch (`agents.hacking.Watch.figures`): no
+    comparison of the two flags that."""
+    return all((most := figures.get(f"watch {who}, at most")) is not None and most < 0 for who in ("training", "held_out"))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from agents import judges_apart
 from experiments import console, level2, unscored
 from mascot_env import metrics, seeding
 from mascot_env.metrics import Interval
@@ -279,6 +280,7 @@ def runs_table(runs: Runs) -> str:
         }
         flagged = [f"{who} at {f['flagged at']}" for who, f in personas.items() if f.get("flagged at") is not None]
         blind = [f"{who} ({n} of {f['looks']} looks)" for who, f in personas.items() if (n := not_compared(f))]
+        worse = [who for who, f in personas.items() if judges_apart.worse_by_both(f)]
         shares = [f["trainable share"] for f in personas.values() if "trainable share" in f]
         models = [s.get("reward"), s.get("round 1 group reward")]
         told = [f"{m['accuracy']:.2f} ({m['calibration error']:.2f})" if m and "accuracy" in m else "-" for m in models]
@@ -287,7 +289,9 @@ def runs_table(runs: Runs) -> str:
             [
                 str(r.get("seed", i)),
                 f"{s.get('stands', '-')}: {s.get('why', '')}",
-                (", ".join(flagged) or "nobody") + (f"; could not compare the judges for {', '.join(blind)}" if blind else ""),
+                (", ".join(flagged) or "nobody")
+                + (f"; could not compare the judges for {', '.join(blind)}" if blind else "")
+                + (f"; worse by both judges than before: {', '.join(worse)}" if worse else ""),
                 *told,
                 f"{shares[0]:.1%}" if shares else "-",
                 f"{max(own):.0%}" if own else "-",

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from agents import processes
+from agents import judges_apart, processes
 from experiments import console, media, persona_eval, setting, unscored
 from experiments.progress import Progress
 from experiments.tracking import Tracker
@@ -34,6 +34,7 @@ from mascot_env.players.resolve import resolve_director
 
 STAGES = ("sft", "pairs", "reward", "grpo", "best_sft", "evaluate")
 OPTIONS = ("dpo",)
+RESTS_ON = {"pairs": ("sft",), "reward": ("sft", "pairs"), "grpo": ("sft", "pairs", "reward"), "best_sft": ("sft", "pairs", "reward"), "dpo": ("sft", "pairs")}
 PAPER_SHARE = 0.00187  # of the parameters are trained in the paper (MASCOT, arXiv 2601.14230)
 
 
@@ -265,10 +266,8 @@ def hacked(figures: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def worsened(figures: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A line for each persona that ended below where it began by both judges, beyond chance, at the watch's places. No comparison of the two
-    flags that."""
-    judges = ("training", "held_out")
-    worse = {name: f for name, f in figures.items() if all((most := f.get(f"watch {j}, at most")) is not None and most < 0 for j in judges)}
+    """A line for each persona that ended below where it began by both judges, beyond chance, at the watch's places."""
+    worse = {name: f for name, f in figures.items() if judges_apart.worse_by_both(f)}
     return [
         f"{name}: worse by both judges than before it learnt ({f['watch training']:+.1f} points by the one that paid, {f['watch held_out']:+.1f} by the"
         " held-out one): not reward hacking, and no training to keep\n"
@@ -276,11 +275,31 @@ def worsened(figures: Mapping[str, Mapping[str, Any]]) -> list[str]:
     ]
 
 
+def done(config: Config, run: Any, stage: str) -> dict[str, Any]:
+    """The figures of a stage of training, which is done if it was not."""
+    found: dict[str, Any] = run.sft(sft_contexts(config, run.setting.domain)) if stage == "sft" else getattr(run, stage)()
+    return found
+
+
+def agreed(config: Config, run: Any) -> None:
+    """What is there already, and what the stages asked for rest on, was made with the options of this command. Raises `RunFolderError` where it was
+    not: a figure of `--contexts 400` would be one of another number of them."""
+    from agents.stages import is_done
+
+    rest = [s for stage in config.chosen for s in RESTS_ON.get(stage, ()) if s not in config.chosen]
+    if config.reward == "judge" and not {"dpo", "best_sft"} & set(config.chosen):
+        rest = [s for s in rest if s == "sft"]  # no pair is learnt from
+    for stage in dict.fromkeys(rest):
+        if is_done(run.folder / stage):
+            done(config, run, stage)
+
+
 def main(argv: list[str] | None = None) -> int:
     import torch
 
     config = console.parse(Config, __doc__ or "", argv)
     run = prepared(config)
+    agreed(config, run)
     torch.set_num_threads(1)
     folder = Path(config.out)
     tracker = Tracker(folder, folder.name, asdict(config), config.wandb)
@@ -299,7 +318,7 @@ def main(argv: list[str] | None = None) -> int:
                 print(text)
                 console.keep_report(Path(config.out), "evaluation", text, figures[stage])
             else:
-                figures[stage] = run.sft(sft_contexts(config, run.setting.domain)) if stage == "sft" else getattr(run, stage)()
+                figures[stage] = done(config, run, stage)
                 print(figures[stage])
             if stage == "grpo":
                 print(*hacked(figures[stage]), *worsened(figures[stage]), sep="", end="")

@@ -305,6 +305,13 @@ def test_what_the_watch_could_not_compare_is_told() -> None:
     assert "could not compare" not in bilevel_tables.runs_table([made_up(20.0)])
 
 
+def test_a_persona_that_both_judges_like_less_than_before_is_told() -> None:
+    run = made_up(20.0)
+    run["schedule"]["round 1 personas"]["guide"] |= {"watch training, at most": -2.0, "watch held_out, at most": -0.5}
+    run["schedule"]["round 1 personas"]["anchor"] |= {"watch training, at most": -2.0, "watch held_out, at most": 0.5}
+    assert "| anchor in round 1 at 10; worse by both judges than before: guide in round 1 " in bilevel_tables.runs_table([run])
+
+
 def test_a_page_says_where_nothing_is_held_out_and_what_was_learnt_from() -> None:
     asked = {"domain": "support", "broken": 0.4, "ppo_steps": 0, "split": "valid", "judge": "world", "held_out": "world", "data": "runs/x"}
     page, _ = bilevel_report.page(asked, [made_up(20.0), made_up(20.0)])

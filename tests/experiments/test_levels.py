@@ -123,6 +123,10 @@ def test_other_settings_are_not_mixed_into_a_run(small: Path) -> None:
         level1.main([*SMALL1, "--judge", "scripted", "--stages", "pairs", "--out", str(small), "--no-wandb"])
     with pytest.raises(MascotError, match=r"other settings \(.*scenarios"):
         level1.main([*SMALL1, "--judge", "world", "--scenarios-from", "catalog", "--stages", "pairs", "--out", str(small), "--no-wandb"])
+    asked = [*SMALL1, "--judge", "world", "--held-out", "world", "--out", str(small), "--no-wandb", "--stages"]
+    for stage, option, what in (("dpo", "--contexts", "contexts"), ("grpo", "--reward-steps", "reward"), ("best_sft", "--sft-steps", "sft")):
+        with pytest.raises(MascotError, match=rf"other settings \({what}\)"):  # what it rests on is there, and another's
+            level1.main([*asked, stage, option, "77"])
     with pytest.raises(MascotError, match="stages: unknown"):
         level1.main(["--stages", "sft,grop", "--out", str(small), "--no-wandb"])
 
