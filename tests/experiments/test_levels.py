@@ -116,7 +116,8 @@ def test_a_persona_whose_training_was_stopped_is_named() -> None:
     ]
 
 
-def test_other_settings_are_not_mixed_into_a_run(small: Path) -> None:
+def test_other_settings_are_not_mixed_into_a_run(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shrink(monkeypatch)
     with pytest.raises(MascotError, match="other settings"):
         level1.main([*SMALL1, "--judge", "world", "--seed", "5", "--out", str(small), "--no-wandb"])
     with pytest.raises(MascotError, match=r"other settings \(.*judge"):
