@@ -113,7 +113,8 @@ def test_a_stale_page_is_told_and_written_anew(tmp_path: Path, capsys: pytest.Ca
     assert readme.brought_up(page, "as it is made", True) and page.read_text() == "by hand"
 
 
-def test_the_campaign_that_the_readme_tells_of_comes_first(tmp_path: Path, results: Path) -> None:
+def test_the_campaign_that_the_readme_tells_of_comes_first(tmp_path: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readme, "FIRST", "support-40-model")  # which else comes last
     made = {"one": (0.2, 10.0, "0"), "two": (0.4, 20.0, "0"), "three": (0.4, 20.0, "1")}  # share of broken replies, points gained, seed
     for name, (broken, gain, seed) in made.items():
         run = tmp_path / name / f"run-{seed}"
