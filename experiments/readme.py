@@ -45,7 +45,11 @@ IN_VAIN = 60.0  # seconds of a core that a run without a later part may take aft
 # what, by which target, and (kind, campaign, runs wanted, figures that a run has of it)
 CAMPAIGNS = [
     ("both levels, support, 40 % broken", "make reproduce", ("bilevel", FIRST, 5)),
-    ("the same, the writing Director paid by the group reward model", "python -m experiments.bilevel --seeds 5 --director-reward model", ("bilevel", "support-40-model", 5)),
+    (
+        "the same, the writing Director paid by the group reward model",
+        "python -m experiments.bilevel --seeds 5 --director-reward model",
+        ("bilevel", "support-40-model", 5),
+    ),
     ("without one of the levels; at the players' own sampling", "make ablations", ("bilevel", FIRST, 5, "systems")),
     ("both levels, 20 % broken", "make reproduce-broken", ("bilevel", "support-20", 3)),
     ("both levels, 60 % broken", "make reproduce-broken", ("bilevel", "support-60", 3)),
