@@ -18,6 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -275,20 +276,20 @@ def measured_teams(config: Config, run: Any, players: Mapping[str, Policy]) -> d
 
 
 def teams_on_held_out(config: Config, run: Any, who: Mapping[str, Any]) -> dict[str, Any]:
-    """The teams' figures; in the language world some of them persona by persona too."""
-    players = teams(config, run)
+    """The teams' figures; in the language world some of them persona by persona too. Models are loaded where there is something to measure."""
+    players = functools.cache(lambda: teams(config, run))
     found = staged(
-        run.folder / measures(config, "measured-teams"),
-        {**who, "controls": config.controls},
-        lambda _: measured_teams(config, run, players),
+        run.folder / measures(config, "measured-teams"), {**who, "controls": config.controls}, lambda _: measured_teams(config, run, players())
     )
     if config.scenarios_from != "world":
         return found
-    some = {name: policy for name, policy in players.items() if name in by_persona.TEAMS}
+    some = [name for name in by_persona.TEAMS if name in found]
     personas = staged(
-        run.folder / measures(config, "measured-personas"), {**who, "teams": list(some)}, lambda _: measured_personas(config, run, some)
+        run.folder / measures(config, "measured-personas"),
+        {**who, "teams": some},
+        lambda _: measured_personas(config, run, {name: players()[name] for name in some}),
     )
-    return {name: {**of, **({by_persona.KIND: personas[name]} if name in personas else {})} for name, of in found.items()}
+    return found | {name: {**found[name], by_persona.KIND: personas[name]} for name in some}
 
 
 def players_directing(config: Config, run: Any, ppo: Any) -> dict[str, Policy]:

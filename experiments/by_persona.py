@@ -15,8 +15,8 @@ from mascot_env.worlds import scene, truth
 
 KIND = "by persona"  # of a team's figures; absent from runs that an earlier release has measured
 SHARES = ("recognised", "in persona", "own detail")
-AGAIN = ("recognised", "turns")  # of the turns after one of the persona's own, in the same conversation, that was not recognised
-HEADS = ("team", "persona", "turns", *SHARES, "recognised after one that was not", "such turns")
+AFTER, AFTER_TURNS = "recognised after one that was not", "such turns"  # one of the persona's own, in the same conversation
+HEADS = ("team", "persona", "turns", *SHARES, AFTER, AFTER_TURNS)
 TEAMS = ("SFT", "best of K", "trained", "sound")
 
 Counts = dict[str, dict[str, int]]  # persona's name -> what -> how many of its turns
@@ -25,7 +25,7 @@ Counts = dict[str, dict[str, int]]  # persona's name -> what -> how many of its 
 def counts(transcripts: Sequence[Transcript], domain: Domain) -> Counts:
     """Of each persona of the domain, its turns and how many of them are so; `again` before a name: of the turns after an unrecognised one."""
     names = {p.agent: p.name for p in domain.personas}
-    out = {name: dict.fromkeys(("turns", *SHARES, *(f"again {a}" for a in AGAIN)), 0) for name in names.values()}
+    out = {name: dict.fromkeys(("turns", *SHARES, "again turns", "again recognised"), 0) for name in names.values()}
     for t in transcripts:
         missed: dict[str, bool] = {}  # whether the persona's last turn was not recognised
         for i, turn in enumerate(t):
@@ -55,8 +55,8 @@ def shares(of: Mapping[str, int]) -> dict[str, float | None]:
     return {
         "turns": float(of["turns"]),
         **{what: of[what] / of["turns"] if of["turns"] else None for what in SHARES},
-        HEADS[-2]: of["again recognised"] / again if again else None,
-        HEADS[-1]: float(again),
+        AFTER: of["again recognised"] / again if again else None,
+        AFTER_TURNS: float(again),
     }
 
 
@@ -88,4 +88,4 @@ def told(runs: Sequence[Mapping[str, Any]], team: str = "trained") -> str:
 
 
 def _shown(head: str, value: float | None) -> str:
-    return "-" if value is None else f"{value:.0f}" if head in ("turns", HEADS[-1]) else f"{value:.2f}"
+    return "-" if value is None else f"{value:.0f}" if head in ("turns", AFTER_TURNS) else f"{value:.2f}"

@@ -286,11 +286,9 @@ def agreed(config: Config, run: Any) -> None:
     not: a figure of `--contexts 400` would be one of another number of them."""
     from agents.stages import is_done
 
-    rest = [s for stage in config.chosen for s in RESTS_ON.get(stage, ()) if s not in config.chosen]
-    if config.reward == "judge" and not {"dpo", "best_sft"} & set(config.chosen):
-        rest = [s for s in rest if s == "sft"]  # no pair is learnt from
-    for stage in dict.fromkeys(rest):
-        if is_done(run.folder / stage):
+    rests_on = {**RESTS_ON, **({"grpo": ("sft",)} if config.reward == "judge" else {})}
+    for stage in dict.fromkeys(s for chosen in config.chosen for s in rests_on.get(chosen, ())):
+        if stage not in config.chosen and is_done(run.folder / stage):
             done(config, run, stage)
 
 
