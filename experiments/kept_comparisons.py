@@ -25,6 +25,11 @@ from mascot_env.types import Scenario
 # where runs lie has no say in them; automatic measures have a table of their own, in the comparison's report
 ASKED = Asked(frozenset({"runs", "marl", "automatic", "references", "evidence"}), {"personas": setting.OWN_TEAM, "users": "", "director_model": ""})
 
+NOT_KEPT = (
+    "What experiments.bilevel was asked where these trained teams learnt is not kept with them, only which judge paid: its defaults may have been an earlier"
+    " release's, and docs/results/bilevel.md may tell of other trainings."
+)
+
 
 def keep(folder: Path, into: Path) -> Path:
     """Keeps the seeds of a finished comparison; gives their place. Raises `RunFolderError` where there is none, and `ConfigError` where seeds that
@@ -63,7 +68,7 @@ def page(place: Path) -> str:
     found = {method: kept.of(method) for method in kept.specs}
     shown = {j: kept.judges.get(j, "world") for runs in found.values() for j in runs[0]["judges"]}
     text = evaluate_tables.page(kept.asked, scenarios_of(kept), found, comparison.told(kept.asked, shown, kept.paid, kept.users))[0]
-    return "\n\n".join([text, *([spent] if (spent := what_it_took(place, kept)) else [])])
+    return "\n\n".join([text, *([NOT_KEPT] if kept.paid.get("bilevel") else []), *([spent] if (spent := what_it_took(place, kept)) else [])])
 
 
 def what_it_took(place: Path, kept: Comparison) -> str:
