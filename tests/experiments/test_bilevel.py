@@ -273,6 +273,14 @@ def test_each_team_is_counted_persona_by_persona(small: Path) -> None:
     assert by_persona.KIND in teams["trained"] and by_persona.KIND in teams["sound"] and by_persona.KIND not in teams["prompted"]
 
 
+def test_a_finished_run_that_is_started_again_loads_no_team(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    smaller(monkeypatch)
+    figures = (small / "figures.json").read_bytes()
+    monkeypatch.setattr(bilevel, "teams", lambda config, run: pytest.fail("there is nothing to measure"))
+    assert bilevel.main([*SMALL, "--out", str(small), "--json"]) == 0
+    assert (small / "figures.json").read_bytes() == figures
+
+
 def test_a_round_whose_check_fails_does_not_stand(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     smaller(monkeypatch)
     config = dataclasses.replace(
