@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from experiments import by_persona, evaluate_tables, paper
+from experiments import by_persona, evaluate_tables, paper, report_checks
 from experiments.evaluate_tables import KINDS
 from experiments.report_html import heading, missing, opened, paragraph, pictures, plain, plainly, table
 from experiments.report_runs import TEAMS, Gathered
@@ -99,7 +99,7 @@ def of_methods(run: Gathered) -> str:
             own += [of_means(kind, means), of_gaps(kind, gaps, f"difference to {run.asked.get('against', 'the first')}, points")]
         first = judge == run.judges[0]
         parts.append("".join(own) if first else opened(f"The same by {evaluate_tables.named(judge).replace('`', '')}", "".join(own)))
-    parts += [_measures(run, "measured", "Without a model"), _measures(run, "cost", "Cost, per reply and per conversation")]
+    parts += [report_checks.of_comparison(run), _measures(run, "measured", "Without a model"), _measures(run, "cost", "Cost, per reply and per conversation")]
     return "".join(parts)
 
 

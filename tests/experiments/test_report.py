@@ -174,6 +174,30 @@ class Read(HTMLParser):
 # ---------------------------------------------------------------------- what stands on the page
 
 
+def test_what_has_to_be_known_beside_scores_is_on_the_page(tmp_path):
+    """Whether the claim is shown, how much is said, and how far two judges agree; of one judge that there is no other."""
+    folder = comparison(tmp_path / "c", names=("zero-shot", "sft", "mascot"))
+    text = made(tmp_path, folder)
+    assert "Is MASCOT ahead, overall?" in text and "How far the judges agree: one judge judged" in text
+    scores_file = json.loads((folder / "scores.json").read_text())
+    for runs in scores_file["found"].values():
+        for run in runs:
+            other = json.loads(json.dumps(run["judges"]["world"]))
+            run["judges"]["<b>loud"] = other
+    told = json.loads((folder / "report.json").read_text())
+    scenarios = [Scenario(f"s{i}", "support", "test", "It is late.", valence=VALENCES[i % 2], user="INFJ") for i in range(4)]
+    _, figures = evaluate_tables.page(told["config"], scenarios, scores_file["found"])
+    (folder / "scores.json").write_text(json.dumps(scores_file))
+    (folder / "report.json").write_text(json.dumps({**figures, "config": told["config"]}))
+    text = made(tmp_path, folder)
+    rho = figures["judges agree"]["agent-specific"]["world / <b>loud"]["all conversations"]["consistency"]
+    assert rho[0] == pytest.approx(1.0)  # the one is a copy of the other
+    assert f"<td>{svg.interval(rho)}</td>" in text and "&lt;b&gt;loud" in text and "<b>loud" not in text
+    assert f"<td>{figures['replies per message']['mascot']:.2f}</td>" in text
+    gap = figures["required"]["sft"]["collective"]
+    assert f"<td>{svg.interval(gap['difference'])}</td><td>{'yes' if gap['holds'] else 'no'}</td>" in text
+
+
 def test_the_numbers_are_those_of_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = comparison(tmp_path / "run")
     read = Read(made(tmp_path, folder, options=("--json",)))

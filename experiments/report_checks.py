@@ -1,0 +1,53 @@
+"""What has to be known beside a comparison's scores: whether what it must show is shown, how much each method says, how far its judges agree.
+
+As report.json has it; a comparison of an earlier release, or of one judge, lacks some of it, and the page says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from experiments.evaluate_tables import named
+from experiments.report_html import missing, opened, plainly, table
+from experiments.report_runs import Gathered
+from experiments.svg import interval, known
+
+
+def of_comparison(run: Gathered) -> str:
+    """The three of them, in this order."""
+    figures = run.figures or {}
+    return _required(figures.get("required", {})) + _said(figures.get("replies per message")) + _agree(figures.get("judges agree"))
+
+
+def _required(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """Empty where MASCOT was not compared with what it must be ahead of."""
+    rows = [
+        [less, kind, interval(by["difference"]), "yes" if by["holds"] else "no"] for less, kinds in found.items() for kind, by in kinds.items()
+    ]
+    return table("Is MASCOT ahead, overall? Differences with 95 % intervals", ["of", "scores", "difference", "holds"], rows) if rows else ""
+
+
+def _said(found: Mapping[str, float | None] | None) -> str:
+    title = "How much is said"
+    if not found:
+        return missing(f"{title}: not in the report.")
+    rows = [[method, f"{x:.2f}" if known(x) else "-"] for method, x in found.items()]
+    told = "Replies to a message of the user. Scores are means, whatever their number: who says less loses nothing by it"
+    return opened(title, table(told, ["", "replies per message"], rows))
+
+
+def _agree(found: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]] | None) -> str:
+    title = "How far the judges agree"
+    if not found or not any(found.values()):
+        return missing(f"{title}: one judge judged, or the report does not have it.")
+    parts = []
+    for kind, pairs in found.items():
+        criteria = list(dict.fromkeys(c for by in pairs.values() for row in by.values() for c in row))
+        rows = [
+            [" and ".join(named(judge).replace("`", "") for judge in pair.split(" / ")), over, *(interval(row.get(c)) for c in criteria)]
+            for pair, by in pairs.items()
+            for over, row in by.items()
+        ]
+        parts.append(table(f"{kind}: Spearman's rank correlation, 95 % intervals", ["judges", "over", *map(plainly, criteria)], rows))
+    return opened(title, "".join(parts))
