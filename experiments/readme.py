@@ -38,6 +38,8 @@ RESULTS = ROOT / "docs" / "results"
 RUNS = RESULTS / "runs"
 JUDGES = "judges"
 FIRST = "support-40"  # the campaign that the README tells of
+PICTURE = "levels.svg"  # of it
+BESIDE = ("control: ", "the world's sound speakers", "trained team saying")  # columns that the picture shows
 AUTHORS = "the developers of mascot_env"  # of the submissions that are made from kept comparisons
 
 IN_VAIN = 60.0  # seconds of a core that a run without a later part may take after what comes before it
@@ -363,6 +365,8 @@ def pages() -> dict[Path, str]:
     made = {"bilevel": bilevel_page, "hacking": hacking_page, "units": units_page, "methods": methods_page}
     found = {RESULTS / f"{name}.md": page() for name, page in made.items() if kept_runs.places(RUNS / name)}
     found |= {path: written_down(s) for path, s in of_comparisons().items()}
+    if (RUNS / "bilevel" / FIRST).exists():
+        found[RESULTS / PICTURE] = levels_picture()
     if any((RUNS / JUDGES).glob("*.json")):
         found[RESULTS / f"{JUDGES}.md"] = judges_page.page(RUNS / JUDGES)
     if known := submissions():
@@ -371,8 +375,31 @@ def pages() -> dict[Path, str]:
 
 
 def lead(page: str) -> str:
-    """What a page of a campaign says first: of what it is, and the claim line by line."""
-    return page.split("\n", 1)[1].split("\n### ", 1)[0].strip().removeprefix("## ")
+    """What a page of a campaign says first: of what it is, its picture, and the claim line by line; the lines of the controls, which are in the
+    picture, are left to the page."""
+    head, rest = page.split("\n", 1)[1].split("\n### ", 1)[0].strip().removeprefix("## ").split("\n\n", 1)
+    picture = f"![{head}: what the trained team and its controls have gained over the SFT team, with 95 % intervals](docs/results/{PICTURE})"
+    return "\n\n".join([head, *([picture] if (RUNS / "bilevel" / FIRST).exists() else []), without(rest, BESIDE)])
+
+
+def without(text: str, columns: tuple[str, ...]) -> str:
+    """Its tables without the columns whose heading begins with one of these."""
+    kept: list[int] = []
+    out = []
+    for before, line in zip(["", *text.split("\n")], text.split("\n"), strict=False):
+        cells = line.strip().strip("|").split("|")
+        if line.startswith("|") and not before.startswith("|"):
+            kept = [i for i, c in enumerate(cells) if not c.strip().startswith(columns)]
+        out.append("|" + "|".join(cells[i] for i in kept) + "|" if line.startswith("|") else line)
+    return "\n".join(out)
+
+
+def levels_picture() -> str:
+    from experiments import bilevel_report
+    from experiments.levels_picture import picture
+
+    place = RUNS / "bilevel" / FIRST
+    return picture(bilevel_report.page(kept_runs.read_about(place), list(kept_runs.read(place).values()))[1])
 
 
 KEEP = {

@@ -68,9 +68,35 @@ def short(text: str, units: float) -> str:
 
 def dots(title: str, axis: str, groups: Sequence[Group], zero: bool = True) -> str:
     """Estimates as dots on their intervals, a row each; `zero`: with a line at no difference, which is then always in the picture."""
-    values = [v for g in groups for _, found in g.rows if found is not None for v in found if known(v)]
-    if not values:
+    if not _values(groups):
         return ""
+    height, parts = _dots(axis, groups, _values(groups), zero)
+    return _picture(title, _told(groups), height, parts)
+
+
+def panels(title: str, axis: str, by_panel: Mapping[str, Sequence[Group]], style: str) -> str:
+    """A file of its own, for pages that show pictures and no style sheets: dot plots beside each other, of one scale, on the paper of `style`."""
+    values = [v for groups in by_panel.values() for v in _values(groups)]
+    drawn = {name: _dots(axis, groups, values, True) for name, groups in by_panel.items()}
+    high, wide = 24.0 + max(height for height, _ in drawn.values()), len(drawn) * WIDTH
+    told = "; ".join(f"{name}: {_told(groups)}" for name, groups in by_panel.items())
+    bodies = [
+        f"<g transform='translate({i * WIDTH} 24)'>{_text(4, -8, name, 'strong')}{''.join(parts)}</g>"
+        for i, (name, (_, parts)) in enumerate(drawn.items())
+    ]
+    return (
+        f"<svg xmlns='http://www.w3.org/2000/svg' role='img' viewBox='0 0 {wide} {high:.0f}' width='{wide}' height='{high:.0f}'>"
+        f"<title>{words(title)}</title><desc>{words(told)}</desc><style>{style}</style>"
+        f"<rect class='paper' width='{wide}' height='{high:.0f}'/>{''.join(bodies)}</svg>\n"
+    )
+
+
+def _values(groups: Sequence[Group]) -> list[float]:
+    return [v for g in groups for _, found in g.rows if found is not None for v in found if known(v)]
+
+
+def _dots(axis: str, groups: Sequence[Group], values: Sequence[float], zero: bool) -> tuple[float, list[str]]:
+    """How high it is, and what is drawn; the axis has room for `values`."""
     at = ticks(min([*values, 0.0] if zero else values), max([*values, 0.0] if zero else values))
     left = _room(label for g in groups for label, _ in g.rows)
     scale = _scale(at[0], at[-1], left, WIDTH - SIDE)
@@ -87,7 +113,7 @@ def dots(title: str, axis: str, groups: Sequence[Group], zero: bool = True) -> s
             parts.append(_dot(label, found, y, left, scale))
             y += 16
         y += 6
-    return _picture(title, _told(groups), bottom + 40, parts)
+    return bottom + 40, parts
 
 
 def _dot(label: str, found: Sequence[float] | None, y: float, left: float, scale: _Scale) -> str:

@@ -62,8 +62,11 @@ def test_pages_of_kept_runs_are_fresh() -> None:
 
 
 def test_the_readme_tells_of_a_campaign_what_its_page_says_first() -> None:
-    page = "# The two levels\n\n## support, 40% broken\n\nOne run.\n\n| line |\n\n### The runs\n\nmore\n"
-    assert readme.lead(page) == "support, 40% broken\n\nOne run.\n\n| line |"
+    page = "# The two levels\n\n## support, 40% broken\n\nOne run.\n\n| line | control: best |\n\n### The runs\n\nmore\n"
+    head, picture, rest = readme.lead(page).split("\n\n", 2)
+    assert head == "support, 40% broken" and rest == "One run.\n\n| line |"
+    shown = re.fullmatch(r"!\[support, 40% broken: .*\]\((.*)\)", picture)
+    assert shown is not None and (readme.ROOT / shown[1]).exists()
 
 
 def test_environment_pages_are_fresh() -> None:
