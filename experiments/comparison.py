@@ -13,7 +13,7 @@ from typing import Any
 
 from agents.stages import DONE
 from baselines.method import BILEVEL, MARL
-from experiments import campaign, entrants, evaluate_tables, kept_runs, setting
+from experiments import campaign, entrants, evaluate_tables, kept_runs, setting, trainings
 from experiments.evaluate_tables import REPORT, SCORES
 from experiments.leaderboard_format import JudgeName, one_judge
 from mascot_env.errors import ConfigError, RunFolderError
@@ -37,6 +37,7 @@ class Comparison:
     paid: program (bilevel, marl), or the name of a method that was asked for by its folder -> seed -> (name, version) of the judge that paid for
         its training; None where that could not be read
     users: the same -> seed -> the types of user that it had learnt with (empty: all; None where that could not be read), of comparisons on some types
+    trained: seed -> what experiments.bilevel was asked there (`trainings`); None where that could not be read, empty where it trained nothing here
     """
 
     place: Path
@@ -50,6 +51,7 @@ class Comparison:
     code: Mapping[int, Sequence[str]]
     paid: Mapping[str, Mapping[int, tuple[str, str] | None]]
     users: Mapping[str, Mapping[int, str | None]] = field(default_factory=dict)
+    trained: Mapping[int, trainings.Record | None] = field(default_factory=dict)
 
     @property
     def seeds(self) -> list[int]:
@@ -77,7 +79,8 @@ def _of_run(run: Path) -> Comparison:
     specs = specs_of(asked["methods"])
     in_order = {name: specs[name] for name in kept.get("methods", specs)}
     users = {needs: {s: by[str(s)] for s in seeds} for needs, by in kept.get("users", {}).items()}
-    return Comparison(run, asked, in_order, kept["domain"], kept["scenarios"], kept["count"], kept["judges"], found, code, paid, users)
+    trained = {s: kept["trained"][str(s)] for s in seeds} if kept.get("trained") else {}
+    return Comparison(run, asked, in_order, kept["domain"], kept["scenarios"], kept["count"], kept["judges"], found, code, paid, users, trained)
 
 
 def _kept(place: Path) -> Comparison:
@@ -90,7 +93,9 @@ def _kept(place: Path) -> Comparison:
     code = {seed: run["code"] for seed, run in runs.items()}
     specs = specs_of(about["methods"])
     users = {p: {seed: run["users"][p] for seed, run in runs.items() if p in run.get("users", {})} for p in programs}
-    return Comparison(place, asked, specs, about["domain"], about["scenarios"], about["count"], about["judges"], found, code, paid, users)
+    trained = {seed: run.get("trained") for seed, run in runs.items()} if BILEVEL in programs else {}
+    judges = about["judges"]
+    return Comparison(place, asked, specs, about["domain"], about["scenarios"], about["count"], judges, found, code, paid, users, trained)
 
 
 def _json(run: Path, name: str) -> dict[str, Any]:

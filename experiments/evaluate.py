@@ -39,7 +39,7 @@ from typing import Any
 from agents.stages import mark_of, name_of, staged
 from baselines import METHODS
 from baselines.method import BILEVEL, MARL, TEXT, Ingredients, Players
-from experiments import automatic, children, comparison, console, evaluate_tables, evaluated, media, persona_eval, setting, took
+from experiments import automatic, children, comparison, console, evaluate_tables, evaluated, media, persona_eval, setting, took, trainings
 from experiments.automatic import References
 from experiments.entrants import Entrant, entrant, listed, text_of
 from experiments.tracking import Tracker
@@ -384,7 +384,7 @@ def given(config: Config, seed: int) -> Ingredients:
 
 def origins(config: Config, entrants: Sequence[Entrant]) -> dict[str, Any]:
     """By seed: the versions that played, and of each program that trained a method, and of each that was asked for by its
-    folder, the judge that paid (`experiments.comparison`)."""
+    folder, the judge that paid (`experiments.comparison`); and what experiments.bilevel was asked (`experiments.trainings`)."""
     seeds = range(config.seed, config.seed + config.seeds)
     programs = sorted({e.needs for e in entrants if e.needs})
     code = {s: comparison.played_by([Path(config.out) / e.name / f"seed-{s}" / "play" for e in entrants]) for s in seeds}
@@ -393,7 +393,8 @@ def origins(config: Config, entrants: Sequence[Entrant]) -> dict[str, Any]:
     by_folder = {e.name: e.trained for e in entrants if e.trained}
     paid |= {name: {s: there.paid(s) for s in seeds} for name, there in by_folder.items()}
     users |= {name: {s: there.users(s) for s in seeds} for name, there in by_folder.items()}
-    return {"code": code, "paid": paid, "users": users if config.users else {}}
+    trained = {s: trainings.of(Path(config.runs) / f"run-{s}") for s in seeds} if BILEVEL in programs else {}
+    return {"code": code, "paid": paid, "users": users if config.users else {}, "trained": trained}
 
 
 def main(argv: list[str] | None = None) -> int:

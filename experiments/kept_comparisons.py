@@ -2,7 +2,8 @@
 be trained on different days and machines.
 
     docs/results/runs/methods/support/about.json      what all its seeds were asked: methods, model, scenarios, judges
-    docs/results/runs/methods/support/run-0.json.gz   what was measured with that seed, the version that played, the judges that had paid
+    docs/results/runs/methods/support/run-0.json.gz   what was measured with that seed, the version that played, the judges that had paid,
+                                                      what trained its methods
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Any
 
 from agents.stages import mark_of
 from baselines import METHODS
-from experiments import comparison, evaluate_tables, kept_runs, setting, took
+from baselines.method import BILEVEL
+from experiments import comparison, evaluate_tables, kept_runs, setting, took, trainings
 from experiments.comparison import Comparison
 from experiments.kept_runs import Asked
 from mascot_env.commands.options import find_domain
@@ -24,11 +26,6 @@ from mascot_env.types import Scenario
 
 # where runs lie has no say in them; automatic measures have a table of their own, in the comparison's report
 ASKED = Asked(frozenset({"runs", "marl", "automatic", "references", "evidence"}), {"personas": setting.OWN_TEAM, "users": "", "director_model": ""})
-
-NOT_KEPT = (
-    "What experiments.bilevel was asked where these trained teams learnt is not kept with them, only which judge paid: its defaults may have been an earlier"
-    " release's, and docs/results/bilevel.md may tell of other trainings."
-)
 
 
 def keep(folder: Path, into: Path) -> Path:
@@ -59,7 +56,9 @@ def name_of(domain: str, about: Mapping[str, Any]) -> str:
 def _of_seed(found: Comparison, seed: int) -> dict[str, object]:
     paid = {needs: by_seed[seed] for needs, by_seed in found.paid.items()}
     users = {needs: by_seed[seed] for needs, by_seed in found.users.items()}
-    return {"found": found.found[seed], "code": found.code[seed], "paid": paid, **({"users": users} if users else {})}
+    trained = found.trained.get(seed)
+    more = {**({"users": users} if users else {}), **({"trained": trained} if trained else {})}
+    return {"found": found.found[seed], "code": found.code[seed], "paid": paid, **more}
 
 
 def page(place: Path) -> str:
@@ -68,7 +67,8 @@ def page(place: Path) -> str:
     found = {method: kept.of(method) for method in kept.specs}
     shown = {j: kept.judges.get(j, "world") for runs in found.values() for j in runs[0]["judges"]}
     text = evaluate_tables.page(kept.asked, scenarios_of(kept), found, comparison.told(kept.asked, shown, kept.paid, kept.users))[0]
-    return "\n\n".join([text, *([NOT_KEPT] if kept.paid.get("bilevel") else []), *([spent] if (spent := what_it_took(place, kept)) else [])])
+    trained = trainings.told(kept.trained, place.parents[1] / "bilevel") if kept.paid.get(BILEVEL) else ""
+    return "\n\n".join(part for part in (text, trained, what_it_took(place, kept)) if part)
 
 
 def what_it_took(place: Path, kept: Comparison) -> str:

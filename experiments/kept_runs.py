@@ -97,8 +97,13 @@ def read_about(place: Path) -> dict[str, Any]:
 
 def read(place: Path) -> dict[str, Any]:
     """Name of a run, without `run-` -> its figures; in the order of kinds and seeds."""
+    return {name: json.loads(text) for name, text in texts(place).items()}
+
+
+def texts(place: Path) -> dict[str, bytes]:
+    """The same as the runs wrote it."""
     files = {p.name.removeprefix("run-").removesuffix(".json.gz"): p for p in place.glob("run-*.json.gz")}
-    return {name: json.loads(gzip.decompress(files[name].read_bytes())) for name in sorted(files, key=_by_seed)}
+    return {name: gzip.decompress(files[name].read_bytes()) for name in sorted(files, key=_by_seed)}
 
 
 def _by_seed(name: str) -> tuple[str, int]:

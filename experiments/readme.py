@@ -20,12 +20,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mascot_env  # noqa: F401 - registers the environments
-from experiments import console, judges_page, kept_runs, leaderboard_page, took
+from experiments import console, judges_page, kept_runs, leaderboard_page, took, trainings
 from experiments.leaderboard import KEPT as SUBMITTED
 from experiments.leaderboard import PAGE, file_of
 from experiments.leaderboard_format import Submission, read
@@ -315,11 +315,8 @@ def bilevel_page() -> str:
 
 def since(about: Mapping[str, Any]) -> str:
     """Of a campaign with other values than the defaults of today: which, where its page does not tell them anyway. Empty where there are none."""
-    from experiments import bilevel
-
-    was, now = {**bilevel.BEFORE, **about}, asdict(bilevel.Config())
-    told = {"domain", "broken", "split", "director_reward", "ppo_steps", "controls"}  # by the page itself
-    other = [f"`--{k.replace('_', '-')} {was[k]}` (now {v})" for k, v in now.items() if k in was and k not in told and was[k] != v]
+    told = {"domain", "broken", "director_reward", "ppo_steps"}  # by the page itself, which tells of what was measured too
+    other = trainings.changed(about, told)
     if not other:
         return ""
     return f"Not with today's defaults: {', '.join(other)}. What has changed and is no option, CHANGELOG.md tells; no figure here is of it."

@@ -222,6 +222,7 @@ def test_what_was_trained_is_compared_by_its_folder(small: Path, tmp_path: Path,
     assert "Which judge paid for `packed`" not in page
     found = comparison.read(out)
     assert found.specs["packed"] == f"packed={own['packed']}" and found.paid["one"][0] == found.paid["packed"][0] == found.paid["bilevel"][0]
+    assert found.trained == {0: None}  # a run alone has no campaign.json that would say what it was asked
     made = leaderboard_from._training(found, "led", {})
     assert made is not None and [j.name for j in made.judges] == ["world"]
 

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
 
 from agents.stages import mark_of  # noqa: E402
-from experiments import bilevel, kept_runs, leaderboard, readme, setting, took  # noqa: E402
+from experiments import bilevel, kept_runs, leaderboard, readme, setting, took, trainings  # noqa: E402
 from experiments.bilevel_report import BY_MODEL  # noqa: E402
 from experiments.leaderboard_format import parsed, written  # noqa: E402
 from mascot_env import catalog, cli  # noqa: E402
@@ -191,6 +191,21 @@ def test_each_seed_of_a_comparison_has_its_share_of_what_that_took(tmp_path: Pat
     costs = kept_runs.read_costs(readme.RUNS / "methods" / "support")
     assert {name: cost[took.CORE] for name, cost in costs.items()} == {"run-0": 600.0, "run-1": 600.0}
     assert "10 (2 timed)" in readme.campaigns()
+
+
+def test_what_trained_the_methods_is_kept_with_a_comparison(tmp_path: Path, results: Path) -> None:
+    """Seeds that were kept before that was, and seeds since: the page says so until all are known."""
+    record = {"asked": {**trainings.asked_of().of(dataclasses.asdict(bilevel.Config())), "grpo_steps": 7}, "figures": "0" * 16}
+    folder = comparison(tmp_path / "one", 0, 1)
+    scores = json.loads((folder / "scores.json").read_text())
+    paid = {"bilevel": {str(s): ["nano", "#1"] for s in (0, 1)}}
+    (folder / "scores.json").write_text(json.dumps(scores | {"paid": paid, "trained": {"0": record, "1": None}}))
+    readme.keep_methods(folder)
+    assert trainings.NOT_KEPT in readme.pages()[results / "methods.md"]
+    (folder / "scores.json").write_text(json.dumps(scores | {"paid": paid, "trained": {"0": record, "1": record}}))
+    readme.keep_methods(folder)
+    page = readme.pages()[results / "methods.md"]
+    assert f"Trained by experiments.bilevel with `--grpo-steps 7` (now {bilevel.Config().grpo_steps})." in page and trainings.NOT_KEPT not in page
 
 
 def test_comparisons_with_what_is_named_by_its_place_are_not_kept(tmp_path: Path, results: Path) -> None:
