@@ -112,10 +112,10 @@ compare: setup  ## what `make evaluate` played, pair by pair: wins, ties, Bradle
 	@$(PY) -m experiments.compare
 
 TEAM_OF ?= runs/bilevel/run-0
-teams: setup  ## the trained teams of a finished run (TEAM_OF=runs/bilevel/run-0) as folders that load by name: team:teams/mascot, team:teams/sft
+teams: setup  ## the trained teams of a finished run (TEAM_OF=runs/bilevel/run-0) as folders that load by name: team:teams/mascot, team:teams/sft, team:teams/ppo-director
 	@test -d teams/mascot || $(PY) -m experiments.team $(TEAM_OF) --out teams/mascot
 	@test -d teams/sft || $(PY) -m experiments.team $(TEAM_OF) --method sft --out teams/sft
-	@test ! -d $(TEAM_OF)/ppo || echo "its discrete Director plays as NAME=$(TEAM_OF)@ppo-director in experiments.evaluate"
+	@test -d teams/ppo-director || test ! -d $(TEAM_OF)/ppo || $(PY) -m experiments.team $(TEAM_OF) --method ppo-director --out teams/ppo-director
 
 AUDITED ?= nano nano-heldout
 audit: setup  ## what the judges of the nano grade are worth: attacked, padded, asked again, and held against people's ratings (SETS=folder of the rated sets)

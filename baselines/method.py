@@ -23,6 +23,7 @@ from mascot_env.players.resolve import BRIEF
 from mascot_env.types import Domain
 
 TEXT: Mapping[str, Any] = {"director": "text"}
+DISCRETE: Mapping[str, Any] = {"director": "discrete"}
 BILEVEL, MARL = "bilevel", "marl"
 
 

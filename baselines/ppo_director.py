@@ -7,25 +7,31 @@ per directive; and the whole training of the personas.
 
 from __future__ import annotations
 
+from agents import damaged
 from agents.stages import is_done
-from baselines.method import BILEVEL, Ingredients, Method, Players
+from baselines.method import BILEVEL, DISCRETE, Ingredients, Method, Players
 from baselines.trained import Run
 from mascot_env.errors import ConfigError, RunFolderError
+from mascot_env.players import network
+from mascot_env.players.network import NetworkDirector
+from mascot_env.players.team_folder import NETWORK, choices
 
 
 def players(made_from: Ingredients) -> Players:
-    from agents.maskable_ppo import DirectorPPOConfig, TrainedDirector
-
     run = Run.of(made_from)
     if run.away:
         remedy = "leave it out: its actions are the speakers and acts of its own team"
         raise ConfigError("does not play with other personas than it learnt with", field="methods", value="ppo-director", remedy=remedy)
+    return Players(discrete(run), run.speakers(), DISCRETE)
+
+
+def discrete(run: Run) -> NetworkDirector:
+    """The discrete Director of a run. Raises `RunFolderError` where it trained none, or the weights are damaged."""
     if not is_done(run.folder / "ppo"):
         remedy = "name a run that trained one: experiments.bilevel without --ppo-steps 0"
         raise RunFolderError("no PPO Director is there", field="run", value=str(run.folder), remedy=remedy)
-    policy, env_id = run.folder / "ppo" / "policy.safetensors", f"mascot/{made_from.domain.id.title()}Director-v0"
-    director = TrainedDirector.load(policy, env_id, DirectorPPOConfig(num_envs=1), made_from.seed)
-    return Players(director, run.speakers(), {"director": "discrete"})
+    has = choices(run.domain)
+    return network.load(damaged.check_weights(run.folder / "ppo" / NETWORK), has.speakers, has.acts, has.tones)
 
 
 METHOD = Method("ppo-director", players, needs=BILEVEL, one_team=True)

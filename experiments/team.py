@@ -2,10 +2,10 @@
 
     python -m experiments.team runs/bilevel/run-0 --out teams/mascot                 # personas and Director of the round that stands
     python -m experiments.team runs/bilevel/run-0 --method sft --out teams/sft       # the SFT policy under the untrained Director
+    python -m experiments.team runs/bilevel/run-0 --method ppo-director --out teams/ppo-director     # those personas under the discrete Director
     mascot play --speakers team:teams/mascot --director team:teams/mascot
 
-What the folder holds: `mascot_env.players.team_folder`. It is made whole or not at all. A discrete Director (PPO) is no part of it: `experiments.evaluate
---methods ppo-director --runs` plays that of a run.
+What the folder holds: `mascot_env.players.team_folder`. It is made whole or not at all.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from typing import Any
 from agents.backbone import DIRECTIVE
 from agents.stages import DONE
 from baselines.method import Ingredients
+from baselines.ppo_director import discrete
 from baselines.trained import Run
 from experiments import campaign, console
 from mascot_env.commands.options import find_domain
 from mascot_env.errors import ConfigError
-from mascot_env.players.team_folder import CARD, FORMAT, Manner, TeamCard
+from mascot_env.players.team_folder import CARD, FORMAT, NETWORK, Manner, TeamCard, choices
 
-METHODS = ("mascot", "sft")
+PPO = "ppo-director"
+METHODS = ("mascot", "sft", PPO)
 WEIGHTS = ("*.json", "*.jinja", "*.safetensors")  # of a model; nothing that could be run
 
 
@@ -35,7 +37,8 @@ class Config:
     """What is packed.
 
     run: a finished run folder of experiments.bilevel
-    method: mascot (the round that stands), or sft (its SFT policy, the model as it is directing)
+    method: mascot (the round that stands), sft (its SFT policy, the model as it is directing), or ppo-director (the round's personas under the
+        discrete Director)
     domain: of that run: support, meeting, or the folder of a domain of your own
     model: the base model that the run was trained from
     name: of the team; empty: that of the method
@@ -62,18 +65,23 @@ def card(config: Config, run: Run, personas: tuple[str, ...], stands: int) -> Te
     if version := campaign.recorded(run.folder / "level1" / "pairs" / DONE, "settings", "judge"):
         about |= {"judge": about.get("judge", version), "judge version": version}  # a comparison tells where it reports and has paid
     directs = Manner(**{**asdict(manner), **DIRECTIVE})
-    return TeamCard(FORMAT, config.name or config.method, run.domain.id, personas, manner, directs, base.spec, stands > 0, about)
+    network = choices(run.domain) if config.method == PPO else None
+    writes = stands > 0 and network is None
+    return TeamCard(FORMAT, config.name or config.method, run.domain.id, personas, manner, directs, base.spec, writes, network, about)
 
 
 def packed(config: Config, run: Run, out: Path) -> TeamCard:
     """Writes the folder's parts to `out`, and gives the card."""
-    stands = run.stands if config.method == "mascot" else 0
+    stands = 0 if config.method == "sft" else run.stands
     _copied(run.folder / "level1" / "sft", out / "speakers")
     round_ = run.folder / f"round-{stands}"
     personas = tuple(p.id for p in run.domain.personas if stands and (round_ / "grpo" / p.id / "adapter_model.safetensors").is_file())
     for persona in personas:
         _copied(round_ / "grpo" / persona, out / "adapters" / persona, ("adapter_*",))
-    if stands:
+    if config.method == PPO:
+        discrete(run)  # refused here where there is none, or its weights are damaged
+        _copied(run.folder / "ppo", out / "director", (NETWORK,))
+    elif stands:
         _copied(round_ / "level2" / "director", out / "director", ("adapter_*",))
     return card(config, run, personas, stands)
 
@@ -99,9 +107,8 @@ def main(argv: list[str] | None = None) -> int:
     console.write_whole(partial / CARD, json.dumps(asdict(made), indent=1, sort_keys=True) + "\n")
     partial.replace(out)
     figures: Mapping[str, Any] = {**asdict(made), "out": str(out), "bytes": sum(f.stat().st_size for f in out.rglob("*") if f.is_file())}
-    print(
-        f"{made.name}: {len(made.personas)} adapters, {'a' if made.directing else 'no'} trained Director, {figures['bytes'] / 2**20:.0f} MiB in {out}"
-    )
+    directs = "a trained Director" if made.directing else "no trained Director" if made.network is None else "a discrete Director"
+    print(f"{made.name}: {len(made.personas)} adapters, {directs}, {figures['bytes'] / 2**20:.0f} MiB in {out}")
     print(f"mascot play --domain {made.domain} --speakers team:{out} --director team:{out}")
     console.finish(figures, config.json)
     return 0

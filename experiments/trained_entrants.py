@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from agents.backbone import Backbone
 from agents.bilevel import STAND
@@ -26,11 +27,12 @@ from agents.level1 import domain_of, trained
 from agents.level2 import directing_by
 from agents.stages import is_done
 from baselines import METHODS
-from baselines.method import BILEVEL, Ingredients, Players
+from baselines.method import BILEVEL, DISCRETE, Ingredients, Players
 from baselines.trained import refuse_other_base
 from experiments import campaign
 from mascot_env.errors import ConfigError, RunFolderError
 from mascot_env.players import team_folder
+from mascot_env.players.team_folder import NETWORK
 from mascot_env.types import Domain
 
 FORM = re.compile(r"(?:(?P<name>[\w.-]+)=)?(?P<team>team:)?(?P<folder>[^=@:,]+)(?:@(?P<what>[\w-]+))?")
@@ -73,12 +75,14 @@ class Trained:
             method = METHODS[self.what if self.what in OF_RUN else "mascot"]
             whole = method.players(replace(given, run=folder))
             return whole if self.alone else replace(around(given), **{self.what: getattr(whole, self.what)})
-        own = {role: self._plays(role, folder, given) for role in (SPEAKERS, DIRECTOR) if self.what in (role, BOTH)}
+        own: dict[str, Any] = {role: self._plays(role, folder, given) for role in (SPEAKERS, DIRECTOR) if self.what in (role, BOTH)}
+        if DIRECTOR in own and self.kind == "team" and team_folder.read(folder).network is not None:
+            own["form"] = DISCRETE
         return Players(**own) if self.alone else replace(around(given), **own)
 
     def _plays(self, role: str, folder: Path, given: Ingredients) -> object:
         if self.kind == "team":
-            return team_folder.director(folder) if role == DIRECTOR else self._personas(folder, given.domain)
+            return team_folder.director(folder, given.domain) if role == DIRECTOR else self._personas(folder, given.domain)
         base = Backbone(given.model)
         if role == DIRECTOR:
             refuse_other_base(folder / "director", folder, given.model)
@@ -97,8 +101,9 @@ class Trained:
 
     def mark(self, seed: int) -> dict[str, str]:
         """What tells its conversations from those of another policy, beside its language models' fingerprints, which stand with them."""
-        network = self.at(seed) / "ppo" / "policy.safetensors"
-        own = {"network": hashlib.sha256(network.read_bytes()).hexdigest()[:16]} if self.what == "ppo-director" and network.is_file() else {}
+        network = self.at(seed) / ("director" if self.kind == "team" else "ppo") / NETWORK
+        discrete = self.what in (BOTH, DIRECTOR) if self.kind == "team" else self.what == "ppo-director"
+        own = {"network": hashlib.sha256(network.read_bytes()).hexdigest()[:16]} if discrete and network.is_file() else {}
         return {"trained": f"{self.kind}@{self.what}", **own}
 
     def paid(self, seed: int) -> tuple[str, str] | None:

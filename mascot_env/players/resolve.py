@@ -76,7 +76,7 @@ def resolve_director(spec: Any, domain: Domain) -> Policy:
     if isinstance(spec, str) and spec.startswith(TEAM):
         from mascot_env.players import team_folder
 
-        return _once(("team Director", spec), lambda: team_folder.director(Path(spec.removeprefix(TEAM))))
+        return _once(("team Director", spec, domain.id), lambda: team_folder.director(Path(spec.removeprefix(TEAM)), domain))
     made = {name: (lambda make=make: make(domain)) for name, make in _DIRECTORS.items()}
     return _resolve("director", spec, made, LLMDirector, domain)
 

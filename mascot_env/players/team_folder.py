@@ -3,11 +3,11 @@
     folder/team.json           what follows, as JSON (`TeamCard`)
     folder/speakers/           the model that speaks: a checkpoint with its tokenizer
     folder/adapters/PERSONA/   a LoRA adapter for each persona that has one
-    folder/director/           the Director's adapter
+    folder/director/           the Director's adapter, or the network of one that does not write (`players.network`): policy.safetensors
 
-`python -m experiments.team RUN --out FOLDER` makes one of a finished run of both levels. The Director's model is the one that the run began with, by its
-spec (`nano`, `nano:FOLDER`, `hf:PATH_OR_ID`), and is not packed: it has to be where the team is played. Weights are safetensors, paths stay inside the
-folder, and nothing that it brings along is run.
+`python -m experiments.team RUN --out FOLDER` makes one of a finished run of both levels. The model of a Director that writes is the one that the run began
+with, by its spec (`nano`, `nano:FOLDER`, `hf:PATH_OR_ID`), and is not packed: it has to be where the team is played. Weights are safetensors, paths stay
+inside the folder, and nothing that it brings along is run.
 """
 
 from __future__ import annotations
@@ -24,10 +24,13 @@ from mascot_env.catalog import files
 from mascot_env.errors import CatalogError, ConfigError
 from mascot_env.llm import nano
 from mascot_env.llm.local import LocalLLM
+from mascot_env.players import network
 from mascot_env.players.language import LLMDirector, LLMSpeaker
+from mascot_env.players.policy import Policy
 from mascot_env.types import Domain
 
 CARD = "team.json"
+NETWORK = "policy.safetensors"
 FORMAT = 1
 MOST_TOKENS = 1 << 15  # of a reply: a card of anybody's makes nobody wait for longer ones
 _STRICT = ConfigDict(extra="forbid", strict=True)
@@ -47,12 +50,23 @@ class Manner:
 
 
 @dataclass(frozen=True)
+class Choices:
+    """What a Director that is a network chooses among, in the order of its logits."""
+
+    __pydantic_config__ = _STRICT
+
+    speakers: tuple[str, ...]
+    acts: tuple[str, ...]
+    tones: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class TeamCard:
     """What a team folder says of itself.
 
     domain: whose personas the adapters are. personas: those that have an adapter. speaks, directs: the manner of speakers and Director.
-    director: the spec of the model that directs; `directing`: whether it has an adapter. about: where the team
-    is from, in words.
+    director: the spec of the model that directs; `directing`: whether it has an adapter. network: of a Director that is a network and
+    writes nothing. about: where the team is from, in words.
     """
 
     __pydantic_config__ = _STRICT
@@ -65,6 +79,7 @@ class TeamCard:
     directs: Manner
     director: Annotated[str, Field(pattern=r"^(nano|(nano|hf):.+)$")] = "nano"
     directing: bool = False
+    network: Choices | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -97,9 +112,21 @@ def speakers(folder: Path, domain: Domain) -> LLMSpeaker:
     return LLMSpeaker(_model(folder.resolve()), adapters={p: p for p in card.personas}, **vars(card.speaks))
 
 
-def director(folder: Path) -> LLMDirector:
-    """Directs any team: whom it may call on stands in its prompt."""
+def director(folder: Path, domain: Domain) -> Policy:
+    """One that writes directs any team: whom it may call on stands in its prompt. A network directs where speakers, acts and tones are those that it has
+    learnt with: raises `ConfigError` elsewhere."""
     card = read(folder)
+    if card.network is not None:
+        here = choices(domain)
+        if other := [name for name in vars(here) if getattr(here, name) != getattr(card.network, name)]:
+            remedy = "play it in its own domain, with its own personas"
+            raise ConfigError(f"this team's Director has learnt with other {', '.join(other)}", field="director", value=str(folder), remedy=remedy)
+        return network.load(folder / "director" / NETWORK, here.speakers, here.acts, here.tones)
     path = str(nano.folder()) if card.director == "nano" else card.director.partition(":")[2]
     llm = LocalLLM(path, adapters={"director": folder / "director"} if card.directing else {}, batch_size=64)
     return LLMDirector(llm, adapter="director" if card.directing else None, **vars(card.directs))
+
+
+def choices(domain: Domain) -> Choices:
+    """What the discrete form of a domain's Director chooses among."""
+    return Choices(tuple(domain.agents), tuple(a.id for a in domain.acts), tuple(t.id for t in domain.tones))

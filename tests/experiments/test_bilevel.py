@@ -197,6 +197,9 @@ def test_what_was_trained_is_packed_and_played_by_name(small: Path, tmp_path: Pa
     assert said[0] == said[1]
     assert team.main([str(small), "--method", "sft", "--out", str(tmp_path / "sft")]) == 0
     assert not team_folder.read(tmp_path / "sft").directing
+    assert team.main([str(small), "--method", "ppo-director", "--out", str(tmp_path / "ppo")]) == 0
+    card = team_folder.read(tmp_path / "ppo")
+    assert not card.directing and card.network is not None and card.network.speakers == tuple(domain.agents)
     with pytest.raises(ConfigError, match="is there already"):
         team.main([str(small), "--out", str(tmp_path / "sft")])
     with pytest.raises(MascotError, match="no finished run"):
@@ -209,6 +212,8 @@ def test_what_was_trained_is_compared_by_its_folder(small: Path, tmp_path: Path,
     (tmp_path / "runs" / "run-0").symlink_to(small)
     assert team.main([str(small), "--out", str(tmp_path / "packed")]) == 0
     own = {"one": f"{small}", "all": f"{tmp_path}/runs", "packed": f"team:{tmp_path}/packed", "led": f"{small}@director", "ppo": f"{small}@ppo-director"}
+    assert team.main([str(small), "--method", "ppo-director", "--out", str(tmp_path / "discrete")]) == 0
+    own["discrete"] = f"team:{tmp_path}/discrete"
     methods = ",".join(["zero-shot", "mascot", *(f"{name}={place}" for name, place in own.items())])
     options = ["--methods", methods, "--runs", f"{tmp_path}/runs", "--seeds", "1", "--scenarios", "2", "--rounds", "1", "--judges", "world"]
     out = tmp_path / "compared"
@@ -217,6 +222,7 @@ def test_what_was_trained_is_compared_by_its_folder(small: Path, tmp_path: Path,
     rows = {m: RunFolder.open(out / m / "seed-0" / "play").episodes() for m in ("mascot", *own)}
     said = {m: [[(t["agent"], t["text"]) for t in row["transcript"]["turns"]] for row in found] for m, found in rows.items()}
     assert said["one"] == said["all"] == said["packed"] == said["mascot"] != said["led"]
+    assert said["discrete"] == said["ppo"]
     page = (out / "report.md").read_text(encoding="utf-8")
     assert all(f"paid for {who}" in page for who in ("what experiments.bilevel trained", "`one`", "`all`", "`led`", "`ppo`"))
     assert "Which judge paid for `packed`" not in page
