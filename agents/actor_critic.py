@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from agents import bounds
+
 
 @dataclass(frozen=True)
 class PPOSettings:
@@ -38,6 +40,9 @@ class PPOSettings:
     entropy: float = 0.05
     value: float = 0.5
     max_norm: float = 0.5
+
+    def __post_init__(self) -> None:
+        bounds.check(self)
 
 
 @dataclass(frozen=True, slots=True)

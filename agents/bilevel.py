@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from agents import damaged, judges_apart, kept, processes
+from agents import bounds, damaged, judges_apart, kept, processes
 from agents.backbone import named
 from agents.directing import Stage
 from agents.hacking import WatchSettings
@@ -71,6 +71,7 @@ class BilevelSettings:
     contexts_under: str = "both"
 
     def __post_init__(self) -> None:
+        bounds.check(self)
         if self.rounds < 1:
             raise ConfigError("must be at least 1", field="rounds", value=self.rounds)
         if self.contexts_under not in CONTEXTS_UNDER:

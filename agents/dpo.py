@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents import processes
+from agents import bounds, processes
 from agents.backbone import Backbone, Tokens, lora, trainable_share
 from agents.preferences import Pair
 from agents.trainers import Report, arguments, quiet, run
@@ -36,6 +36,9 @@ class DPOSettings:
     learning_rate: float = 1e-3
     beta: float = 0.1
     lora_rank: int = 8
+
+    def __post_init__(self) -> None:
+        bounds.check(self)
 
 
 @quiet()

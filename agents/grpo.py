@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from agents import damaged, processes, serving, shared_prompts
+from agents import bounds, damaged, processes, serving, shared_prompts
 from agents.backbone import ADAPTER, Backbone, Tokens, lora, trainable_share
 from agents.contexts import Context
 from agents.formats import Format
@@ -72,6 +72,7 @@ class GRPOSettings:
     scale_rewards: str = "group"
 
     def __post_init__(self) -> None:
+        bounds.check(self)
         if self.scale_rewards not in SCALES:
             remedy = f"use one of {', '.join(SCALES)}"
             raise ConfigError("unknown value", field="scale_rewards", value=self.scale_rewards, remedy=remedy)

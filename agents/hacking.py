@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from transformers import TrainerCallback
 
-from agents import damaged, judges_apart, processes
+from agents import bounds, damaged, judges_apart, processes
 from agents.backbone import ADAPTER
 from agents.contexts import Context
 from agents.judges_apart import LEAST, Gap, Pull
@@ -63,6 +63,7 @@ class WatchSettings:
     stop: bool = True
 
     def __post_init__(self) -> None:
+        bounds.check(self)
         if self.every < 0 or self.places < LEAST or self.replies < 1 or self.first < 1 or not 0 < self.alpha < 0.5:
             raise ConfigError(
                 "cannot be watched like this",

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from agents import best_of, damaged, dpo, grpo, judge_noise, kept, preferences, processes, reward_model, serving, sft
+from agents import best_of, bounds, damaged, dpo, grpo, judge_noise, kept, preferences, processes, reward_model, serving, sft
 from agents.backbone import Backbone, Unasked, named
 from agents.best_of import BestOf
 from agents.contexts import Context, by_persona, of_transcript
@@ -78,6 +78,7 @@ class Level1Settings:
     watch: WatchSettings = field(default_factory=WatchSettings)
 
     def __post_init__(self) -> None:
+        bounds.check(self)
         for name, known in (("reward", REWARDS), ("format", tuple(FORMATS))):
             if getattr(self, name) not in known:
                 raise ConfigError("unknown value", field=name, value=getattr(self, name), remedy=f"use one of {', '.join(known)}")

@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from agents import group_reward, grpo, serving
+from agents import bounds, group_reward, grpo, serving
 from agents.backbone import Backbone, Unasked, named
 from agents.decisions import Decision, Outcome, play_out
 from agents.directing import Conversing, Directing, Stage, States, collected, kept_decisions
@@ -75,6 +75,7 @@ class Level2Settings:
     eta: float = ETA
 
     def __post_init__(self) -> None:
+        bounds.check(self)
         if self.unit == "episode" and self.reward == "model":
             message = "the group reward model is trained on blocks; whole conversations are paid by the judge"
             raise ConfigError(message, field="reward", value=self.reward, remedy="use reward='judge', or unit='decision'")

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents import actor_critic, credit, damaged
+from agents import actor_critic, bounds, credit, damaged
 from agents.act_play import Conversation, Decision, Game, Networks, network_of, play
 from agents.actor_critic import ActorCritic, Batch, PPOSettings
 from mascot_env import seeding
@@ -55,6 +55,7 @@ class MARLSettings:
     ppo: PPOSettings = PPOSettings()
 
     def __post_init__(self) -> None:
+        bounds.check(self)
         if self.credit not in CREDITS:
             raise ConfigError("no such way to give credit", field="credit", value=self.credit, remedy=f"use one of {', '.join(CREDITS)}")
         if self.copies < 1 or self.conversations % self.copies:

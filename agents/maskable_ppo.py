@@ -19,7 +19,7 @@ import torch
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.callbacks import BaseCallback
 
-from agents import damaged, ppo_checkpoints
+from agents import bounds, damaged, ppo_checkpoints
 from agents.valid_rollouts import MarkInvalid, ValidRolloutBuffer
 from mascot_env import judge as judges
 from mascot_env.envs.sb3 import make_vec_env
@@ -49,6 +49,9 @@ class DirectorPPOConfig:
     clip_range: float = 0.2
     width: int = 128
     env: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        bounds.check(self)
 
     def to_json(self) -> dict[str, Any]:
         return {k: v if isinstance(v, int | float | str) else str(v) for k, v in asdict(self).items() if k != "env"}

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from agents import damaged
+from agents import bounds, damaged
 from agents.contexts import Context
 from agents.stages import write_whole
 from mascot_env.judge.panel import refuse_to_train
@@ -45,6 +45,9 @@ class PairSettings:
     candidates: int = 6
     delta: float = DELTA
     pairs_per_context: int = 3
+
+    def __post_init__(self) -> None:
+        bounds.check(self)
 
 
 @dataclass(frozen=True)

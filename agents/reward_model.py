@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from agents import damaged, processes, shared_prompts
+from agents import bounds, damaged, processes, shared_prompts
 from agents.backbone import Backbone, Tokens, lora, trainable_share
 from agents.preferences import Pair
 from agents.shared_prompts import Line
@@ -47,6 +47,9 @@ class RewardSettings:
     learning_rate: float = 3e-4
     held_out: float = 0.15
     lora_rank: int = 16
+
+    def __post_init__(self) -> None:
+        bounds.check(self)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents import processes
+from agents import bounds, processes
 from agents.backbone import Backbone, Tokens, Unasked, lora, trainable_share
 from agents.contexts import Context
 from agents.trainers import Report, arguments, quiet, run
@@ -36,6 +36,9 @@ class SFTSettings:
     learning_rate: float = 2e-4
     warmup: float = 0.05
     lora_rank: int = 16
+
+    def __post_init__(self) -> None:
+        bounds.check(self)
 
 
 def rows(contexts: Sequence[Context], tokens: Tokens, speaker: Any) -> list[dict[str, list[int]]]:

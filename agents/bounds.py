@@ -1,0 +1,41 @@
+"""What hyperparameters may be: one table by their names, for all classes of settings.
+
+A learning rate of NaN trains without an error, and what it trains says nothing: it is refused where it is given.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from mascot_env.errors import ConfigError
+
+ABOVE_ZERO = {
+    *("learning_rate", "temperature", "top_p", "max_norm", "clip"),
+    *("batch_size", "minibatch", "epochs", "places", "group", "candidates", "conversations", "states", "width", "rounds", "refresh"),
+}
+SHARES = {"warmup", "top_p", "gamma", "gae_lambda", "share", "answerable"}
+SIGNED = {"tolerance", "least_pull"}  # may lie below zero
+
+
+def check(settings: Any) -> None:
+    """Raises `ConfigError` for a number of `settings` that is NaN, infinite, or outside what its name allows: negative but for `SIGNED`, zero of
+    `ABOVE_ZERO`, above 1 of `SHARES`."""
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        if remedy := _wrong(field.name, value):
+            raise ConfigError(f"{type(settings).__name__} cannot have that", field=field.name, value=value, remedy=remedy)
+
+
+def _wrong(name: str, value: float) -> str:
+    """What it should have been; empty where it is that."""
+    if not math.isfinite(value):
+        return "pass a finite number"
+    if name in ABOVE_ZERO and value <= 0:
+        return "pass a number above 0"
+    if name not in SIGNED and value < 0:
+        return "pass 0 or more"
+    return "pass at most 1" if name in SHARES and value > 1 else ""
