@@ -12,7 +12,7 @@ from typing import Any
 from mascot_env.errors import ConfigError
 
 ABOVE_ZERO = {
-    *("learning_rate", "temperature", "top_p", "max_norm", "clip"),
+    *("temperature", "top_p", "max_norm", "clip"),  # a learning rate of 0 is a control that learns nothing
     *("batch_size", "minibatch", "epochs", "places", "group", "candidates", "conversations", "states", "width", "rounds", "refresh"),
 }
 SHARES = {"warmup", "top_p", "gamma", "gae_lambda", "share", "answerable"}
