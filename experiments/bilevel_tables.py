@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from agents import judges_apart
-from experiments import console, level2, unscored
+from experiments import console, level2, paper, unscored
 from mascot_env import metrics, seeding
 from mascot_env.metrics import Interval
 from mascot_env.metrics.statistics import t_quantile
@@ -207,7 +207,7 @@ def systems_table(runs: Runs) -> tuple[str, dict[str, Any]]:
             whole = lambda r, k=kind: r["systems"]["MASCOT"][k].get("overall", {})  # noqa: E731
             gap = None if name == "MASCOT" else difference(runs, of, whole)
             figures[name][kind] = {"mean": mean(runs, of), "- MASCOT": numbers(gap)}
-            row += [shown(figures[name][kind]["mean"]), gap_shown(gap), PAPER_ABLATION[kind].get(name, "-")]
+            row += [shown(figures[name][kind]["mean"]), gap_shown(gap), str(paper.ablations(kind).get(name, "-"))]
         rows.append(row)
     text = " ".join(_direction(figures, kind, lost) for kind, lost in (("agent-specific", "MASCOT-P"), ("collective", "MASCOT-C")))
     heads = [h for k in ("agent-specific", "collective") for h in (k, f"{k} - MASCOT", "paper (other models, other data)")]
@@ -225,12 +225,6 @@ def _direction(figures: Mapping[str, Any], kind: str, lost: str) -> str:
         return f"Of the {kind} scores neither loses any beyond chance; in the paper {lost} loses most."
     says = "as in the paper" if most == lost else f"in the paper {lost} does"
     return f"Of the {kind} scores {most} loses most, {says}."
-
-
-PAPER_ABLATION = {  # MASCOT, arXiv 2601.14230, read off a figure
-    "agent-specific": {"MASCOT": "73.7", "MASCOT-C": "72.8", "MASCOT-P": "69.6"},
-    "collective": {"MASCOT": "56.8", "MASCOT-C": "48.5", "MASCOT-P": "53.9"},
-}
 
 
 def settled_table(runs: Runs, teams: Sequence[str], places: int = 8) -> tuple[str, dict[str, Any]]:

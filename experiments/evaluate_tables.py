@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments import console, judges_agree
+from experiments import console, discussed, judges_agree
 from experiments.tuned import tuned
 from mascot_env import catalog
 from mascot_env.metrics import Interval, NotMeasured, holm, iqm, iqm_interval, over_runs, worst_case
@@ -57,6 +57,9 @@ def page(asked: Mapping[str, Any], scenarios: Sequence[Scenario], found: Found, 
     among = "Requests and tokens of directives are among them, and the user's where the same model plays it; shared prefixes are counted each time."
     among += " Seconds are of many conversations side by side: one alone takes longer than its share."
     parts.append(f"### Cost, per reply and per conversation\n\n{text}\n\n{among}")
+    figures["what comes out"] = discussed.discussion(figures, KINDS, judges[0], asked["against"], named)
+    if figures["what comes out"]:
+        parts.append("### What comes out\n\n" + "\n".join(f"- {sentence}" for sentence in figures["what comes out"]))
     figures["last"] = {k: figures[judges[0]][k]["all"][list(found)[-1]]["overall"] for k in KINDS}  # of the last method: what a sweep reads
     text, figures["not scored"] = not_scored(found, scenarios)
     rows, figures["not scored, at worst"] = at_worst(found, scenarios, asked["against"])

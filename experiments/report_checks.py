@@ -9,15 +9,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.evaluate_tables import named
-from experiments.report_html import missing, opened, plainly, table
+from experiments.report_html import missing, opened, paragraph, plainly, table
 from experiments.report_runs import Gathered
 from experiments.svg import interval, known
 
 
 def of_comparison(run: Gathered) -> str:
-    """The three of them, in this order."""
+    """The three of them, in this order, after what came out in sentences."""
     figures = run.figures or {}
-    return _required(figures.get("required", {})) + _said(figures.get("replies per message")) + _agree(figures.get("judges agree"))
+    sentences = "".join(paragraph(sentence.replace("`", "")) for sentence in figures.get("what comes out", []))
+    return sentences + _required(figures.get("required", {})) + _said(figures.get("replies per message")) + _agree(figures.get("judges agree"))
 
 
 def _required(found: Mapping[str, Mapping[str, Any]]) -> str:

@@ -194,6 +194,7 @@ def test_what_has_to_be_known_beside_scores_is_on_the_page(tmp_path):
     assert rho[0] == pytest.approx(1.0)  # the one is a copy of the other
     assert f"<td>{svg.interval(rho)}</td>" in text and "&lt;b&gt;loud" in text and "<b>loud" not in text
     assert f"<td>{figures['replies per message']['mascot']:.2f}</td>" in text
+    assert figures["what comes out"] and all(svg.words(sentence.replace("`", "")) in text for sentence in figures["what comes out"])
     gap = figures["required"]["sft"]["collective"]
     assert f"<td>{svg.interval(gap['difference'])}</td><td>{'yes' if gap['holds'] else 'no'}</td>" in text
 
