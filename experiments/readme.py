@@ -300,17 +300,22 @@ def keep_units(folder: Path) -> None:
 
 
 def bilevel_page() -> str:
-    """Of all campaigns that are kept: the first domain and the usual share of broken replies first, then the others."""
-    from experiments import bilevel_report  # its tables come with the learners
+    """Of all campaigns that are kept: the first domain and the usual share of broken replies first, then the others, and those beside each other that
+    differ in that share alone."""
+    from experiments import bilevel_report, by_share  # its tables come with the learners
 
     known = kept_runs.places(RUNS / "bilevel")
     first = [p for p in known if p.name == FIRST]
-    parts = []
+    parts, alike = [], {}
     for place in [*first, *(p for p in known if p not in first)]:
         about = kept_runs.read_about(place)
-        head, rest = bilevel_report.page(about, list(kept_runs.read(place).values()))[0].split("\n\n", 1)
+        text, figures = bilevel_report.page(about, list(kept_runs.read(place).values()))
+        head, rest = text.split("\n\n", 1)
         parts.append("\n\n".join(part for part in (head, since(about), rest) if part))
-    return "# The two levels\n\n" + "\n\n".join(parts) + "\n"
+        if place.name == f"support-{100 * about['broken']:.0f}":
+            alike[about["broken"]] = figures
+    parts.insert(1, by_share.table(alike))
+    return "# The two levels\n\n" + "\n\n".join(filter(None, parts)) + "\n"
 
 
 def since(about: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("trl", reason="TRL is not installed: pip install -e .[train]")
 
 from agents.stages import mark_of  # noqa: E402
-from experiments import bilevel, kept_runs, leaderboard, readme, setting, took, trainings  # noqa: E402
+from experiments import bilevel, by_share, kept_runs, leaderboard, readme, setting, took, trainings  # noqa: E402
 from experiments.bilevel_report import BY_MODEL  # noqa: E402
 from experiments.leaderboard_format import parsed, written  # noqa: E402
 from mascot_env import catalog, cli  # noqa: E402
@@ -347,3 +347,15 @@ def test_what_is_no_audit_is_refused(text: str, tmp_path: Path, results: Path) -
     with pytest.raises(ConfigError, match="keep_audits: no audit is there"):
         readme.keep_audits(tmp_path / "a.json")
     assert not (results / "runs" / "judges").exists()
+
+
+def test_campaigns_of_several_shares_stand_beside_each_other(tmp_path: Path, results: Path) -> None:
+    """One figure for a team and share, from runs of that share alone; nothing beside what has no other."""
+    by = lambda trained: {"SFT": 60.0, "trained": trained, "trained - SFT": [trained - 60.0, 1.0, 2.0]}  # noqa: E731
+    found = {0.6: {"runs": 3, "teams": {"consistency": by(81.0)}}, 0.2: {"runs": 1, "teams": {"consistency": by(70.5)}}}
+    text = by_share.table(found)
+    cells = {line.split("|")[1].strip(): [c.strip() for c in line.split("|")[2:-1]] for line in text.splitlines() if line.startswith("|")}
+    assert cells[""] == ["20% broken, 1 run(s)", "60% broken, 3 run(s)"]
+    assert cells["consistency: trained"] == ["70.5", "81.0"] and cells["consistency: trained - SFT"][1] == "+21.0 [+1.0, +2.0]"
+    assert cells["consistency: sound"] == ["-", "-"]
+    assert by_share.table({0.2: found[0.2]}) == by_share.table({}) == ""
