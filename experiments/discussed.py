@@ -78,11 +78,11 @@ def _unlike(kind: str, gaps: Gaps, truth: Gaps, against: str, judge: str) -> str
     """Where the judge sees a gain that is none by the truth of the world: what a learner has found, or luck."""
     pairs = {m: (by.get("overall"), truth.get(m, {}).get("overall")) for m, by in gaps.items()}
     found = [
-        f"{m} ({ours[0]:+.1f}, and {theirs[0]:+.1f} by the truth)"
+        f"{m} ({ours[0]:+.1f}; by the truth {theirs[0]:+.1f} [{theirs[1]:+.1f}, {theirs[2]:+.1f}])"
         for m, (ours, theirs) in pairs.items()
         if ours is not None and theirs is not None and _side(ours) == "ahead" and _side(theirs) != "ahead"
     ]
-    return f"{kind.capitalize()}: ahead of {against} by {judge} and not by the truth of the language world: {', '.join(found)}." if found else ""
+    return f"{kind.capitalize()}: ahead of {against} beyond chance by {judge}, and not by the truth of the language world: {', '.join(found)}." if found else ""
 
 
 def _halves(kind: str, gaps: Gaps) -> str:

@@ -8,17 +8,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.evaluate_tables import named
 from experiments.report_html import missing, opened, paragraph, plainly, table
 from experiments.report_runs import Gathered
 from experiments.svg import interval, known
 
 
-def of_comparison(run: Gathered) -> str:
-    """The three of them, in this order, after what came out in sentences."""
+def first(run: Gathered) -> str:
+    """What a reader wants to know first: whether the claim is shown, and what comes out in sentences."""
     figures = run.figures or {}
     sentences = "".join(paragraph(sentence.replace("`", "")) for sentence in figures.get("what comes out", []))
-    return sentences + _required(figures.get("required", {})) + _said(figures.get("replies per message")) + _agree(figures.get("judges agree"))
+    return _required(figures.get("required", {})) + sentences
+
+
+def last(run: Gathered) -> str:
+    """What has to be known beside the scores."""
+    figures = run.figures or {}
+    return _said(run, figures.get("replies per message")) + _agree(figures.get("judges agree"))
 
 
 def _required(found: Mapping[str, Mapping[str, Any]]) -> str:
@@ -29,13 +34,13 @@ def _required(found: Mapping[str, Mapping[str, Any]]) -> str:
     return table("Is MASCOT ahead, overall? Differences with 95 % intervals", ["of", "scores", "difference", "holds"], rows) if rows else ""
 
 
-def _said(found: Mapping[str, float | None] | None) -> str:
+def _said(run: Gathered, found: Mapping[str, float | None] | None) -> str:
     title = "How much is said"
     if not found:
         return missing(f"{title}: not in the report.")
-    rows = [[method, f"{x:.2f}" if known(x) else "-"] for method, x in found.items()]
-    told = "Replies to a message of the user. Scores are means, whatever their number: who says less loses nothing by it"
-    return opened(title, table(told, ["", "replies per message"], rows))
+    rows = [[method, f"{x:.2f}" if known(x := found.get(method)) else "-"] for method in run.found]
+    told = "Scores are means, whatever the number of replies: who says less loses nothing by it."
+    return opened(title, paragraph(told) + table("Replies to a message of the user", ["", "replies per message"], rows))
 
 
 def _agree(found: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]] | None) -> str:
@@ -46,7 +51,7 @@ def _agree(found: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]] | 
     for kind, pairs in found.items():
         criteria = list(dict.fromkeys(c for by in pairs.values() for row in by.values() for c in row))
         rows = [
-            [" and ".join(named(judge).replace("`", "") for judge in pair.split(" / ")), over, *(interval(row.get(c)) for c in criteria)]
+            [pair.replace(" / ", " and "), over, *(interval(row.get(c)) for c in criteria)]
             for pair, by in pairs.items()
             for over, row in by.items()
         ]

@@ -89,7 +89,7 @@ def of_methods(run: Gathered) -> str:
     """Of a comparison: means, paired differences and their dots, by judge and kind; the first judge's are open."""
     if run.figures is None:
         return missing("There is no report.json: the comparison has not ended.")
-    names, parts = [m for m in run.found], []
+    names, parts = [m for m in run.found], [report_checks.first(run)]
     for judge in (j for j in run.judges if j in run.figures):
         own = []
         for kind in KINDS:
@@ -99,7 +99,7 @@ def of_methods(run: Gathered) -> str:
             own += [of_means(kind, means), of_gaps(kind, gaps, f"difference to {run.asked.get('against', 'the first')}, points")]
         first = judge == run.judges[0]
         parts.append("".join(own) if first else opened(f"The same by {evaluate_tables.named(judge).replace('`', '')}", "".join(own)))
-    parts += [report_checks.of_comparison(run), _measures(run, "measured", "Without a model"), _measures(run, "cost", "Cost, per reply and per conversation")]
+    parts += [report_checks.last(run), _measures(run, "measured", "Without a model"), _measures(run, "cost", "Cost, per reply and per conversation")]
     return "".join(parts)
 
 

@@ -50,7 +50,7 @@ def test_the_dearest_stands_beside_what_gains_as_much_for_less() -> None:
 
 def test_what_the_judge_sees_and_the_truth_does_not_is_named() -> None:
     text = told(figures())
-    assert "ahead of zero-shot by the judge `j` and not by the truth of the language world: self-consistency (+9.0, and +4.0 by the truth)." in text
+    assert "ahead of zero-shot beyond chance by the judge `j`, and not by the truth of the language world: self-consistency (+9.0; by the truth +4.0" in text
     alone = figures()
     del alone["truth"]
     assert "truth" not in told(alone)
