@@ -113,9 +113,9 @@ compare: setup  ## what `make evaluate` played, pair by pair: wins, ties, Bradle
 
 TEAM_OF ?= runs/bilevel/run-0
 teams: setup  ## the trained teams of a finished run (TEAM_OF=runs/bilevel/run-0) as folders that load by name: team:teams/mascot, team:teams/sft, team:teams/ppo-director
-	@test -d teams/mascot || $(PY) -m experiments.team $(TEAM_OF) --out teams/mascot
-	@test -d teams/sft || $(PY) -m experiments.team $(TEAM_OF) --method sft --out teams/sft
-	@test -d teams/ppo-director || test ! -d $(TEAM_OF)/ppo || $(PY) -m experiments.team $(TEAM_OF) --method ppo-director --out teams/ppo-director
+	@for method in mascot sft $$(test ! -d $(TEAM_OF)/ppo || echo ppo-director); do \
+	  if test -d teams/$$method; then echo "teams/$$method is there already and stays as it is: remove it to make it of $(TEAM_OF)"; \
+	  else $(PY) -m experiments.team $(TEAM_OF) --method $$method --out teams/$$method || exit $$?; fi; done
 
 AUDITED ?= nano nano-heldout
 audit: setup  ## what the judges of the nano grade are worth: attacked, padded, asked again, and held against people's ratings (SETS=folder of the rated sets)

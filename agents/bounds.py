@@ -7,27 +7,38 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 from typing import Any
+
+import numpy as np
 
 from mascot_env.errors import ConfigError
 
 ABOVE_ZERO = {
-    *("temperature", "top_p", "max_norm", "clip"),  # a learning rate of 0 is a control that learns nothing
+    *("temperature", "top_p", "max_norm", "clip", "clip_range"),  # a learning rate of 0 is a control that learns nothing
     *("batch_size", "minibatch", "epochs", "places", "group", "candidates", "conversations", "states", "width", "rounds", "refresh"),
+    *("num_envs", "n_steps", "n_epochs", "total_steps"),
 }
-SHARES = {"warmup", "top_p", "gamma", "gae_lambda", "share", "answerable"}
+SHARES = {"warmup", "top_p", "gamma", "gae_lambda", "share", "answerable", "held_out"}
 SIGNED = {"tolerance", "least_pull"}  # may lie below zero
 
 
 def check(settings: Any) -> None:
-    """Raises `ConfigError` for a number of `settings` that is NaN, infinite, or outside what its name allows: negative but for `SIGNED`, zero of
-    `ABOVE_ZERO`, above 1 of `SHARES`."""
+    """Raises `ConfigError` for what should be a number in `settings` and is none, or is NaN, infinite, no whole one where one is needed, or outside what
+    its name allows: negative but for `SIGNED`, zero of `ABOVE_ZERO`, above 1 of `SHARES`."""
     for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if field.type not in ("int", "float"):
             continue
-        if remedy := _wrong(field.name, value):
+        value = getattr(settings, field.name)
+        if remedy := _no_number(field.type, value) or _wrong(field.name, value):
             raise ConfigError(f"{type(settings).__name__} cannot have that", field=field.name, value=value, remedy=remedy)
+
+
+def _no_number(kind: str, value: Any) -> str:
+    """As `_wrong`, of its type: numpy's numbers are numbers too."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+        return "pass a number"
+    return "pass a whole number" if kind == "int" and not isinstance(value, numbers.Integral) else ""
 
 
 def _wrong(name: str, value: float) -> str:

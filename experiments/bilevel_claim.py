@@ -32,7 +32,8 @@ class Line:
     note: str = ""
 
     def __str__(self) -> str:
-        return f"{self.note or shown(self.figure)} ({'yes' if self.holds else 'no'})"
+        told = "not measured" if self.figure is None else shown(self.figure)
+        return f"{self.note or told} ({'yes' if self.holds else 'no'})"
 
 
 Lines = dict[str, Line]
@@ -80,9 +81,14 @@ def read_lines(table: Table, whole: Table, settled: Sequence[float] | None, team
     }
 
 
-def beyond(sound: Lines) -> list[str]:
-    """Those of the two lines which `better_lines` would replace that the world's sound speakers do not reach."""
-    return [name for name, line in sound.items() if name.startswith(("in persona,", "redundancy falls")) and not line.holds]
+def beyond(sound: Lines, trained: Lines) -> str:
+    """Which lines the world's sound speakers do not reach, and which of these the trained team does; empty where there are none."""
+    missed = [name for name, line in sound.items() if line.figure is not None and not line.holds]
+    if not missed:
+        return ""
+    reached = [name for name in missed if name in trained and trained[name].holds]
+    told = f"The world's own sound speakers, who break nothing, do not reach {len(missed)} of these lines ({'; '.join(missed)})"
+    return f"{told}. Of these the trained team reaches {'; '.join(reached) or 'none either'}."
 
 
 def better_lines(table: Table, team: str, sound: str = "sound") -> Lines:

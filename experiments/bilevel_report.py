@@ -17,6 +17,7 @@ PLAIN_TEAMS = ("prompted", "SFT", "best of K", "SFT on the best", "trained", "tr
 BOTH = "trained, best of K"
 SHARPER = ("prompted, sharper", "SFT, sharper", "trained, sharper")
 EXAMPLES = ("SFT", "trained")
+ONE_RUN = "Intervals and p are over the scenarios of this one run, and say nothing of others. "
 BY_MODEL = "; the writing Director paid by the group reward model"
 
 
@@ -61,7 +62,7 @@ def about(runs: Runs, learnt: str, teams: list[str], split: str) -> str:
     places = runs[0].get("places", {})
     where = f"{places['scenarios']} {split} scenarios from {places['frames']} frames. " if places else ""
     return (
-        f"{len(runs)} run(s), {learnt}. {where}Held-out judge, 0 to 100: it pays for nothing, and it selects, on"
+        f"{len(runs)} run(s), {learnt}. {where}{ONE_RUN if len(runs) == 1 else ''}Held-out judge, 0 to 100: it pays for nothing, and it selects, on"
         " train scenarios: it may stop a persona's training, and decides which round stands. Language models are sampled at temperature"
         " 1, as they were trained, but where it says otherwise (the discrete Director takes its likeliest act): training also makes a policy surer, so"
         " that less is gained at a lower one. Shares are the"
@@ -77,15 +78,12 @@ def about(runs: Runs, learnt: str, teams: list[str], split: str) -> str:
 
 
 def better(table: Any, lines: Mapping[str, claim.Lines]) -> str:
-    """What the lines should have been that the world's own sound speakers, who break nothing, do not reach; empty where there are none."""
-    beyond = claim.beyond(lines.get("sound", {}))
+    """Of the world's own sound speakers: what they do not reach, and what two of those lines should have been; empty where they reach all."""
+    beyond = claim.beyond(lines.get("sound", {}), lines.get("held out", {}))
     if not beyond:
         return ""
     found = {name: claim.better_lines(table, name) for name in ("trained", BOTH) if name == "trained" or name in lines}
-    return (
-        f"The world's own sound speakers, who break nothing, do not reach {len(beyond)} of these lines either ({'; '.join(beyond)}): they ask for more than"
-        f" there is. Lines that ask for what there is, found after the runs and therefore no claim:\n\n{claim.lines_table(found)}"
-    )
+    return f"{beyond} Two lines that ask for no more than there is, found after the runs and therefore no claim:\n\n{claim.lines_table(found)}"
 
 
 def stood(runs: Runs) -> str:

@@ -1,7 +1,8 @@
 """What comes out of a comparison, in sentences that are made from its figures: who is ahead and who is not, what it costs, where the first judge and the
 language world's truth differ, what is left of MASCOT without one of its levels, and whether the order of methods is that of the paper.
 
-A sentence is said where its figures are there, and no sentence says more than an interval that lies on one side of zero.
+A sentence is said where its figures are there. Ahead, behind and least are said of differences whose 95 % interval lies on one side of zero; each is told
+with what it was compared, and no two of them with each other.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from experiments import paper
+from experiments.svg import interval
 from mascot_env.metrics import NotMeasured, spearman
 
 OURS, HALVES = "mascot", ("mascot-p", "mascot-c")
@@ -42,8 +44,8 @@ def discussion(figures: Mapping[str, Any], kinds: Sequence[str], judge: str, aga
     return [p for p in parts if p]
 
 
-def _side(found: Sequence[float] | None) -> str:
-    if found is None:
+def _side(found: Any) -> str:
+    if not isinstance(found, list | tuple):
         return "unknown"
     return "ahead" if found[1] > 0 else "behind" if found[2] < 0 else "level"
 
@@ -56,7 +58,7 @@ def _listed(gaps: Gaps, side: str) -> list[str]:
 def _ahead(kind: str, gaps: Gaps, against: str) -> str:
     told = {"ahead": "ahead of", "behind": "behind", "level": "not told apart from"}
     parts = [f"{told[side]} {against}: {', '.join(found)}" for side in told if (found := _listed(gaps, side))]
-    return f"{kind.capitalize()}, overall, by intervals that lie on one side of zero: {'; '.join(parts)}." if parts else ""
+    return f"{kind.capitalize()}, overall (beyond chance where the 95 % interval lies on one side of zero): {'; '.join(parts)}." if parts else ""
 
 
 def _dearest(gaps: Gaps, kind: str, cost: Mapping[str, Mapping[str, float | None]], against: str) -> str:
@@ -67,7 +69,7 @@ def _dearest(gaps: Gaps, kind: str, cost: Mapping[str, Mapping[str, float | None
         return ""
     dear = max(asked, key=lambda m: asked[m])
     better = {m: asked[m] for m in asked if m != dear and ahead[m] >= ahead[dear]}
-    told = f"{kind.capitalize()}: the dearest that is ahead of {against} is {dear}, with {asked[dear]:.1f} requests a reply for {ahead[dear]:+.1f} points"
+    told = f"{kind.capitalize()}: by requests a reply the dearest that is ahead of {against} is {dear}, with {asked[dear]:.1f} for {ahead[dear]:+.1f} points"
     if not better:
         return f"{told}; none of those that are ahead gains as much for less."
     cheap = min(better, key=lambda m: better[m])
@@ -75,13 +77,14 @@ def _dearest(gaps: Gaps, kind: str, cost: Mapping[str, Mapping[str, float | None
 
 
 def _unlike(kind: str, gaps: Gaps, truth: Gaps, against: str, judge: str) -> str:
-    """Where the judge sees a gain that is none by the truth of the world: what a learner has found, or luck."""
-    pairs = {m: (by.get("overall"), truth.get(m, {}).get("overall")) for m, by in gaps.items()}
-    found = [
-        f"{m} ({ours[0]:+.1f}; by the truth {theirs[0]:+.1f} [{theirs[1]:+.1f}, {theirs[2]:+.1f}])"
-        for m, (ours, theirs) in pairs.items()
-        if ours is not None and theirs is not None and _side(ours) == "ahead" and _side(theirs) != "ahead"
-    ]
+    """Where the judge sees a gain that is none by the truth of the world, in whatever criterion: what a learner has found, or luck."""
+    found = []
+    for method, by in gaps.items():
+        theirs = truth.get(method, {})
+        lost = [c for c in by if c in theirs and _side(by[c]) == "ahead" and _side(theirs[c]) not in ("ahead", "unknown")]
+        if lost:
+            told = [f"{c.replace('_', ' ')} {by[c][0]:+.1f}, by the truth {interval(theirs[c])}" for c in lost]
+            found.append(f"{method} ({'; '.join(told)})")
     return f"{kind.capitalize()}: ahead of {against} beyond chance by {judge}, and not by the truth of the language world: {', '.join(found)}." if found else ""
 
 
@@ -89,14 +92,14 @@ def _halves(kind: str, gaps: Gaps) -> str:
     lost = {m: gaps[m]["overall"] for m in HALVES if m in gaps and gaps[m].get("overall") is not None}
     if len(lost) < len(HALVES):
         return ""
-    most = min(lost, key=lambda m: lost[m][0])
-    told = ", ".join(f"{m} {gap[0]:+.1f} [{gap[1]:+.1f}, {gap[2]:+.1f}]" for m, gap in lost.items())
+    told = ", ".join(f"{m} {interval(gap)}" for m, gap in lost.items())
+    behind = {m: gap[0] for m, gap in lost.items() if _side(gap) == "behind"}
     theirs = {NAMES[name]: value for name, value in paper.ablations(kind).items() if NAMES[name] in HALVES}
-    if not theirs:
-        return f"{kind.capitalize()}: without one of its levels MASCOT has {told}."
-    same = min(theirs, key=lambda m: theirs[m])
-    alike = f"{most} has least, as in the paper's figure" if same == most else f"{most} has least, and in the paper's figure {same}"
-    return f"{kind.capitalize()}: without one of its levels MASCOT has {told}; {alike}."
+    said = f"{kind.capitalize()}: difference to MASCOT without one of its levels: {told}"
+    if not behind or not theirs:
+        return f"{said}."
+    most, least = min(behind, key=lambda m: behind[m]), min(theirs, key=lambda m: theirs[m])
+    return f"{said}; the lower of them is {most}, in the paper's figure {'too' if most == least else least}."
 
 
 def _published(kind: str) -> dict[str, float]:

@@ -227,7 +227,8 @@ def measured(place: Place, who: Entrant, players: Players, seed: int, folder: Pa
     new = [t for t in played.transcripts if t.scenario.id not in before]  # those that were paid for here
     cost = staged(folder / "cost", {"scenarios": mark_of(place.scenarios)}, lambda _: per_reply(costs, new))
     out: dict[str, Any] = {"cost": cost, "cut": played.cut, "judges": {}, "measured": measures(played.transcripts, place.domain)}
-    truth = {"truth": WorldJudge()} if all(t.scenario.source == "world" for t in played.transcripts) else {}
+    asked_for = any(isinstance(judge, WorldJudge) for judge in place.judges.values())  # once is enough
+    truth = {"truth": WorldJudge()} if not asked_for and all(t.scenario.source == "world" for t in played.transcripts) else {}
     for name, judge in {**place.judges, **truth}.items():
         found = persona_eval.judged_once(  # type: ignore[misc]
             folder, judge, played, functools.partial(judged, played, judge, place.domain), "by agent", *own_text(name), *place.evidence

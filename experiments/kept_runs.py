@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agents import damaged
 from experiments import campaign, console, took
 from mascot_env.errors import ConfigError
 
 ABOUT = "about.json"
+REMEDY = "bring it back from the repository (git checkout), or keep the run again"
 NOT_ASKED = {"seed", "seeds", "workers", "out", "wandb", "json"}  # of every program
 
 
@@ -65,7 +68,7 @@ def keep(folder: Path, place: Path, asked: Asked) -> list[str]:
 def read_costs(place: Path) -> dict[str, dict[str, float]]:
     """Run (with `run-`) -> what it took (`experiments.took`), of those that were timed."""
     file = place / took.FILE
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return _mapping(file, file.read_bytes) if file.exists() else {}
 
 
 def join(
@@ -92,18 +95,35 @@ def _same(folder: Path, here: Mapping[str, Any], there: Mapping[str, Any], remed
 
 
 def read_about(place: Path) -> dict[str, Any]:
-    return json.loads((place / ABOUT).read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    return _mapping(place / ABOUT, (place / ABOUT).read_bytes)
+
+
+def _mapping(file: Path, text: Callable[[], bytes]) -> dict[str, Any]:
+    """A JSON object that is kept. Raises `RunFolderError` where it is damaged."""
+    with damaged.reading(file, REMEDY, also=(EOFError, zlib.error)):
+        found = json.loads(text())
+        if not isinstance(found, dict):
+            raise ValueError("not a JSON object")
+        return found
 
 
 def read(place: Path) -> dict[str, Any]:
     """Name of a run, without `run-` -> its figures; in the order of kinds and seeds."""
-    return {name: json.loads(text) for name, text in texts(place).items()}
+    return {name: _mapping(place / f"run-{name}.json.gz", lambda text=text: text) for name, text in texts(place).items()}
 
 
 def texts(place: Path) -> dict[str, bytes]:
     """The same as the runs wrote it."""
     files = {p.name.removeprefix("run-").removesuffix(".json.gz"): p for p in place.glob("run-*.json.gz")}
-    return {name: gzip.decompress(files[name].read_bytes()) for name in sorted(files, key=_by_seed)}
+    return {name: _unpacked(files[name]) for name in sorted(files, key=_by_seed)}
+
+
+def _unpacked(file: Path) -> bytes:
+    with damaged.reading(file, REMEDY, also=(EOFError, zlib.error)):
+        try:
+            return gzip.decompress(file.read_bytes())
+        except gzip.BadGzipFile as error:  # an OSError, and no matter of the disk
+            raise ValueError(str(error)) from error
 
 
 def _by_seed(name: str) -> tuple[str, int]:

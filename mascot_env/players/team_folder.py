@@ -92,6 +92,8 @@ def read(folder: Path) -> TeamCard:
     card = files.parse_json(TeamCard, file.read_bytes(), file, CARD)
     if card.format != FORMAT:
         raise CatalogError("of another release", file=str(file), field="format", value=card.format, remedy=f"this one reads {FORMAT}")
+    if len(set(card.personas)) < len(card.personas):
+        raise CatalogError("a persona is named twice", file=str(file), field="personas", value=list(card.personas), remedy="name each once")
     if bad := [p for p in card.personas if not p.replace("-", "").replace("_", "").isalnum()]:
         raise CatalogError("no persona is called that", file=str(file), field="personas", value=bad, remedy="use ids of the domain")
     return card
@@ -109,6 +111,9 @@ def speakers(folder: Path, domain: Domain) -> LLMSpeaker:
     card = read(folder)
     if card.domain != domain.id:
         raise ConfigError(f"this team is of the domain {card.domain}", field="speakers", value=str(folder), remedy="play it there")
+    if strangers := sorted(set(card.personas) - {p.id for p in domain.personas}):
+        remedy = f"{domain.id} has {', '.join(p.id for p in domain.personas)}"
+        raise ConfigError("nobody of this domain is called that", field="personas", value=strangers, remedy=remedy)
     return LLMSpeaker(_model(folder.resolve()), adapters={p: p for p in card.personas}, **vars(card.speaks))
 
 

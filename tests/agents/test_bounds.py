@@ -32,7 +32,8 @@ NUMBERS = [(c, f.name) for c in CLASSES for f in dataclasses.fields(c) if type(g
 @pytest.mark.parametrize(("kind", "name"), NUMBERS, ids=lambda x: x if isinstance(x, str) else x.__name__)
 def test_every_number_of_every_class_is_held_to_its_bounds(kind: type, name: str) -> None:
     kind(**{name: getattr(kind(), name)})
-    wrong = [math.nan, math.inf, -math.inf]
+    wrong: list[object] = [math.nan, math.inf, -math.inf, None, "3", True]
+    wrong += [2.5] if type(getattr(kind(), name)) is int else []
     wrong += [-1] if name not in bounds.SIGNED else []
     wrong += [0] if name in bounds.ABOVE_ZERO else []
     wrong += [1.5] if name in bounds.SHARES else []

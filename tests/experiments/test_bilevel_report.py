@@ -329,7 +329,12 @@ def test_lines_that_ask_for_more_than_there_is_are_told_beside_better_ones() -> 
     assert not any(line.holds for line in bilevel_claim.better_lines({bilevel_tables.OF_RECOGNISED: {"trained": 0.89}}, "trained").values())
     lines = {"in persona, by the recogniser: 90%": Line(0.87, False), "redundancy falls by 50%: its change": Line(-0.6, True)}
     told = bilevel_report.better(table, {"sound": lines})
-    assert "do not reach 1 of these lines either (in persona, by the recogniser: 90%)" in told and "-0.250 (yes)" in told
+    assert "do not reach 1 of these lines (in persona, by the recogniser: 90%). Of these the trained team reaches none either." in told
+    assert "-0.250 (yes)" in told
+    ours = {"in persona, by the recogniser: 90%": Line(0.91, True)}
+    assert "Of these the trained team reaches in persona, by the recogniser: 90%." in bilevel_report.better(table, {"sound": lines, "held out": ours})
+    assert not bilevel_claim.beyond({"settled": Line(None, False)}, {})  # what was not measured is not missed
+    assert str(Line(None, False)) == "not measured (no)"
     assert not bilevel_report.better(table, {"sound": {n: Line(1.0, True) for n in lines}}) and not bilevel_report.better(table, {})
 
 

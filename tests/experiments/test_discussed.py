@@ -42,15 +42,16 @@ def test_who_is_ahead_is_said_by_intervals() -> None:
 
 
 def test_the_dearest_stands_beside_what_gains_as_much_for_less() -> None:
-    assert "is self-consistency, with 9.0 requests a reply for +9.0 points; mascot asks 3.0 times for +12.0, its training not counted." in told(figures())
+    assert "is self-consistency, with 9.0 for +9.0 points; mascot asks 3.0 times for +12.0, its training not counted." in told(figures())
     dear = {m: {"requests": 20.0 if m == "mascot" else 2.0} for m in METHODS}
-    assert "is mascot, with 20.0 requests a reply for +12.0 points; none of those that are ahead gains as much for less." in told(figures(cost=dear))
+    assert "is mascot, with 20.0 for +12.0 points; none of those that are ahead gains as much for less." in told(figures(cost=dear))
     assert "the dearest" not in told(figures(cost={}))
 
 
 def test_what_the_judge_sees_and_the_truth_does_not_is_named() -> None:
     text = told(figures())
-    assert "ahead of zero-shot beyond chance by the judge `j`, and not by the truth of the language world: self-consistency (+9.0; by the truth +4.0" in text
+    seen = "ahead of zero-shot beyond chance by the judge `j`, and not by the truth of the language world: "
+    assert f"{seen}self-consistency (overall +9.0, by the truth +4.0 [-1.0, +9.0])." in text
     alone = figures()
     del alone["truth"]
     assert "truth" not in told(alone)
@@ -58,8 +59,11 @@ def test_what_the_judge_sees_and_the_truth_does_not_is_named() -> None:
 
 def test_mascot_without_a_level_stands_beside_the_paper() -> None:
     text = told(figures())
-    assert "mascot-p -8.0 [-9.0, -7.0], mascot-c -10.0 [-11.0, -9.0]; mascot-c has least, and in the paper's figure mascot-p." in text
-    assert "mascot-c has least, as in the paper's figure." in text  # of the collective scores
+    assert "mascot-p -8.0 [-9.0, -7.0], mascot-c -10.0 [-11.0, -9.0]; the lower of them is mascot-c, in the paper's figure mascot-p." in text
+    assert "the lower of them is mascot-c, in the paper's figure too." in text  # of the collective scores
+    level = figures()
+    level["j"] |= {f"{k}, differences to mascot": {"mascot-p": gap(-90, 60), "mascot-c": gap(-20, 9)} for k in KINDS}
+    assert "mascot-c -5.5 [-20.0, +9.0]." in told(level) and "the lower" not in told(level)
     assert paper.ablations("agent-specific")["MASCOT-P"] < paper.ablations("agent-specific")["MASCOT-C"]
     assert paper.ablations("collective")["MASCOT-C"] < paper.ablations("collective")["MASCOT-P"]
 
@@ -79,4 +83,4 @@ def test_of_one_method_alone_nothing_is_said() -> None:
 def test_a_difference_that_is_not_known_is_neither_ahead_nor_behind() -> None:
     unknown = figures()
     unknown["j"] |= {f"{k}, differences": {"sft": {"overall": None}} for k in KINDS}
-    assert "sft" not in told(unknown).split("without one of its levels")[0]
+    assert "sft" not in told(unknown).split("difference to MASCOT")[0]

@@ -359,3 +359,24 @@ def test_campaigns_of_several_shares_stand_beside_each_other(tmp_path: Path, res
     assert cells["consistency: trained"] == ["70.5", "81.0"] and cells["consistency: trained - SFT"][1] == "+21.0 [+1.0, +2.0]"
     assert cells["consistency: sound"] == ["-", "-"]
     assert by_share.table({0.2: found[0.2]}) == by_share.table({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("run-0.json.gz", b"\x1f\x8b\x08"),
+        ("run-0.json.gz", b"{}"),
+        ("run-0.json.gz", gzip.compress(b"[]")),
+        ("run-0.json.gz", gzip.compress(b'{"a": 1}' * 50)[:-12]),
+        ("about.json", b"{"),
+        ("about.json", b"[]"),
+        ("took.json", b"[]"),
+    ],
+)
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, name: str, content: bytes) -> None:
+    place = tmp_path / "kept"
+    kept_runs.join(place, {"domain": "support"}, {"run-0": b'{"a": 1}'}, kept_runs.Asked(), tmp_path, {"run-0": {took.CORE: 1.0}})
+    assert kept_runs.read(place) == {"0": {"a": 1}} and kept_runs.read_about(place) and kept_runs.read_costs(place)
+    (place / name).write_bytes(content)
+    with pytest.raises(RunFolderError, match=rf"{name}.*git checkout"):
+        kept_runs.read_about(place), kept_runs.read(place), kept_runs.read_costs(place)

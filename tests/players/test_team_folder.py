@@ -48,6 +48,8 @@ def test_a_team_is_played_by_its_name(tmp_path: Path) -> None:
     assert isinstance(as_nano, team_folder.LLMDirector) and as_nano.adapter_name is None and not as_nano.llm.adapters
     with pytest.raises(ConfigError, match="of the domain support"):
         resolve_speakers(team, MEETING)
+    with pytest.raises(ConfigError, match="nobody of this domain is called that.*anchor.*guide"):
+        resolve_speakers(f"team:{made(tmp_path / 'moved', domain='meeting')}", MEETING)
     with pytest.raises(UnknownIdError, match="unknown player"):
         resolve_user(team)
 
@@ -58,6 +60,7 @@ def test_a_team_is_played_by_its_name(tmp_path: Path) -> None:
         ({"format": 2}, "of another release"),
         ({"personas": ["../../elsewhere"]}, "no persona is called that"),
         ({"personas": "anchor"}, "personas"),
+        ({"personas": ["anchor", "guide", "anchor"]}, "named twice"),
         ({"speaks": {"max_tokens": "16"}}, "max_tokens"),
         ({"run_this": "rm"}, "run_this"),
         ({"speaks": {"max_tokens": 0}}, "max_tokens"),
