@@ -171,6 +171,8 @@ def entrants_of(config: Config) -> list[Entrant]:
     """All that are compared. Raises `ConfigError` where two have one name, the one that differences are to is not among them, or runs are missing."""
     found = [entrant(spec, config.background) for spec in listed(config.methods)]
     names = [e.name for e in found]
+    if not names:
+        raise ConfigError("no method is named", field="methods", value=config.methods, remedy=f"name some of {', '.join(METHODS)}, or one of your own")
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise ConfigError("two methods of one name", field="methods", value=twice, remedy="give yours another: NAME=...")
     if config.against not in names:

@@ -352,6 +352,7 @@ def test_what_cannot_be_compared_is_named(own: str, spec: str, named: str) -> No
     ("options", "named"),
     [
         (["--methods", "few-shot"], "against: is not among the methods"),
+        (["--methods", ","], "methods: no method is named.*zero-shot"),
         (["--methods", "zero-shot,zero-shot"], "methods: two methods of one name"),
         (["--methods", "zero-shot,mascot"], "runs: .*mascot are made from runs|runs: mascot are made from runs"),
         (["--methods", "zero-shot,x=experiments.setting:user", "--background", "zero-short"], "background: no such baseline.*zero-short.*use one of zero-shot"),
