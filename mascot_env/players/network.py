@@ -72,9 +72,9 @@ def load(file: Path, speakers: Sequence[str], acts: Sequence[str], tones: Sequen
         tensors = load_file(file)
         names = [HIDDEN.format(2 * i) for i in range(MOST_LAYERS) if f"{HIDDEN.format(2 * i)}.weight" in tensors]
         layers = [(tensors[f"{name}.weight"], tensors[f"{name}.bias"]) for name in (*names, LAST)]
-    except (OSError, LookupError, ValueError, SafetensorError) as error:
+    except (OSError, LookupError, TypeError, ValueError, SafetensorError) as error:
         raise _refused(file, f"cannot be read ({type(error).__name__})") from error
-    sizes = [features.SIZE, *(len(bias) for _, bias in layers)]
+    sizes = [features.SIZE, *(bias.size for _, bias in layers)]
     if any(w.shape != (out, into) or b.ndim != 1 for (w, b), into, out in zip(layers, sizes, sizes[1:], strict=False)):
         raise _refused(file, "has layers that do not fit each other, or other features")
     if sizes[-1] != (choices := 1 + len(speakers) + len(acts) + len(tones)):
