@@ -1,8 +1,8 @@
 """What comes out of a comparison, in sentences that are made from its figures: who is ahead and who is not, what it costs, where the first judge and the
 language world's truth differ, what is left of MASCOT without one of its levels, and whether the order of methods is that of the paper.
 
-A sentence is said where its figures are there. Ahead, behind and least are said of differences whose 95 % interval lies on one side of zero; each is told
-with what it was compared, and no two of them with each other.
+A sentence is said where its figures are there. Ahead and behind are said of differences whose 95 % interval lies on one side of zero. Two methods that are
+both compared with a third are not tested against each other.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ NAMES = {
     "MASCOT-P": "mascot-p",
     "MASCOT-C": "mascot-c",
 }
+TRUTH = ("truth", "world")  # the latter where it was asked for as a judge
 Gaps = Mapping[str, Mapping[str, Any]]  # method -> criterion -> [estimate, low, high] or None
 
 
@@ -37,7 +38,7 @@ def discussion(figures: Mapping[str, Any], kinds: Sequence[str], judge: str, aga
     for kind in kinds:
         gaps: Gaps = figures[judge][f"{kind}, differences"]
         parts += [_ahead(kind, gaps, against), _dearest(gaps, kind, figures["cost"], against)] if gaps else []
-        truth = figures.get("truth", {}).get(f"{kind}, differences", {}) if judge != "truth" else {}
+        truth = {} if judge in TRUTH else next((figures[j][f"{kind}, differences"] for j in TRUTH if j in figures), {})
         parts += [_unlike(kind, gaps, truth, against, named(judge))] if truth else []
         parts += [_halves(kind, figures[judge].get(f"{kind}, differences to {OURS}", gaps if against == OURS else {}))]
         parts += [_order(kind, figures[judge][kind]["all"])]
@@ -93,12 +94,12 @@ def _halves(kind: str, gaps: Gaps) -> str:
     if len(lost) < len(HALVES):
         return ""
     told = ", ".join(f"{m} {interval(gap)}" for m, gap in lost.items())
-    behind = {m: gap[0] for m, gap in lost.items() if _side(gap) == "behind"}
+    most = min(lost, key=lambda m: lost[m][0])
     theirs = {NAMES[name]: value for name, value in paper.ablations(kind).items() if NAMES[name] in HALVES}
     said = f"{kind.capitalize()}: difference to MASCOT without one of its levels: {told}"
-    if not behind or not theirs:
+    if _side(lost[most]) != "behind" or not theirs:
         return f"{said}."
-    most, least = min(behind, key=lambda m: behind[m]), min(theirs, key=lambda m: theirs[m])
+    least = min(theirs, key=lambda m: theirs[m])
     return f"{said}; the lower of them is {most}, in the paper's figure {'too' if most == least else least}."
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments import console, discussed, judges_agree
+from experiments.discussed import OURS
 from experiments.tuned import tuned
 from mascot_env import catalog
 from mascot_env.metrics import Interval, NotMeasured, holm, iqm, iqm_interval, over_runs, worst_case
@@ -194,7 +195,7 @@ def differences(found: Found, judge: str, kind: str, against: str, seed: int) ->
     return f"{told}\n\n{console.table(['method', *criteria_of(found, judge, kind)], rows)}", figures
 
 
-OURS, LESS = "mascot", ("zero-shot", "sft")  # what is required to be ahead of what, overall
+LESS = ("zero-shot", "sft")  # what MASCOT is required to be ahead of, overall
 
 
 def required(found: Found, judge: str, seed: int) -> tuple[str, dict[str, Any]]:

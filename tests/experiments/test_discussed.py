@@ -53,8 +53,8 @@ def test_what_the_judge_sees_and_the_truth_does_not_is_named() -> None:
     seen = "ahead of zero-shot beyond chance by the judge `j`, and not by the truth of the language world: "
     assert f"{seen}self-consistency (overall +9.0, by the truth +4.0 [-1.0, +9.0])." in text
     alone = figures()
-    del alone["truth"]
-    assert "truth" not in told(alone)
+    asked_for = alone | {"world": alone.pop("truth")}  # named as a judge, it stands there by its own name
+    assert "truth" not in told(alone) and "not by the truth of the language world: self-consistency" in told(asked_for)
 
 
 def test_mascot_without_a_level_stands_beside_the_paper() -> None:
@@ -64,6 +64,9 @@ def test_mascot_without_a_level_stands_beside_the_paper() -> None:
     level = figures()
     level["j"] |= {f"{k}, differences to mascot": {"mascot-p": gap(-90, 60), "mascot-c": gap(-20, 9)} for k in KINDS}
     assert "mascot-c -5.5 [-20.0, +9.0]." in told(level) and "the lower" not in told(level)
+    unsure = figures()  # the lower estimate is not told from zero: nobody is said to be the lower
+    unsure["j"] |= {f"{k}, differences to mascot": {"mascot-p": gap(-6, -4), "mascot-c": gap(-20, 4)} for k in KINDS}
+    assert "the lower" not in told(unsure)
     assert paper.ablations("agent-specific")["MASCOT-P"] < paper.ablations("agent-specific")["MASCOT-C"]
     assert paper.ablations("collective")["MASCOT-C"] < paper.ablations("collective")["MASCOT-P"]
 
