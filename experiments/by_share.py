@@ -1,4 +1,4 @@
-"""Campaigns of both levels that differ in the share of broken replies alone, side by side."""
+"""Campaigns of both levels whose teams differ in the share of broken replies alone, side by side."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ ROWS = (
     *("consistency", "social_contribution", "relevance", "overall", "true consistency", "true social_contribution", "true overall"),
     *("in persona", OF_RECOGNISED, "generic", "redundancy", "words"),
 )
+
+
+NOT_OF_TEAMS = {"broken", "ppo_steps"}  # the share itself, and what has no say in the teams
+
+
+def alike(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What a campaign was asked, without that in which campaigns that stand beside each other may differ."""
+    return {k: v for k, v in about.items() if k not in NOT_OF_TEAMS}
 
 
 def table(by_share: Mapping[float, Mapping[str, Any]]) -> str:

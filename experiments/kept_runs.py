@@ -12,7 +12,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def keep(folder: Path, place: Path, asked: Asked) -> list[str]:
 def read_costs(place: Path) -> dict[str, dict[str, float]]:
     """Run (with `run-`) -> what it took (`experiments.took`), of those that were timed."""
     file = place / took.FILE
-    return _mapping(file, file.read_bytes) if file.exists() else {}
+    return _mapping(file, file.read_bytes()) if file.exists() else {}
 
 
 def join(
@@ -95,13 +95,13 @@ def _same(folder: Path, here: Mapping[str, Any], there: Mapping[str, Any], remed
 
 
 def read_about(place: Path) -> dict[str, Any]:
-    return _mapping(place / ABOUT, (place / ABOUT).read_bytes)
+    return _mapping(place / ABOUT, (place / ABOUT).read_bytes())
 
 
-def _mapping(file: Path, text: Callable[[], bytes]) -> dict[str, Any]:
-    """A JSON object that is kept. Raises `RunFolderError` where it is damaged."""
-    with damaged.reading(file, REMEDY, also=(EOFError, zlib.error)):
-        found = json.loads(text())
+def _mapping(file: Path, text: bytes) -> dict[str, Any]:
+    """The JSON object that a kept file holds. Raises `RunFolderError` where it is damaged."""
+    with damaged.reading(file, REMEDY):
+        found = json.loads(text)
         if not isinstance(found, dict):
             raise ValueError("not a JSON object")
         return found
@@ -109,7 +109,7 @@ def _mapping(file: Path, text: Callable[[], bytes]) -> dict[str, Any]:
 
 def read(place: Path) -> dict[str, Any]:
     """Name of a run, without `run-` -> its figures; in the order of kinds and seeds."""
-    return {name: _mapping(place / f"run-{name}.json.gz", lambda text=text: text) for name, text in texts(place).items()}
+    return {name: _mapping(place / f"run-{name}.json.gz", text) for name, text in texts(place).items()}
 
 
 def texts(place: Path) -> dict[str, bytes]:

@@ -39,7 +39,7 @@ RUNS = RESULTS / "runs"
 JUDGES = "judges"
 FIRST = "support-40"  # the campaign that the README tells of
 PICTURE = "levels.svg"  # of it
-BESIDE = ("control: ", "the world's sound speakers", "trained team saying")  # columns that the picture shows
+BESIDE = ("control: ", "the world's sound speakers", "trained team saying")  # columns that are left to the page; the picture shows some of them
 AUTHORS = "the developers of mascot_env"  # of the submissions that are made from kept comparisons
 
 IN_VAIN = 60.0  # seconds of a core that a run without a later part may take after what comes before it
@@ -299,23 +299,29 @@ def keep_units(folder: Path) -> None:
     kept_runs.keep(folder, RUNS / "units" / f"{about['domain']}-{Path(about['team']).name}", asked)
 
 
-def bilevel_page() -> str:
-    """Of all campaigns that are kept: the first domain and the usual share of broken replies first, then the others, and those beside each other that
-    differ in that share alone."""
-    from experiments import bilevel_report, by_share  # its tables come with the learners
+def bilevel_pages() -> dict[Path, str]:
+    """Of all campaigns that are kept: the first domain and the usual share of broken replies first, then those beside it that differ in that share
+    alone, then the others; and the first one's picture."""
+    from experiments import bilevel_report, by_share  # their tables come with the learners
+    from experiments.levels_picture import picture
 
     known = kept_runs.places(RUNS / "bilevel")
     first = [p for p in known if p.name == FIRST]
-    parts, alike = [], {}
+    parts: list[str] = []
+    made: dict[Path, str] = {}
+    alike: dict[float, Any] = {}
+    usual = by_share.alike(kept_runs.read_about(first[0])) if first else {}
     for place in [*first, *(p for p in known if p not in first)]:
         about = kept_runs.read_about(place)
         text, figures = bilevel_report.page(about, list(kept_runs.read(place).values()))
         head, rest = text.split("\n\n", 1)
         parts.append("\n\n".join(part for part in (head, since(about), rest) if part))
-        if place.name == f"support-{100 * about['broken']:.0f}":
+        if by_share.alike(about) == usual:
             alike[about["broken"]] = figures
+        if place.name == FIRST:
+            made[RESULTS / PICTURE] = picture(figures)
     parts.insert(1, by_share.table(alike))
-    return "# The two levels\n\n" + "\n\n".join(filter(None, parts)) + "\n"
+    return {RESULTS / "bilevel.md": "# The two levels\n\n" + "\n\n".join(filter(None, parts)) + "\n", **made}
 
 
 def since(about: Mapping[str, Any]) -> str:
@@ -364,11 +370,10 @@ def keep_audits(files: Path) -> None:
 
 def pages() -> dict[Path, str]:
     """The pages that are made from kept runs, of what is kept."""
-    made = {"bilevel": bilevel_page, "hacking": hacking_page, "units": units_page, "methods": methods_page}
-    found = {RESULTS / f"{name}.md": page() for name, page in made.items() if kept_runs.places(RUNS / name)}
+    made = {"hacking": hacking_page, "units": units_page, "methods": methods_page}
+    found = bilevel_pages() if kept_runs.places(RUNS / "bilevel") else {}
+    found |= {RESULTS / f"{name}.md": page() for name, page in made.items() if kept_runs.places(RUNS / name)}
     found |= {path: written_down(s) for path, s in of_comparisons().items()}
-    if (RUNS / "bilevel" / FIRST).exists():
-        found[RESULTS / PICTURE] = levels_picture()
     if any((RUNS / JUDGES).glob("*.json")):
         found[RESULTS / f"{JUDGES}.md"] = judges_page.page(RUNS / JUDGES)
     if known := submissions():
@@ -394,14 +399,6 @@ def without(text: str, columns: tuple[str, ...]) -> str:
             kept = [i for i, c in enumerate(cells) if not c.strip().startswith(columns)]
         out.append("|" + "|".join(cells[i] for i in kept) + "|" if line.startswith("|") else line)
     return "\n".join(out)
-
-
-def levels_picture() -> str:
-    from experiments import bilevel_report
-    from experiments.levels_picture import picture
-
-    place = RUNS / "bilevel" / FIRST
-    return picture(bilevel_report.page(kept_runs.read_about(place), list(kept_runs.read(place).values()))[1])
 
 
 KEEP = {
