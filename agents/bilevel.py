@@ -72,8 +72,6 @@ class BilevelSettings:
 
     def __post_init__(self) -> None:
         bounds.check(self)
-        if self.rounds < 1:
-            raise ConfigError("must be at least 1", field="rounds", value=self.rounds)
         if self.contexts_under not in CONTEXTS_UNDER:
             remedy = f"use one of {', '.join(CONTEXTS_UNDER)}"
             raise ConfigError("unknown value", field="contexts_under", value=self.contexts_under, remedy=remedy)
