@@ -19,7 +19,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ from mascot_env.types import Scenario, to_json
 
 FORMAT = 2  # of marks
 _BEGUN_ANEW: ContextVar[int] = ContextVar("begun anew", default=0)
+Counting = Callable[[Path], AbstractContextManager[None]]
+_COUNTING: ContextVar[Counting] = ContextVar("counting", default=lambda folder: nullcontext())
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -124,7 +126,8 @@ def _worked(folder: Path, wanted: Wanted, work: Callable[[Path], Mapping[str, An
     folder.mkdir(parents=True, exist_ok=True)
     before = _BEGUN_ANEW.set(_BEGUN_ANEW.get() + _aside(folder))
     try:
-        figures = dict(work(folder))
+        with _COUNTING.get()(folder):
+            figures = dict(work(folder))
     finally:
         _BEGUN_ANEW.reset(before)
     write_whole(folder / DONE, json.dumps({"format": FORMAT, "settings": wanted.whole, "figures": figures}, indent=1, sort_keys=True))
@@ -191,3 +194,10 @@ def times_begun_anew() -> int:
     """Of the stage that is at work, and of those it is a part of: how often what it had made under other settings was put aside. 0 outside of
     stages. What was reported of it by then is another training's (`experiments.progress`)."""
     return _BEGUN_ANEW.get()
+
+
+def counted_by(counting: Counting) -> Counting:
+    """From now on the work of each stage is done inside `counting(its folder)`. Gives what it was inside until now, to be put back by who is done."""
+    before = _COUNTING.get()
+    _COUNTING.set(counting)
+    return before

@@ -453,10 +453,12 @@ def main(argv: list[str] | None = None) -> int:
         runs = {str(config.seed): single(config)}
     if not processes.is_first():
         return 0
-    text, figures = bilevel_report.page(asdict(config), list(runs.values()))
+    folders = [out / f"run-{name}" for name in runs] if config.seeds else [out]
+    costs = [cost for folder in folders if (cost := took.read(folder)) is not None]
+    text, figures = bilevel_report.page(asdict(config), list(runs.values()), costs)
     print(f"\n{text}")
     console.keep_report(out, of_split(config, "report"), text, figures)
-    console.finish({**figures, "took": took.said([out / f"run-{name}" for name in runs] if config.seeds else [out])}, config.json)
+    console.finish({**figures, "took": took.said(folders)}, config.json)
     return 0 if config.seeds < 2 or all(figures["shown"].values()) else 1
 
 

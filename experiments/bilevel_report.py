@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from experiments import bilevel_claim as claim
 from experiments import bilevel_tables as tables
-from experiments import by_persona, directors_apart, persona_eval, setting
+from experiments import by_persona, directors_apart, persona_eval, run_costs, setting
 from experiments.bilevel_tables import CRITERIA, MEASURED, READ, Runs, difference, of_team
 from experiments.tuned import SCHEDULE
 from mascot_env.envs.render import visible
@@ -103,11 +103,14 @@ def some(having: int, runs: int) -> str:
     return f"Measured in {having} of {runs} runs: intervals are {over}.\n\n"
 
 
-def page(asked: Mapping[str, Any], runs: Runs) -> tuple[str, dict[str, Any]]:
-    """`of` the runs of a campaign that was asked this (`bilevel.Config` as a mapping)."""
+def page(asked: Mapping[str, Any], runs: Runs, costs: Iterable[Mapping[str, float]] = ()) -> tuple[str, dict[str, Any]]:
+    """`of` the runs of a campaign that was asked this (`bilevel.Config` as a mapping), and what they cost (`experiments.took`, of those that were
+    timed)."""
     one = asked["judge"] == asked["held_out"]
     paid = asked.get("director_reward", "model")  # as it was before there was a choice
-    return of(runs, asked["domain"], asked["broken"], asked["ppo_steps"] > 0, asked["split"], bool(asked["data"]), one, paid)
+    text, figures = of(runs, asked["domain"], asked["broken"], asked["ppo_steps"] > 0, asked["split"], bool(asked["data"]), one, paid)
+    told, minutes = run_costs.section(costs)
+    return (f"{text}\n\n{told}", {**figures, "minutes of a core": minutes}) if told else (text, figures)
 
 
 def where_measured(runs: Runs, teams: list[str], sharper: Any, asked_again: int) -> tuple[list[str], dict[str, Any]]:

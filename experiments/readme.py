@@ -313,7 +313,7 @@ def bilevel_pages() -> dict[Path, str]:
     usual = by_share.alike(kept_runs.read_about(first[0])) if first else {}
     for place in [*first, *(p for p in known if p not in first)]:
         about = kept_runs.read_about(place)
-        text, figures = bilevel_report.page(about, list(kept_runs.read(place).values()))
+        text, figures = bilevel_report.page(about, list(kept_runs.read(place).values()), kept_runs.read_costs(place).values())
         head, rest = text.split("\n\n", 1)
         parts.append("\n\n".join(part for part in (head, since(about), rest) if part))
         if by_share.alike(about) == usual:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from agents import processes
+from agents import processes, stages
 from experiments import console
 from experiments.took import Took
 from mascot_env.redaction import redacted
@@ -47,6 +47,7 @@ class Tracker:
         self.last = max((row["step"] for row in self.rows), default=-1)  # of those that were there before
         self._file = (folder / "metrics.jsonl" if first else Path(os.devnull)).open("a", encoding="utf-8")
         self._took = Took(folder) if first else None
+        self._counted_before = stages.counted_by(self._took.within) if self._took is not None else None
         self._run: Any = None
         if first and use_wandb and os.environ.get("WANDB_MODE") != "disabled" and importlib.util.find_spec("wandb") is not None:
             import wandb
@@ -111,7 +112,8 @@ class Tracker:
 
     def close(self) -> None:
         self._file.close()
-        if self._took is not None:
+        if self._took is not None and self._counted_before is not None:
+            stages.counted_by(self._counted_before)
             self._took.close()
         if self._run is not None:
             self._run.finish()

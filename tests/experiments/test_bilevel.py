@@ -19,7 +19,21 @@ from agents.level2 import Level2  # noqa: E402
 from agents.maskable_ppo import DirectorPPOConfig  # noqa: E402
 from baselines.method import Ingredients  # noqa: E402
 from baselines.trained import Run  # noqa: E402
-from experiments import bilevel, by_persona, campaign, comparison, console, evaluate, leaderboard_from, level1, level2, team  # noqa: E402
+from experiments import (  # noqa: E402
+    bilevel,
+    by_persona,
+    campaign,
+    comparison,
+    console,
+    evaluate,
+    leaderboard_from,
+    level1,
+    level2,
+    persona_eval,
+    run_costs,
+    team,
+    took,
+)
 from mascot_env import catalog  # noqa: E402
 from mascot_env.envs.dialogue import DialogueEnv  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError  # noqa: E402
@@ -140,6 +154,10 @@ def test_what_is_measured_of_a_run(small: Path, monkeypatch: pytest.MonkeyPatch,
     assert figures["shown"].keys() == figures["lines"].keys()
     page = (small / "report.md").read_text(encoding="utf-8")
     assert "| consistency is 15 points above the SFT team's " in page and "### After each round" in page
+    stages = [k.removeprefix(took.IN) for k in took.read(small) or {} if k.startswith(took.IN)]
+    assert {"ppo", "level1/best_sft", "evaluation/SFT", f"measured-teams-{persona_eval.MEASURES}"} <= set(stages)
+    assert [s for s in stages if run_costs.part_of(s) == run_costs.REST] == [] and "### What a run costs" in page
+    assert {"the discrete Director: PPO", "teams on held-out scenarios", run_costs.ABLATIONS} <= set(figures["minutes of a core"])
 
 
 def test_what_was_trained_is_compared_as_baselines(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments import campaign, kept_runs, readme, took
+from agents.stages import staged
+from experiments import campaign, kept_runs, readme, run_costs, took
 from experiments.took import CLOCK, CORE, STARTS, Took
 from experiments.tracking import Tracker
 
@@ -21,6 +22,16 @@ from experiments.took import Took
 Took(Path(sys.argv[1]), every=0.1)
 while True:
     sum(range(10_000))
+"""
+
+IN_A_STAGE = """
+import sys
+from pathlib import Path
+from experiments.took import Took
+folder = Path(sys.argv[1])
+with Took(folder, every=0.1).within(folder / "sft"):
+    while True:
+        sum(range(10_000))
 """
 
 
@@ -38,6 +49,7 @@ def test_seconds_of_all_starts_add_up_and_sleep_costs_no_core(tmp_path: Path) ->
         one.close()
         found = took.read(tmp_path)
         assert found is not None and found[STARTS] == starts
+        assert 0.01 < found[took.MEMORY] < 64.0
         assert 0.3 * starts - 0.11 <= found[CORE] < 0.6 * starts and found[CLOCK] >= 0.7 * starts - 0.11  # a tenth is rounded away
 
 
@@ -54,6 +66,61 @@ def test_what_a_killed_run_has_cost_is_known(tmp_path: Path) -> None:
     again.close()
     found = took.read(tmp_path)
     assert found is not None and found[CORE] >= 0.5 and found[STARTS] == 2
+
+
+def test_a_stage_has_the_seconds_that_no_stage_inside_it_has(tmp_path: Path) -> None:
+    def outer(folder: Path) -> dict[str, float]:
+        work(0.3)
+        staged(folder / "inner" / "scored-0123", {}, lambda _: work(0.6) or {})
+        return {}
+
+    tracker = Tracker(tmp_path, "run", {}, use_wandb=False)
+    work(0.2)  # in no stage
+    staged(tmp_path / "round-1" / "outer", {}, outer)
+    tracker.close()
+    staged(tmp_path / "late", {}, lambda _: work(0.2) or {})  # nobody counts any more
+    found = took.read(tmp_path) or {}
+    stages = {k.removeprefix(took.IN): v for k, v in found.items() if k.startswith(took.IN)}
+    assert sorted(stages) == ["round-1/outer", "round-1/outer/inner"]
+    assert 0.2 <= stages["round-1/outer"] <= 0.5 <= stages["round-1/outer/inner"] <= 0.8 and found[CORE] >= sum(stages.values()) + 0.1
+
+
+def test_a_stage_that_was_killed_goes_on_counting(tmp_path: Path) -> None:
+    run = subprocess.Popen([sys.executable, "-c", IN_A_STAGE, str(tmp_path)])
+    try:
+        until = time.monotonic() + 60
+        while (took.read(tmp_path) or {}).get(f"{took.IN}sft", 0.0) < 0.5 and time.monotonic() < until:
+            time.sleep(0.05)
+    finally:
+        run.kill()
+        run.wait()
+    before = (took.read(tmp_path) or {})[f"{took.IN}sft"]
+    again = Took(tmp_path)
+    with again.within(tmp_path / "sft"):
+        work(0.4)
+    again.close()
+    assert before >= 0.5 and (took.read(tmp_path) or {})[f"{took.IN}sft"] >= before + 0.3
+
+
+def test_stages_are_not_told_of_a_run_that_an_earlier_release_began(tmp_path: Path) -> None:
+    (tmp_path / took.FILE).write_text(json.dumps({CORE: 900.0, CLOCK: 900.0, STARTS: 1}), encoding="utf-8")
+    one = Took(tmp_path)
+    with one.within(tmp_path / "level1" / "sft"):
+        work(0.2)
+    one.close()
+    found = took.read(tmp_path) or {}
+    assert found[CORE] >= 900.1 and run_costs.by_part(found) == {} and run_costs.section([found]) == ("", {})
+
+
+def test_the_parts_of_a_run_are_all_that_it_has_cost(tmp_path: Path) -> None:
+    stages = {"level1/sft": 120.0, "round-1/grpo/anchor": 60.0, "round-2/grpo-conversations/learnt": 60.0, "evaluation/SFT-sharper": 30.0}
+    one = {CORE: 600.0, CLOCK: 700.0, STARTS: 1, **{f"{took.IN}{k}": v for k, v in stages.items()}}
+    parts = run_costs.by_part(one)
+    assert parts == {"SFT": 2.0, "personas: GRPO, and its watch": 2.0, run_costs.ABLATIONS: 0.5, run_costs.REST: 5.5}
+    two = {**one, f"{took.IN}level1/sft": 240.0, took.MEMORY: 3.14}
+    text, minutes = run_costs.section([one, two, {CORE: 9.0, CLOCK: 9.0, STARTS: 1}])
+    assert minutes["SFT"] == [2.0, 4.0] and minutes[run_costs.REST] == [5.5, 3.5]
+    assert "of 2 run(s)" in text and "3.1 GiB at its peak" in text and "| SFT " in text and "2.0 to 4.0" in text and text.rstrip().endswith("100%  |")
 
 
 def test_children_that_have_ended_count(tmp_path: Path) -> None:
@@ -88,7 +155,7 @@ def test_a_mark_and_the_thread_do_not_write_over_each_other(tmp_path: Path) -> N
     assert one._thread.is_alive()  # it stops where it cannot write
     one.close()
     found = took.read(tmp_path)
-    assert found is not None and len(found) == 4
+    assert found is not None and len(found) == 5
 
 
 def test_every_run_that_is_tracked_is_timed(tmp_path: Path) -> None:
