@@ -5,12 +5,12 @@ Everything that is made of a comparison afterwards, pages and submissions, is ma
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agents import damaged
 from agents.stages import DONE
 from baselines.method import BILEVEL, MARL
 from experiments import campaign, entrants, evaluate_tables, kept_runs, setting, trainings
@@ -20,6 +20,7 @@ from mascot_env.errors import ConfigError, RunFolderError
 from mascot_env.run_folder import RunFolder
 
 PROGRAMS = (BILEVEL, MARL)
+AGAIN = "run experiments.evaluate on it once more, with the same options: nothing is played or judged again"
 LACKING = ("judges", "domain", "scenarios", "count", "code", "paid", "found")  # of comparisons of earlier releases
 
 
@@ -31,7 +32,7 @@ class Comparison:
     asked: `evaluate.Config` as a mapping
     specs: a method's name -> how it was asked for
     domain: its id; scenarios: their fingerprint (`agents.stages.mark_of`); count: how many there are
-    judges: name -> version (`agents.stages.name_of`); the first is reported
+    judges: name -> version (`agents.stages.name_of`), as asked for: the first is reported
     found: seed -> method -> what was measured
     code: seed -> the versions of mascot_env that played
     paid: program (bilevel, marl), or the name of a method that was asked for by its folder -> seed -> (name, version) of the judge that paid for
@@ -64,23 +65,27 @@ class Comparison:
 
 def read(place: Path) -> Comparison:
     """Raises `RunFolderError` where no finished comparison is there, or one of an earlier release."""
-    return _kept(place) if (place / kept_runs.ABOUT).is_file() else _of_run(place)
+    if (place / kept_runs.ABOUT).is_file():
+        with damaged.reading(place / kept_runs.ABOUT, kept_runs.REMEDY):
+            return _kept(place)
+    with damaged.reading(place / SCORES, AGAIN):
+        return _of_run(place)
 
 
 def _of_run(run: Path) -> Comparison:
-    kept, asked = _json(run, SCORES), _json(run, REPORT).get("config", {})
+    kept, asked = _json(run, SCORES), dict(_json(run, REPORT).get("config", {}))
     if missing := [k for k in LACKING if k not in kept]:
-        remedy = "run experiments.evaluate on it once more, with the same options: nothing is played or judged again"
-        raise RunFolderError("was compared by an earlier release", field=SCORES, value=missing, remedy=remedy)
+        raise RunFolderError("was compared by an earlier release", field=SCORES, value=missing, remedy=AGAIN)
     seeds = kept["seeds"]
-    found = {seed: {method: runs[i] for method, runs in kept["found"].items()} for i, seed in enumerate(seeds)}
+    judges = _first(kept["judges"], [j for j in str(asked.get("judges", "")).split(",") if j])
+    found = {seed: {method: _reported(runs[i], judges) for method, runs in kept["found"].items()} for i, seed in enumerate(seeds)}
     paid = {needs: {s: by[str(s)] and tuple(by[str(s)]) for s in seeds} for needs, by in kept["paid"].items()}
     code = {s: kept["code"][str(s)] for s in seeds}
     specs = specs_of(asked["methods"])
     in_order = {name: specs[name] for name in kept.get("methods", specs)}
     users = {needs: {s: by[str(s)] for s in seeds} for needs, by in kept.get("users", {}).items()}
     trained = {s: kept["trained"][str(s)] for s in seeds} if kept.get("trained") else {}
-    return Comparison(run, asked, in_order, kept["domain"], kept["scenarios"], kept["count"], kept["judges"], found, code, paid, users, trained)
+    return Comparison(run, asked, in_order, kept["domain"], kept["scenarios"], kept["count"], judges, found, code, paid, users, trained)
 
 
 def _kept(place: Path) -> Comparison:
@@ -89,21 +94,32 @@ def _kept(place: Path) -> Comparison:
     programs = sorted({needs for run in runs.values() for needs in run["paid"]})
     paid = {p: {seed: run["paid"].get(p) and tuple(run["paid"][p]) for seed, run in runs.items()} for p in programs}
     asked = {**about, "scenarios": about["count"], "seeds": len(runs), "seed": min(runs)}
-    found = {seed: run["found"] for seed, run in runs.items()}
+    judges = _first(about["judges"], [about["reported"]] if "reported" in about else [])
+    found = {seed: {method: _reported(of, judges) for method, of in run["found"].items()} for seed, run in runs.items()}
     code = {seed: run["code"] for seed, run in runs.items()}
     specs = specs_of(about["methods"])
     users = {p: {seed: run["users"][p] for seed, run in runs.items() if p in run.get("users", {})} for p in programs}
     trained = {seed: run.get("trained") for seed, run in runs.items()} if BILEVEL in programs else {}
-    judges = about["judges"]
     return Comparison(place, asked, specs, about["domain"], about["scenarios"], about["count"], judges, found, code, paid, users, trained)
 
 
+def _first(judges: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+    """These judges, those of `names` first: files hold them by the alphabet, and the first is the one that is reported."""
+    return {j: judges[j] for j in dict.fromkeys([*(n for n in names if n in judges), *judges])}
+
+
+def _reported(measured: Mapping[str, Any], judges: Mapping[str, str]) -> dict[str, Any]:
+    """What was measured of a method with a seed, its judges in this order; the truth, which is nobody's to report, comes after them."""
+    there = measured["judges"]
+    return {**measured, "judges": {j: there[j] for j in dict.fromkeys([*(j for j in judges if j in there), *there])}}
+
+
 def _json(run: Path, name: str) -> dict[str, Any]:
-    try:
-        return dict(json.loads((run / name).read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        remedy = "name the run folder of an experiments.evaluate that ended"
-        raise RunFolderError(f"no finished comparison is there ({name})", field="from", value=str(run), remedy=remedy) from error
+    """The JSON object in a file of a run. Raises `RunFolderError` where there is none, or what is there is damaged."""
+    remedy = "name the run folder of an experiments.evaluate that ended"
+    if not (run / name).is_file():
+        raise RunFolderError(f"no finished comparison is there ({name})", field="from", value=str(run), remedy=remedy)
+    return damaged.read_json(run / name, lambda said: dict(said.items()), AGAIN)
 
 
 def specs_of(methods: str) -> dict[str, str]:

@@ -36,7 +36,8 @@ def keep(folder: Path, into: Path) -> Path:
     if own := [name for name, spec in found.specs.items() if spec not in METHODS]:
         raise ConfigError("comparisons of baselines alone are kept", field="methods", value=own, remedy="compare the baselines in a folder of their own")
     asked = {**found.asked, "methods": ",".join(found.specs.values()), "domain": found.domain, "judges": found.judges}
-    about = {**ASKED.of(asked), "scenarios": found.scenarios, "count": found.count}
+    first = {"reported": next(iter(found.judges))} if len(found.judges) > 1 else {}  # for files hold judges by the alphabet
+    about = {**ASKED.of(asked), "scenarios": found.scenarios, "count": found.count, **first}
     place = into / name_of(found.domain, about)
     runs = {f"run-{seed}": json.dumps(_of_seed(found, seed), sort_keys=True).encode() for seed in found.seeds}
     spent = took.read(folder)  # by all seeds together: each has its share

@@ -183,6 +183,18 @@ def test_seeds_that_were_compared_on_another_day_join_those_that_are_there(tmp_p
     assert f"{consistency:.1f}" in page and f"{consistency + 10:.1f}" in page and "+10.0" in page
 
 
+def test_a_kept_comparison_reports_by_the_judge_that_was_named_first(tmp_path: Path, results: Path) -> None:
+    for name, seed in (("one", 0), ("two", 1)):
+        folder = comparison(tmp_path / name, seed, judges="j,a judge")
+        scores = json.loads((folder / "scores.json").read_text())
+        for measured in (m for runs in scores["found"].values() for m in runs):
+            measured["judges"]["a judge"] = measured["judges"]["j"]
+        (folder / "scores.json").write_text(json.dumps(scores | {"judges": {"j": "j#1", "a judge": "a#1"}}, sort_keys=True))
+        readme.keep_methods(folder)
+    page = readme.pages()[results / "methods.md"]
+    assert 0 < page.index("by the judge `j`") < page.index("by the judge `a judge`") and "2 seed(s)" in page
+
+
 def test_each_seed_of_a_comparison_has_its_share_of_what_that_took(tmp_path: Path, results: Path) -> None:
     both, later = comparison(tmp_path / "both", 0, 1), comparison(tmp_path / "later", 2)
     (both / took.FILE).write_text(json.dumps({took.CORE: 1200.0, took.CLOCK: 700.0, took.STARTS: 2}), encoding="utf-8")

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -393,6 +394,36 @@ def test_a_round_trip_from_a_comparison(run: Path, tmp_path: Path, capsys: pytes
     assert (
         leaderboard.main([*map(str, sorted((run / "submissions").iterdir())), "--into", str(tmp_path / "kept")]) == 0
     )  # the same once more
+
+
+def test_the_judge_that_reports_is_the_one_that_was_named_first(run: Path, tmp_path: Path) -> None:
+    """Files hold judges by the alphabet, where another one may come first."""
+    from experiments import comparison, leaderboard_from
+
+    shutil.copytree(run, tmp_path / "run")
+    scores, report = (tmp_path / "run" / name for name in ("scores.json", "report.json"))
+    kept, told = json.loads(scores.read_text()), json.loads(report.read_text())
+    for measured in (m for runs in kept["found"].values() for m in runs):
+        measured["judges"]["a judge"] = measured["judges"]["world"]
+    kept["judges"]["a judge"] = "a judge#1"
+    told["config"]["judges"] = "world,a judge"
+    scores.write_text(json.dumps(kept, sort_keys=True))
+    report.write_text(json.dumps(told, sort_keys=True))
+    found = comparison.read(tmp_path / "run")
+    assert list(found.judges) == list(found.found[0]["parrot"]["judges"]) == ["world", "a judge"]
+    assert {s.place.judge.name for s in leaderboard_from.submissions(tmp_path / "run", "", "parrot=nothing")} == {"world"}
+    told["config"]["judges"] = "a judge,world"
+    report.write_text(json.dumps(told))
+    assert {s.place.judge.name for s in leaderboard_from.submissions(tmp_path / "run", "", "parrot=nothing")} == {"a judge"}
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", '{"seeds": 3}', '"x"'])
+def test_a_damaged_comparison_is_named_with_what_to_do(run: Path, tmp_path: Path, text: str) -> None:
+    for name in ("scores.json", "report.json"):
+        shutil.copytree(run, tmp_path / name)
+        (tmp_path / name / name).write_text(text)
+        with pytest.raises(RunFolderError, match=r"once more, with the same options"):
+            leaderboard.main(["--from", str(tmp_path / name), "--trained", "parrot=nothing"])
 
 
 def test_the_digest_is_of_every_score(run: Path) -> None:
