@@ -26,7 +26,7 @@ from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.envs.dialogue_text import DialogueText
 from mascot_env.errors import ConfigError, MascotError, RunFolderError
 from mascot_env.llm.local import LocalLLM
-from mascot_env.metrics import Interval, diversity
+from mascot_env.metrics import Interval, NotMeasured, diversity
 from mascot_env.metrics.automatic import need_references
 from mascot_env.players.language import LLMSpeaker
 from mascot_env.players.policy import Policy, Team
@@ -180,12 +180,12 @@ def section(
                 figures = staged(folder, settings, lambda _, who=who, c=contexts, g=given: measured(g, who.players(g), c))  # type: ignore[misc]
                 found[who.name].append(figures)
                 bar.update(sum(map(len, found.values())), f"{who.name}, seed {seed}")
-    return page(found, against, seeds[0], references.folder)
+    return page(found, against, references.folder)
 
 
-def page(found: Mapping[str, Sequence[Mapping[str, Any]]], against: str, seed: int, recorded: Path | None) -> tuple[str, dict[str, Any]]:
+def page(found: Mapping[str, Sequence[Mapping[str, Any]]], against: str, recorded: Path | None) -> tuple[str, dict[str, Any]]:
     table, whole = evaluate_tables.of_all(found, "whole")
-    text, gaps = differences(found, against, seed)
+    text, gaps = differences(found, against)
     counts = {m: {n: sum(r[n] for r in runs) for n in ("places", "failed", "no perplexity")} for m, runs in found.items()}
     theirs = f"recorded conversations ({recorded.name})" if recorded else "conversations of the language world's own sound speakers"
     about = (
@@ -198,30 +198,24 @@ def page(found: Mapping[str, Sequence[Mapping[str, Any]]], against: str, seed: i
     return "\n\n".join([about, table, text, told_counts(counts)]), {"whole": whole, "differences": gaps, "counts": counts}
 
 
-def differences(found: Mapping[str, Sequence[Mapping[str, Any]]], against: str, seed: int) -> tuple[str, dict[str, Any]]:
-    """Of each method to one, paired by seed and scenario; p adjusted over the measures (Holm)."""
+def differences(found: Mapping[str, Sequence[Mapping[str, Any]]], against: str) -> tuple[str, dict[str, Any]]:
+    """Of each method to one, paired by seed and scenario, with intervals at Holm's levels over the measures."""
+
+    def gap(method: str, measure: str) -> Callable[[float], Interval | NotMeasured]:
+        ours, theirs = ([r["values"][measure] for r in found[m]] for m in (method, against))
+        return lambda level: metrics.over_runs(ours, theirs, level=level)
+
     rows, figures = [], {}
-    for method, runs in found.items():
-        if method == against:
-            continue
-        drawing = seeding.generator("automatic", seed)
-        gaps = {n: metrics.over_runs(*([r["values"][n] for r in of] for of in (runs, found[against])), drawing) for n in PAIRED}
-        p = metrics.holm({n: g.p for n, g in gaps.items() if isinstance(g, Interval) and g.p is not None})
+    for method in (m for m in found if m != against):
+        gaps = metrics.holm_intervals({n: gap(method, n) for n in PAIRED})
+        p = {n: g.p for n, g in gaps.items() if isinstance(g, Interval)}
         figures[method] = {n: [g.estimate, g.low, g.high] if isinstance(g, Interval) else None for n, g in gaps.items()} | {"p, Holm": p}
-        rows.append([method, *(evaluate_tables.cell(g, p.get(n)) if n != "surprise" else in_nats(g, p.get(n)) for n, g in gaps.items())])
+        rows.append([method, *(evaluate_tables.cell(g, 3 if n == "surprise" else 1) for n, g in gaps.items())])
     if not rows:
         return "Nothing to compare with.", {}
     head = console.table(["method", "chrF", "ROUGE-L", "surprise (nats a token)"], rows)
-    return (
-        f"Differences to `{against}`, means over scenarios, 95 % intervals; * where p, Holm-adjusted over a row, is below 0.05:\n\n{head}",
-        figures,
-    )
-
-
-def in_nats(found: Any, p: float | None) -> str:
-    if not isinstance(found, Interval):
-        return "-"
-    return f"{found.estimate:+.3f} [{found.low:+.3f}, {found.high:+.3f}]{'*' if p is not None and p < 0.05 else ''}"
+    told = f"Differences to `{against}`, means over scenarios, with intervals Holm-corrected at 95 % over a row; * where the adjusted p is below 0.05:"
+    return f"{told}\n\n{head}", figures
 
 
 def told_counts(counts: Mapping[str, Mapping[str, int]]) -> str:

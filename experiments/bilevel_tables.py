@@ -13,7 +13,7 @@ import numpy as np
 
 from agents import judges_apart
 from experiments import console, level2, paper, unscored
-from mascot_env import metrics, seeding
+from mascot_env import metrics
 from mascot_env.metrics import Interval
 from mascot_env.metrics.statistics import t_quantile
 
@@ -32,7 +32,7 @@ WHOLE = ("identifiability", "separation", "self_bleu_across")
 
 def difference(runs: Runs, ours: Values, theirs: Values) -> Interval | None:
     """ours - theirs over seeds and scenarios that have both; None where that cannot be known."""
-    found = metrics.over_runs([ours(r) for r in runs], [theirs(r) for r in runs], seeding.generator("bilevel-report"))
+    found = metrics.over_runs([ours(r) for r in runs], [theirs(r) for r in runs])
     return found if isinstance(found, Interval) else None
 
 

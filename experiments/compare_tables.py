@@ -20,6 +20,7 @@ from mascot_env.metrics.preference import PRIOR
 from mascot_env.types import JudgeError, Transcript
 
 NAMES = " / "  # between the methods of a group
+FEW_SEEDS = "Of so few seeds they are too narrow for a claim about a training method (`experiments.evaluate` has t-based ones)."
 FEW = 10  # seeds, with fewer of which percentiles are too narrow
 
 
@@ -195,8 +196,7 @@ def strengths_told(figures: Mapping[str, Any], why: str) -> str:
     head = ["method", f"log-odds against {figures['against']}", f"preferred to {figures['against']}"]
     ties = "A tie is half a win for each of two (Davidson's model of ties, 1970, learns strengths from the same sums), a third for each of three."
     prior = f"Each is given {PRIOR:g} wins and losses more, so that who never lost has a finite strength."
-    few = " Of so few seeds they are too narrow for a claim about a training method (`experiments.evaluate` has t-based ones)."
-    about = f"Bradley-Terry strengths, 95 % bootstrap intervals over {over}.{few if 1 < figures['seeds'] < FEW else ''} {ties} {prior}"
+    about = f"Bradley-Terry strengths, 95 % bootstrap intervals over {over}.{f' {FEW_SEEDS}' if 1 < figures['seeds'] < FEW else ''} {ties} {prior}"
     table = f"{about}\n\n{console.table(head, rows)}"
     return f"{table}\n\n{unbounded_told(loose, figures['against'])}" if loose else table
 

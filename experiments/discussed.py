@@ -1,8 +1,8 @@
 """What comes out of a comparison, in sentences that are made from its figures: who is ahead and who is not, what it costs, where the first judge and the
 language world's truth differ, what is left of MASCOT without one of its levels, and whether the order of methods is that of the paper.
 
-A sentence is said where its figures are there. Ahead and behind are said of differences whose 95 % interval lies on one side of zero. Two methods that are
-both compared with a third are not tested against each other.
+A sentence is said where its figures are there. Ahead and behind are said of differences whose interval, Holm-corrected as in the tables, lies on one side
+of zero. Two methods that are both compared with a third are not tested against each other.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def _listed(gaps: Gaps, side: str) -> list[str]:
 def _ahead(kind: str, gaps: Gaps, against: str) -> str:
     told = {"ahead": "ahead of", "behind": "behind", "level": "not told apart from"}
     parts = [f"{told[side]} {against}: {', '.join(found)}" for side in told if (found := _listed(gaps, side))]
-    return f"{kind.capitalize()}, overall (beyond chance where the 95 % interval lies on one side of zero): {'; '.join(parts)}." if parts else ""
+    told_by = "beyond chance where the interval, Holm-corrected at 95 % over the methods, lies on one side of zero"
+    return f"{kind.capitalize()}, overall ({told_by}): {'; '.join(parts)}." if parts else ""
 
 
 def _dearest(gaps: Gaps, kind: str, cost: Mapping[str, Mapping[str, float | None]], against: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,7 @@ from experiments import console, discussed, judges_agree
 from experiments.discussed import OURS
 from experiments.tuned import tuned
 from mascot_env import catalog
-from mascot_env.metrics import Interval, NotMeasured, holm, iqm, iqm_interval, over_runs, worst_case
-from mascot_env.seeding import generator
+from mascot_env.metrics import Interval, NotMeasured, holm_intervals, iqm, iqm_interval, over_runs, worst_case
 from mascot_env.types import Scenario
 
 Found = Mapping[str, Sequence[Mapping[str, Any]]]  # method -> one measurement for each seed
@@ -27,7 +27,7 @@ def page(asked: Mapping[str, Any], scenarios: Sequence[Scenario], found: Found, 
     judges = list(next(iter(found.values()))[0]["judges"])
     parts = [f"{about(asked, len(scenarios))} {tuned(list(found))}", *([warning] if warning else [])]
     figures: dict[str, Any] = {}
-    text, figures["required"] = required(found, judges[0], asked["seed"])
+    text, figures["required"] = required(found, judges[0])
     said, figures["replies per message"] = how_much_is_said(found, judges[0])
     parts += [text, fewer_voices(figures["replies per message"])] if text else []
     for judge in judges:
@@ -35,12 +35,12 @@ def page(asked: Mapping[str, Any], scenarios: Sequence[Scenario], found: Found, 
         for kind in KINDS:
             text, figures[judge][kind] = by_group(found, scenarios, judge, kind)
             parts.append(f"### {kind.capitalize()}, by {named(judge)}\n\n{text}")
-            text, figures[judge][f"{kind}, intervals"] = with_intervals(found, judge, kind, asked["seed"])
+            text, figures[judge][f"{kind}, intervals"] = with_intervals(found, judge, kind)
             parts.append(text)
-            text, figures[judge][f"{kind}, differences"] = differences(found, judge, kind, asked["against"], asked["seed"])
+            text, figures[judge][f"{kind}, differences"] = differences(found, judge, kind, asked["against"])
             parts.append(text)
             if OURS in found and asked["against"] != OURS:
-                text, figures[judge][f"{kind}, differences to {OURS}"] = differences(found, judge, kind, OURS, asked["seed"])
+                text, figures[judge][f"{kind}, differences to {OURS}"] = differences(found, judge, kind, OURS)
                 parts.append(text)
             text, figures[judge][f"{kind}, differences by group"] = differences_by_group(found, scenarios, judge, kind, asked)
             parts += [text] if text else []
@@ -126,29 +126,39 @@ def by_group(found: Found, scenarios: Sequence[Scenario], judge: str, kind: str)
     return "\n\n".join(tables), figures
 
 
-def with_intervals(found: Found, judge: str, kind: str, seed: int) -> tuple[str, dict[str, Any]]:
-    """Of each method alone: means over the scenarios that all seeds have, with 95 % intervals, and the interquartile mean of `overall` as in rliable
-    (stratified bootstrap; of one seed the value alone)."""
+def with_intervals(found: Found, judge: str, kind: str) -> tuple[str, dict[str, Any]]:
+    """Of each method alone: means over the scenarios that all seeds have, with 95 % intervals cut to the scale, and the interquartile mean of `overall`,
+    rliable's, with an interval over seeds and scenarios (`metrics.iqm_interval`; of one seed the value alone)."""
     criteria, rows, figures = criteria_of(found, judge, kind), [], {}
     for method, runs in found.items():
         by = {c: [values(r, judge, kind, c) for r in runs] for c in criteria}
-        means = {c: over_runs(of, [dict.fromkeys(v, 0.0) for v in of], generator("means", seed)) for c, of in by.items()}
-        middle = interquartile(by["overall"], seed)
-        figures[method] = {c: _ends(m) for c, m in means.items()} | {IQM: _ends(middle)}
-        rows.append([method, *(_with_ends(m) for m in (*means.values(), middle))])
-    told = "All scenarios, each method alone, with 95 % intervals (interquartile mean: without the lowest and the highest quarter of all scores):"
+        means = {c: over_runs(of, [dict.fromkeys(v, 0.0) for v in of]) for c, of in by.items()}
+        middle = interquartile(by["overall"])
+        shown = {c: _on_scale(m) for c, m in (means | {IQM: middle}).items()}
+        figures[method] = {c: _ends(m) for c, m in shown.items()}
+        rows.append([method, *map(_with_ends, shown.values())])
+    told = (
+        "All scenarios, each method alone, with 95 % intervals over seeds and scenarios, cut to 0 to 100 (interquartile mean: without the lowest and the"
+        " highest quarter of all scores):"
+    )
     return f"{told}\n\n{console.table(['method', *criteria, IQM], rows)}", figures
 
 
 IQM = "overall, interquartile mean"
 
 
-def interquartile(by_seed: Sequence[Mapping[str, float]], seed: int) -> Interval | NotMeasured:
+def interquartile(by_seed: Sequence[Mapping[str, float]]) -> Interval | NotMeasured:
     both = sorted(set.intersection(*({*values} for values in by_seed)))
     scores_SJ = np.array([[values[k] for k in both] for values in by_seed])
-    found = iqm_interval(scores_SJ, generator("iqm", seed))
+    found = iqm_interval(scores_SJ)
     alone = iqm(scores_SJ)
     return found if isinstance(found, Interval) or isinstance(alone, NotMeasured) else Interval(alone, math.nan, math.nan, None, "IQM")
+
+
+def _on_scale(found: Interval | NotMeasured) -> Interval | NotMeasured:
+    if not isinstance(found, Interval) or math.isnan(found.low):
+        return found
+    return replace(found, low=max(found.low, 0.0), high=min(found.high, 100.0))
 
 
 def _ends(found: Interval | NotMeasured) -> list[float | None] | None:
@@ -183,14 +193,14 @@ def mean_of(numbers: Sequence[float]) -> float | None:
     return math.fsum(numbers) / len(numbers) if numbers else None  # the same in any order
 
 
-def differences(found: Found, judge: str, kind: str, against: str, seed: int) -> tuple[str, dict[str, Any]]:
-    """Of each method to one, with 95 % intervals, and p adjusted over the criteria (Holm); `overall` is their mean and no criterion."""
-    rows, figures = paired(found, judge, kind, against, seed)
+def differences(found: Found, judge: str, kind: str, against: str) -> tuple[str, dict[str, Any]]:
+    """Of each method to one, with intervals at Holm's levels: of criteria over those of a row, of `overall`, their mean, over the methods."""
+    rows, figures = paired(found, judge, kind, against)
     if not rows:
         return "Nothing to compare with.", {}
     told = (
-        f"Differences to `{against}`, with 95 % intervals, of each alone; * where p, Holm-adjusted over the criteria of a row, is below 0.05 (`overall` is"
-        " their mean, and is not tested):"
+        f"Differences to `{against}`, with intervals Holm-corrected at 95 %: over the criteria of a row, and for `overall`, their mean, over the methods; *"
+        " where the adjusted p is below 0.05, and there the interval leaves out 0:"
     )
     return f"{told}\n\n{console.table(['method', *criteria_of(found, judge, kind)], rows)}", figures
 
@@ -198,14 +208,14 @@ def differences(found: Found, judge: str, kind: str, against: str, seed: int) ->
 LESS = ("zero-shot", "sft")  # what MASCOT is required to be ahead of, overall
 
 
-def required(found: Found, judge: str, seed: int) -> tuple[str, dict[str, Any]]:
+def required(found: Found, judge: str) -> tuple[str, dict[str, Any]]:
     """Whether MASCOT is ahead of the base model and of SFT in both kinds' `overall`, beyond chance; nothing where it was not compared with them."""
     figures: dict[str, Any] = {}
     told = []
     for less in (m for m in LESS if m in found and OURS in found):
         for kind in KINDS:
             ours, theirs = ([values(r, judge, kind, "overall") for r in found[m]] for m in (OURS, less))
-            gap = over_runs(ours, theirs, generator("evaluate", seed))
+            gap = over_runs(ours, theirs)
             if not isinstance(gap, Interval):
                 told.append(f"{less}, {kind}: not measured ({gap.reason})")
                 continue
@@ -213,23 +223,33 @@ def required(found: Found, judge: str, seed: int) -> tuple[str, dict[str, Any]]:
             told.append(f"{less}, {kind} {gap.estimate:+.1f} [{gap.low:+.1f}, {gap.high:+.1f}] ({'yes' if gap.low > 0 else 'no'})")
     if not told:
         return "", {}
-    return f"Is {OURS} ahead overall, by {named(judge)}? Of {'; '.join(told)}. Whatever else comes out is shown, and nothing of it is required.", figures
+    planned = "These were asked for before anything was run: 95 % each, not corrected for the others."
+    return (
+        f"Is {OURS} ahead overall, by {named(judge)}? Of {'; '.join(told)}. {planned} Whatever else comes out is shown, and nothing of it is required.",
+        figures,
+    )
 
 
 def paired(
-    found: Found, judge: str, kind: str, against: str, seed: int, members: Collection[str] | None = None
+    found: Found, judge: str, kind: str, against: str, members: Collection[str] | None = None
 ) -> tuple[list[list[str]], dict[str, Any]]:
     """The rows and figures of differences; `members`: over these scenarios alone."""
 
     def scores(method: str, criterion: str) -> list[Mapping[str, float]]:
         return [{k: v for k, v in values(r, judge, kind, criterion).items() if members is None or k in members} for r in found[method]]
 
+    def gap(method: str, criterion: str) -> Callable[[float], Interval | NotMeasured]:
+        ours, theirs = scores(method, criterion), scores(against, criterion)
+        return lambda level: over_runs(ours, theirs, level=level)
+
     criteria, rows, figures = criteria_of(found, judge, kind), [], {}
-    for method in (m for m in found if m != against):
-        gaps = {c: over_runs(scores(method, c), scores(against, c), generator("evaluate", seed)) for c in criteria}
-        p = holm({c: g.p for c, g in gaps.items() if isinstance(g, Interval) and g.p is not None and c != "overall"})
+    methods = [m for m in found if m != against]
+    whole = holm_intervals({m: gap(m, "overall") for m in methods})
+    for method in methods:
+        gaps = holm_intervals({c: gap(method, c) for c in criteria if c != "overall"}) | {"overall": whole[method]}
+        p = {c: g.p for c, g in gaps.items() if isinstance(g, Interval)}
         figures[method] = {c: [g.estimate, g.low, g.high] if isinstance(g, Interval) else None for c, g in gaps.items()} | {"p, Holm": p}
-        rows.append([method, *(cell(g, p.get(c)) for c, g in gaps.items())])
+        rows.append([method, *(cell(g) for g in gaps.values())])
     return rows, figures
 
 
@@ -240,16 +260,18 @@ def differences_by_group(
     groups, criteria = groups_of(scenarios), criteria_of(found, judge, kind)
     if len(groups) < 2 or len(found) < 2:
         return "", {}
-    made = {g: paired(found, judge, kind, asked["against"], asked["seed"], members) for g, members in groups.items()}
+    made = {g: paired(found, judge, kind, asked["against"], members) for g, members in groups.items()}
     tables = [console.table([f"{g} ({len(groups[g])} scenarios)", *criteria], rows) for g, (rows, _) in made.items()]
-    told = "The same within each group; p is adjusted over the criteria of a row, and not over groups:"
+    told = "The same within each group, corrected as above, and not over groups:"
     return "\n\n".join([told, *tables]), {g: figures for g, (_, figures) in made.items()}
 
 
-def cell(found: Interval | NotMeasured, p: float | None) -> str:
+def cell(found: Interval | NotMeasured, digits: int = 1) -> str:
+    """A difference with its interval, and a star where its p, adjusted, is below 0.05."""
     if not isinstance(found, Interval):
         return "-"
-    return f"{found.estimate:+.1f} [{found.low:+.1f}, {found.high:+.1f}]{'*' if p is not None and p < 0.05 else ''}"
+    star = "*" if found.p is not None and found.p < 0.05 else ""
+    return f"{found.estimate:+.{digits}f} [{found.low:+.{digits}f}, {found.high:+.{digits}f}]{star}"
 
 
 def of_all(found: Found, what: str) -> tuple[str, dict[str, Any]]:

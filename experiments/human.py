@@ -4,9 +4,9 @@
     python -m experiments.human report --sheets runs/human --answers rater-1-answers.csv,rater-2-answers.csv
 
 `export` takes conversations that `experiments.evaluate` has played and writes a CSV file and a page for each rater, and key.json, which no rater is
-given. `report` reads filled-in CSV files or what the pages saved: Bradley-Terry strengths of the methods with intervals over scenarios, agreement between
-people on the shared items (Krippendorff's alpha, quadratic-weighted kappa), and each judge against people's mean ratings, with a line that maps its
-scores to theirs. Exit code 1 where a file held something that could not be read, or nobody has answered anything.
+given. `report` reads filled-in CSV files or what the pages saved: Bradley-Terry strengths of the methods with intervals over seeds and scenarios,
+agreement between people on the shared items (Krippendorff's alpha, quadratic-weighted kappa), and each judge against people's mean ratings, with a line
+that maps its scores to theirs. Exit code 1 where a file held something that could not be read, or nobody has answered anything.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from agents import damaged
-from experiments import console, evaluate_tables, evaluated, human_answers, human_judges, human_sheets
+from experiments import compare_tables, console, evaluate_tables, evaluated, human_answers, human_judges, human_sheets
 from mascot_env import seeding
 from mascot_env.errors import ConfigError
 from mascot_env.metrics import NotMeasured
@@ -174,6 +174,8 @@ def report(config: Report) -> int:
     figures = {
         "counts": human_answers.counts(answers, key),
         "strengths": None if isinstance(strengths, NotMeasured) else {m: [s.estimate, s.low, s.high] for m, s in strengths.items()},
+        "seeds": len({item["seed"] for item in key["items"].values()}),
+        "raters": len(answers.better),
         "bounded": isinstance(strengths, NotMeasured) or human_answers.bounded(answers, key),
         "between people": people,
         "judges": judges,
@@ -194,7 +196,7 @@ def told(figures: Mapping[str, Any], why: str) -> str:
     if figures["strengths"]:
         ranked = sorted(figures["strengths"].items(), key=lambda kv: -kv[1][0])
         rows = [[m, f"{e:+.2f} [{low:+.2f}, {high:+.2f}]"] for m, (e, low, high) in ranked]
-        parts.append(f"What people prefer (Bradley-Terry, logits, 95 % over scenarios):\n\n{console.table(['method', 'strength'], rows)}")
+        parts.append(f"{strengths_over(figures['seeds'], figures['raters'])}\n\n{console.table(['method', 'strength'], rows)}")
         if not figures["bounded"]:
             parts.append(
                 "Some of them won, or lost, all that links them to the others: no finite strengths fit that, and these figures and their intervals are what"
@@ -225,6 +227,15 @@ def told(figures: Mapping[str, Any], why: str) -> str:
     if figures["problems"]:
         parts.append("Could not be read, and left out:\n" + "\n".join(f"  {p}" for p in figures["problems"]))
     return "\n\n".join(part for part in parts if part)
+
+
+def strengths_over(seeds: int, raters: int) -> str:
+    """What the intervals of strengths speak of, and what they do not."""
+    over = "seeds and scenarios" if seeds > 1 else "scenarios"
+    few = f" {compare_tables.FEW_SEEDS}" if 1 < seeds < compare_tables.FEW else ""
+    one = "" if seeds > 1 else " They speak of these policies, of one seed, and not of how such policies are made."
+    who = f" They are of these {raters} rater(s): others are not drawn."
+    return f"What people prefer (Bradley-Terry strengths in logits, 95 % bootstrap intervals over {over}).{few}{one}{who}"
 
 
 def _ends(found: Sequence[float | None] | None) -> str:

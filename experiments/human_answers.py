@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -106,19 +106,29 @@ def _rows(file: Path) -> tuple[list[tuple[int, dict[str, str]]], Sequence[str]]:
         if file.stat().st_size > MOST:
             raise ConfigError("is too large for a sheet", field="answers", value=str(file), remedy="name an answer file")
         with file.open(encoding="utf-8-sig", newline="") as text:
-            rows = csv.DictReader(text)
+            rows = csv.DictReader(text, delimiter=_between(text))
+            heads = rows.fieldnames or ()
             found = [(rows.line_num, row) for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(
             f"cannot be read ({error})", field="answers", value=str(file), remedy="name a CSV file that was filled in"
         ) from error
-    if missing := [c for c in ("item", "better") if c not in (rows.fieldnames or ())]:
+    if not heads:
+        raise ConfigError("is empty", field="answers", value=str(file), remedy="name a CSV file that was filled in")
+    if missing := [c for c in ("item", "better") if c not in heads]:
         raise ConfigError(
             f"has no column {missing[0]!r}", field="answers", value=str(file), remedy="keep the first line of the sheet as it is"
         )
-    if twice := next((c for c, n in Counter(rows.fieldnames or ()).items() if n > 1 and c), ""):
+    if twice := next((c for c, n in Counter(heads).items() if n > 1 and c), ""):
         raise ConfigError(f"has two columns {twice!r}", field="answers", value=str(file), remedy="keep the one that was filled in")
-    return found, rows.fieldnames or ()
+    return found, heads
+
+
+def _between(text: TextIO) -> str:
+    """What stands between the columns: a comma, or a semicolon or tab, as spreadsheets of many countries save a CSV file. Goes by the first line."""
+    first = text.readline()
+    text.seek(0)
+    return next((sign for sign in ";\t" if f"item{sign}" in first.replace('"', "")), ",")
 
 
 def _own(row: Mapping[str, Any], key: Mapping[str, Any], rater: str, place: str) -> None:
@@ -165,12 +175,12 @@ def comparisons(answers: Answers, key: Mapping[str, Any]) -> list[Comparison]:
             item = key["items"][name]
             methods = tuple(item["methods"])
             won = methods if place == ALIKE else (methods[PLACES.index(place)],)
-            out.append(Comparison(item["scenario"], won, methods))
+            out.append(Comparison(item["scenario"], won, methods, item["seed"]))
     return out
 
 
 def preferred(answers: Answers, key: Mapping[str, Any], rng: np.random.Generator) -> Mapping[str, Interval] | NotMeasured:
-    """method -> Bradley-Terry strength, intervals over scenarios."""
+    """method -> Bradley-Terry strength, intervals over scenarios and, where there are several, seeds; raters are not drawn again."""
     found = comparisons(answers, key)
     return strength_intervals(found, rng) if found else NotMeasured("nobody has compared anything")
 

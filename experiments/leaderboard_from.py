@@ -1,7 +1,7 @@
 """Submissions from a finished comparison of `experiments.evaluate`: from what it kept, without a model.
 
 The reported judge is the comparison's first. Means are over the scenarios that every seed has a score of, so that intervals cover seeds and scenarios
-(crossed, t-based), or scenarios where there is one seed (bootstrap); ends beyond the scale are cut to it. Of methods that a program of ours
+(crossed, t-based), or scenarios where there is one seed (t-based too); ends beyond the scale are cut to it. Of methods that a program of ours
 trained, the judge is read from their runs; of a policy of your own nobody but you knows, so you say.
 """
 
@@ -21,7 +21,6 @@ from experiments.leaderboard_format import KINDS, Estimate, JudgeName, Lost, Not
 from mascot_env.errors import ConfigError, RunFolderError
 from mascot_env.metrics import NotMeasured, over_runs
 from mascot_env.redaction import redacted
-from mascot_env.seeding import generator
 
 NOTHING = "nothing"
 PLAIN = {kind: name for kind, name in zip(KINDS, evaluate_tables.KINDS, strict=True)}  # as scores.json has them
@@ -70,7 +69,7 @@ def _submission(kept: Comparison, method: str, place: Place, authors: str, train
 def estimate(by_seed: Sequence[Mapping[str, float]], what: str) -> Estimate:
     """Of scenario -> score of each seed. Raises `ConfigError` where fewer than two scenarios have a score of every seed."""
     both = sorted(set.intersection(*(set(values) for values in by_seed)))
-    found = over_runs(by_seed, [dict.fromkeys(both, 0.0)] * len(by_seed), generator("leaderboard", what))
+    found = over_runs(by_seed, [dict.fromkeys(both, 0.0)] * len(by_seed))
     if isinstance(found, NotMeasured):
         raise ConfigError(f"no interval: {found.reason}", field="from", value=what, remedy="compare on more scenarios")
     low, value, high = (min(max(float(x), 0.0), 100.0) for x in (found.low, found.estimate, found.high))

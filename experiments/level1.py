@@ -218,7 +218,7 @@ def evaluate(config: Config, run: Any) -> dict[str, Any]:
     return {name: where.measure(policy, place(name)) for name, policy in speakers.items()}
 
 
-def shown(found: Mapping[str, persona_eval.TeamFigures], seed: int) -> tuple[str, dict[str, Any]]:
+def shown(found: Mapping[str, persona_eval.TeamFigures]) -> tuple[str, dict[str, Any]]:
     """A table of means with paired differences to the SFT team, and the same as JSON."""
     names = list(found)
     rows, figures = [], {}
@@ -231,7 +231,7 @@ def shown(found: Mapping[str, persona_eval.TeamFigures], seed: int) -> tuple[str
             cells.append("-" if mean is None else f"{mean:.3f}" if abs(mean) <= 1 else f"{mean:.1f}")
         for team in names:
             if team not in ("prompted", "sft"):
-                gap = persona_eval.difference(found[team].named().get(name, {}), found["sft"].named()[name], seed)
+                gap = persona_eval.difference(found[team].named().get(name, {}), found["sft"].named()[name])
                 known = isinstance(gap, Interval)
                 figures.setdefault(f"{team} - sft", {})[name] = [gap.estimate, gap.low, gap.high] if known else None
                 cells.append(f"{gap.estimate:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]" if known else "-")
@@ -247,7 +247,7 @@ def shown(found: Mapping[str, persona_eval.TeamFigures], seed: int) -> tuple[str
     parts = [console.table(["by scenario", *names, *(f"{t} - sft" for t in compared)], rows)]
     for team in compared:
         p = persona_eval.adjusted(
-            {c: persona_eval.difference(found[team].judged.get(c, {}), v, seed) for c, v in found["sft"].judged.items()}
+            {c: persona_eval.difference(found[team].judged.get(c, {}), v) for c, v in found["sft"].judged.items()}
         )
         figures[f"{team} - sft"]["p, Holm"] = p
         parts.append(persona_eval.adjusted_told(p, team, "sft"))
@@ -311,7 +311,7 @@ def main(argv: list[str] | None = None) -> int:
             continue
         with console.stage(stage), progress:
             if stage == "evaluate":
-                text, figures[stage] = shown(evaluate(config, run), config.seed)
+                text, figures[stage] = shown(evaluate(config, run))
                 text = "\n\n".join([*setting.told_apart(config.judge, config.held_out), text])
                 print(text)
                 console.keep_report(Path(config.out), "evaluation", text, figures[stage])

@@ -281,7 +281,7 @@ def by_scenario(scores: Sequence[GroupScore]) -> dict[str, float]:
     return {s.scenario: s.reward for s in scores if s.reward is not None}
 
 
-def shown(found: Mapping[str, Mapping[str, Any]], seed: int) -> tuple[str, dict[str, Any]]:
+def shown(found: Mapping[str, Mapping[str, Any]]) -> tuple[str, dict[str, Any]]:
     """Mean group rewards, and each learnt Director's paired differences to the others: by the held-out judge, and by the world's truth."""
     learnt = [n for n in ("untrained", "GRPO", "PPO") if n in found]
     kinds = {"reward": "held-out judge", "truth": "truth"} if all("truth" in v for v in found.values()) else {"reward": "held-out judge"}
@@ -294,7 +294,7 @@ def shown(found: Mapping[str, Mapping[str, Any]], seed: int) -> tuple[str, dict[
             figures[name][f"group reward, {title}"] = mean
             cells = [name, f"{mean:.3f}"]
             for other in learnt:
-                gap = None if other == name else persona_eval.difference(found[other][kind], values[kind], seed)
+                gap = None if other == name else persona_eval.difference(found[other][kind], values[kind])
                 cells.append(f"{gap.estimate:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]" if isinstance(gap, Interval) else "-")
                 if isinstance(gap, Interval):
                     figures[name][f"{other} - this, {title}"] = [gap.estimate, gap.low, gap.high]
@@ -357,7 +357,7 @@ def main(argv: list[str] | None = None) -> int:
                 manner = manners.of_team(run.stage, run.folder / "manner")
                 players = directors(run.stage.domain, manner, run.first(), written, discrete, config.scenarios_from == "world")
                 found = evaluate(config, run.stage, players, run.folder)
-                text, figures[stage] = shown(found, config.seed)
+                text, figures[stage] = shown(found)
                 text = "\n\n".join([*setting.told_apart(config.judge, config.held_out), text])
                 rewards = directors_apart.with_pay(found, paid(config, run.stage, players, run.folder))
                 apart, figures["directors, both judges"] = directors_apart.table([rewards], [config.seed])

@@ -36,7 +36,7 @@ from agents.stages import name_of, staged
 from experiments import console, media, persona_eval, setting, took, unscored
 from experiments.progress import Progress
 from experiments.tracking import Tracker
-from mascot_env import catalog, seeding
+from mascot_env import catalog
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.judge import Judge
 from mascot_env.metrics import Interval, over_runs
@@ -288,7 +288,7 @@ def measured(config: Config, place: Place, folder: Path, teams: Mapping[str, Tea
 # ---------------------------------------------------------------------- what came of it
 
 
-def shown(found: Mapping[str, Sequence[Mapping[str, Any]]], seed: int) -> tuple[str, dict[str, Any]]:
+def shown(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[str, dict[str, Any]]:
     """A table of one algorithm, a row for each team, and its figures. `found`: team -> one measurement for each training seed."""
     judges = list(found["trained"][0])
     figures: dict[str, Any] = {}
@@ -300,7 +300,7 @@ def shown(found: Mapping[str, Sequence[Mapping[str, Any]]], seed: int) -> tuple[
             figures[name][judge] = means
             ours = [r[judge]["team"] for r in found["trained"]]
             cells += [f"{means['team']:.1f} ({means['blocks']:.1f} / {means['turns']:.1f})"]
-            ahead = over_runs(ours, [r[judge]["team"] for r in runs], seeding.generator("marl-gap", seed)) if name != "trained" else None
+            ahead = over_runs(ours, [r[judge]["team"] for r in runs]) if name != "trained" else None
             cells.append(f"{ahead.estimate:+.1f} [{ahead.low:+.1f}, {ahead.high:+.1f}]" if isinstance(ahead, Interval) else "")
             if isinstance(ahead, Interval):
                 figures[name][f"trained is ahead, {judge}"] = [ahead.estimate, ahead.low, ahead.high]
@@ -319,13 +319,13 @@ def shown(found: Mapping[str, Sequence[Mapping[str, Any]]], seed: int) -> tuple[
     return f"{console.table(headings, rows)}\n\n{told}", figures
 
 
-def between(found: Mapping[str, Mapping[str, Sequence[Any]]], seed: int) -> tuple[str, dict[str, Any]]:
+def between(found: Mapping[str, Mapping[str, Sequence[Any]]]) -> tuple[str, dict[str, Any]]:
     """How the two algorithms' trained teams compare, by each judge; empty where one was trained alone."""
     if len(found) < 2:
         return "", {}
     one, other = (by["trained"] for by in found.values())
     gaps = {
-        judge: over_runs(*([r[judge]["team"] for r in runs] for runs in (one, other)), seeding.generator("marl-between", seed))
+        judge: over_runs(*([r[judge]["team"] for r in runs] for runs in (one, other)))
         for judge in one[0]
     }
     known = {judge: [g.estimate, g.low, g.high] for judge, g in gaps.items() if isinstance(g, Interval)}
@@ -336,12 +336,12 @@ def between(found: Mapping[str, Mapping[str, Sequence[Any]]], seed: int) -> tupl
 def report(config: Config, found: Mapping[str, Mapping[str, Sequence[Any]]]) -> tuple[str, dict[str, Any]]:
     parts, figures = [], {}
     for algorithm, teams in found.items():
-        text, figures[algorithm] = shown(teams, config.seed)
+        text, figures[algorithm] = shown(teams)
         parts.append(f"**{algorithm.upper()}, {config.domain}**\n\n{text}")
-    text, more = between(found, config.seed)
+    text, more = between(found)
     figures |= more
     parts += [text] if text else []
-    intervals = "t, over training seeds and scenarios" if config.seeds > 1 else "bootstrap over scenarios"
+    intervals = "t, over training seeds and scenarios" if config.seeds > 1 else "t, over scenarios"
     trained_nothing = "" if config.judge == config.held_out else ", which trained nothing"
     parts += setting.told_apart(config.judge, config.held_out)
     parts.append(

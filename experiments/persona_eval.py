@@ -253,11 +253,10 @@ def _words(transcripts: Sequence[Transcript]) -> dict[str, float]:
     return out
 
 
-def difference(a: Values, b: Values, seed: int = 0) -> Interval | NotMeasured:
-    """a - b over the scenarios that have both, with the 95 % interval of a paired bootstrap."""
+def difference(a: Values, b: Values) -> Interval | NotMeasured:
+    """a - b over the scenarios that have both, with its 95 % interval (`metrics.paired_t`)."""
     both = sorted(a.keys() & b.keys())
-    rng = seeding.generator("persona-eval", seed)
-    return metrics.paired_bootstrap({k: a[k] for k in both}, {k: b[k] for k in both}, rng)
+    return metrics.paired_t({k: a[k] for k in both}, {k: b[k] for k in both})
 
 
 def adjusted(gaps: Mapping[str, Interval | NotMeasured | None]) -> dict[str, float]:

@@ -114,15 +114,18 @@ def _criteria(by: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [*sorted(found, key=lambda c: (known_order.index(c) if c in known_order else len(known_order), c)), "overall"]
 
 
-def of_gaps(kind: str, gaps: Gaps, axis: str) -> str:
-    """Differences with their 95 % intervals, as a table and as dots."""
+HOLM = "intervals Holm-corrected at 95 % over the criteria of a row, and for overall over the methods"
+
+
+def of_gaps(kind: str, gaps: Gaps, axis: str, which: str = HOLM) -> str:
+    """Differences with their intervals, as a table and as dots. which: intervals."""
     if not gaps:
         return missing(f"{kind.capitalize()}: there is nothing to compare with, and so no difference.")
     criteria = _criteria(gaps)
     rows = [[name, *(_gap(by, c) for c in criteria)] for name, by in gaps.items()]
-    told = f"{kind}: paired differences with 95 % intervals; * where p, Holm-adjusted over the criteria of a row, is below 0.05"
+    told = f"{kind}: paired differences, {which}; * where p, Holm-adjusted, is below 0.05"
     groups = [Group(plainly(c), [(name, by.get(c)) for name, by in gaps.items()]) for c in criteria]
-    return table(told, ["", *map(plainly, criteria)], rows) + pictures([dots(f"{kind}: paired differences, 95 % intervals", axis, groups)])
+    return table(told, ["", *map(plainly, criteria)], rows) + pictures([dots(f"{kind}: paired differences, {which}", axis, groups)])
 
 
 def _gap(by: Mapping[str, Any], criterion: str) -> str:
@@ -197,7 +200,7 @@ def _teams(by: Mapping[str, Mapping[str, Any]], p: Mapping[str, float]) -> str:
         pair: {c: v.get(pair) for c, v in by.items()} | holm.get(pair, {})
         for pair in sorted(pairs, key=lambda k: (not k.startswith("trained -"), k))
     }
-    return of_means("teams, agent-specific", means) + of_gaps("teams, agent-specific", gaps, "difference, points")
+    return of_means("teams, agent-specific", means) + of_gaps("teams, agent-specific", gaps, "difference, points", "95 % intervals of each alone")
 
 
 def _directors(figures: Mapping[str, Any]) -> str:

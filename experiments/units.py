@@ -30,7 +30,6 @@ from experiments.progress import Progress
 from experiments.tracking import Tracker
 from mascot_env.errors import ConfigError
 from mascot_env.metrics import Interval, over_runs
-from mascot_env.seeding import generator
 
 MODELLED = "decision-by-model"
 PAID = {"decision": "judge", MODELLED: "model", "episode": "judge"}  # by what
@@ -153,7 +152,7 @@ def report(runs: Runs, steps: int) -> tuple[str, dict[str, Any]]:
         row = [name, *(f"{v:.3f}" for v in figures[name].values())]
         for kind, title in kinds.items():
             for other in names[:2]:
-                gap = over_runs(values(runs, name, kind), values(runs, other, kind), generator("units", name, other, kind))
+                gap = over_runs(values(runs, name, kind), values(runs, other, kind))
                 told = name != other and isinstance(gap, Interval)
                 row.append(f"{gap.estimate:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]" if told else "-")  # type: ignore[union-attr]
                 if told:

@@ -1,7 +1,8 @@
 """Intervals and tests with the scenario as the unit, in plain numpy.
 
-Claims about fixed policies resample scenarios (`paired_bootstrap`). Claims about a training method have two sources of luck,
-seeds and scenarios (`two_level_t`, `two_level_bootstrap`). Every function that draws takes a generator.
+Claims about fixed policies have one source of luck, scenarios (`paired_t`, or `paired_bootstrap`, which of fewer than some 50 scenarios says too little of
+how unsure it is). Claims about a training method have two, seeds and scenarios (`two_level_t`, `two_level_bootstrap`). Every function that draws takes a
+generator.
 
 Suffixes: _J scenarios, _SJ seeds x scenarios, _B bootstrap samples.
 """
@@ -10,8 +11,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -67,6 +68,20 @@ def paired_bootstrap(
     low, high = np.quantile(means_B, [(1 - level) / 2, (1 + level) / 2])
     extreme = np.sum(np.abs(means_B - mean) >= abs(mean) - 1e-12)
     return Interval(mean, float(low), float(high), float((1 + extreme) / (1 + samples)), "paired bootstrap over scenarios")
+
+
+def paired_t(ours: Values, theirs: Values, *, level: float = 0.95) -> Interval | NotMeasured:
+    """Student's t interval for the mean paired difference over scenarios, and its p. Of few scenarios too it leaves out no difference in 1 - level of
+    comparisons of equals; the percentiles of a bootstrap do so in half of those of 2 scenarios, and in an eighth of those of 6."""
+    diff_J = paired(ours, theirs)
+    if diff_J.ndim != 1:
+        raise ConfigError("must be one value per scenario", field="ours", value=diff_J.shape, remedy="use two_level_t for several seeds")
+    if len(diff_J) < 2:
+        return NotMeasured("fewer than 2 scenarios")
+    mean, error, dof = float(diff_J.mean()), float(diff_J.std(ddof=1)) / math.sqrt(len(diff_J)), len(diff_J) - 1
+    half = t_quantile((1 + level) / 2, dof) * error
+    p = 2 * (1 - t_cdf(abs(mean) / error, dof)) if error > 0 else float(mean == 0)
+    return Interval(mean, mean - half, mean + half, p, "paired t over scenarios")
 
 
 def crossed_variance(diff_SJ: np.ndarray) -> tuple[float, float]:
@@ -165,10 +180,10 @@ def two_level_bootstrap(
 
 
 def over_runs(
-    ours: Sequence[Mapping[str, float]], theirs: Sequence[Mapping[str, float]], rng: np.random.Generator, *, level: float = 0.95
+    ours: Sequence[Mapping[str, float]], theirs: Sequence[Mapping[str, float]], *, level: float = 0.95
 ) -> Interval | NotMeasured:
     """ours - theirs, one mapping scenario -> value for each training seed, the seeds in the same order: paired by seed and scenario, over the
-    scenarios that all have. Several seeds: `two_level_t`, a claim about a method of training; one: `paired_bootstrap`, a claim about two policies.
+    scenarios that all have. Several seeds: `two_level_t`, a claim about a method of training; one: `paired_t`, a claim about two policies.
     """
     if len(ours) != len(theirs):
         raise ConfigError("the methods were not run with the same seeds", field="theirs", value=len(theirs), remedy=f"pass {len(ours)} runs")
@@ -176,7 +191,7 @@ def over_runs(
         return NotMeasured("no runs")
     both = sorted(set.intersection(*({*a} & {*b} for a, b in zip(ours, theirs, strict=True))))
     if len(ours) == 1:
-        return paired_bootstrap([ours[0][k] for k in both], [theirs[0][k] for k in both], rng, level=level)
+        return paired_t([ours[0][k] for k in both], [theirs[0][k] for k in both], level=level)
     return two_level_t(np.array([[a[k] - b[k] for k in both] for a, b in zip(ours, theirs, strict=True)]), level=level)
 
 
@@ -218,20 +233,22 @@ def iqm(values: Sequence[float] | np.ndarray) -> float | NotMeasured:
     return float(ordered[cut : len(ordered) - cut].mean())
 
 
-def iqm_interval(
-    scores_SJ: np.ndarray, rng: np.random.Generator, *, level: float = 0.95, samples: int = 2000
-) -> Interval | NotMeasured:
-    """The IQM of seeds x scenarios with rliable's stratified bootstrap: seeds are drawn anew within each scenario."""
+def iqm_interval(scores_SJ: np.ndarray, *, level: float = 0.95) -> Interval | NotMeasured:
+    """The IQM of seeds x scenarios with an interval over both: `two_level_t` of the winsorised scores, each over the share that the IQM keeps (Tukey &
+    McLaughlin 1963), about the IQM.
+
+    rliable draws seeds anew within each scenario, as its runs of one task and of another are different trainings. Here a seed is one training, which
+    plays all scenarios: drawn like that, what trainings differ in would cancel out, and the interval say next to nothing of it.
+    """
     scores = _two_levels(scores_SJ)
     if isinstance(scores, NotMeasured):
         return scores
-    seeds, scenarios = scores.shape
-    columns = np.arange(scenarios)
-    means_B = [iqm(scores[rng.integers(seeds, size=(seeds, scenarios)), columns]) for _ in range(samples)]
-    low, high = np.quantile(np.array(means_B, dtype=float), [(1 - level) / 2, (1 + level) / 2])
-    value = iqm(scores)
-    assert not isinstance(value, NotMeasured)
-    return Interval(value, float(low), float(high), None, "IQM, stratified bootstrap")
+    ordered, value = np.sort(scores, axis=None), iqm(scores)
+    cut = scores.size // 4
+    found = two_level_t(np.clip(scores, ordered[cut], ordered[-cut - 1]) / (1 - 2 * cut / scores.size), level=level)
+    assert isinstance(found, Interval) and not isinstance(value, NotMeasured)
+    half = (found.high - found.low) / 2
+    return Interval(value, value - half, value + half, None, "IQM, two-level t of winsorised scores (seeds, scenarios)")
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
@@ -244,6 +261,26 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
         worst = max(worst, min(1.0, (len(p_values) - rank) * p_values[name]))
         adjusted[name] = worst
     return {name: adjusted[name] for name in p_values}
+
+
+def holm_intervals(
+    gaps: Mapping[str, Callable[[float], Interval | NotMeasured]], *, level: float = 0.95
+) -> dict[str, Interval | NotMeasured]:
+    """A family of intervals, each at the level at which Holm's procedure tests it, with its adjusted p: it leaves out 0 where that is below 1 - level, and
+    only there. `gaps`: name -> the interval at a level. What is not rejected, and what comes after it, has the level at which the procedure stopped; what
+    was not measured is no member of the family.
+    """
+    found = {name: gap(level) for name, gap in gaps.items()}
+    p = {name: gap.p for name, gap in found.items() if isinstance(gap, Interval) and gap.p is not None}
+    family, worst = len(p), 0.0
+    for rank, name in enumerate(sorted(p, key=lambda n: p[n])):
+        if worst < 1 - level:  # all before it were rejected
+            family = len(p) - rank
+        gap = gaps[name](1 - (1 - level) / family)
+        assert isinstance(gap, Interval) and gap.p is not None
+        worst = max(worst, min(1.0, (len(p) - rank) * gap.p))
+        found[name] = replace(gap, p=worst)
+    return found
 
 
 def t_cdf(t: float, dof: float) -> float:

@@ -123,7 +123,7 @@ def made_up(gain: float, failed: int = 0) -> dict[str, Any]:
 
 def test_tables_by_hand() -> None:
     found = {"base": [made_up(0.0), made_up(2.0)], "ours": [made_up(5.0), made_up(8.0, failed=1)]}
-    text, figures = automatic.page(found, "base", 0, None)
+    text, figures = automatic.page(found, "base", None)
     assert figures["whole"]["ours"]["chrF"] == pytest.approx(31.5) and figures["whole"]["ours"]["perplexity"] is None
     assert figures["differences"]["ours"]["chrF"][0] == pytest.approx(5.5) and figures["differences"]["ours"]["surprise"] is None
     assert figures["counts"]["ours"] == {"places": 8, "failed": 1, "no perplexity": 8} and "ours 1 of 8" in text and "| -" in text

@@ -396,7 +396,7 @@ def test_tables_by_hand() -> None:
     _, figures = evaluate_tables.by_group(found, scenarios, "j", "collective")
     assert figures["positive"]["ours"]["consistency"] == 61.5 and figures["negative"]["base"]["consistency"] == 61.0
     assert figures["all"]["base"]["overall"] == 56.0
-    _, gaps = evaluate_tables.differences(found, "j", "collective", "base", 0)
+    _, gaps = evaluate_tables.differences(found, "j", "collective", "base")
     assert gaps["ours"]["consistency"][0] == 10.5 and set(gaps) == {"ours"}
     text, cost = evaluate_tables.of_all(found, "cost")
     assert cost["ours"] == {"requests": 2.0, "seconds": None} and "| -" in text
@@ -433,13 +433,13 @@ def test_each_method_alone_has_intervals() -> None:
     """Two seeds of four scenarios: the mean of all, an interval about it, and the interquartile mean without the least and the largest quarter."""
     by_seed = [{f"s{i}": v for i, v in enumerate(of)} for of in ([10.0, 20.0, 30.0, 40.0], [14.0, 24.0, 34.0, 84.0])]
     runs = [{"judges": {"j": {"agent-specific": {"consistency": of, "overall": of}}}} for of in by_seed]
-    text, figures = evaluate_tables.with_intervals({"ours": runs, "theirs": runs[:1] * 2}, "j", "agent-specific", 0)
+    text, figures = evaluate_tables.with_intervals({"ours": runs, "theirs": runs[:1] * 2}, "j", "agent-specific")
     mean, low, high = figures["ours"]["overall"]
     assert mean == pytest.approx(32.0) and low < mean < high
     middle, below, above = figures["ours"][evaluate_tables.IQM]
     assert middle == pytest.approx((20 + 24 + 30 + 34) / 4) and below <= middle <= above
     assert "32.0 [" in text and "25.0 [" in text
-    alone = evaluate_tables.with_intervals({"ours": runs[:1]}, "j", "agent-specific", 0)[1]["ours"]
+    alone = evaluate_tables.with_intervals({"ours": runs[:1]}, "j", "agent-specific")[1]["ours"]
     assert alone[evaluate_tables.IQM] == [25.0, None, None] and alone["overall"][0] == 25.0
 
 
@@ -457,7 +457,7 @@ def test_differences_within_a_group_are_of_its_scenarios_alone() -> None:
     assert gaps["positive"]["ours"]["consistency"][0] == 10.0 and gaps["negative"]["ours"]["consistency"][0] == -3.0
     assert set(gaps) == {"positive", "negative"} and set(gaps["positive"]) == {"ours"}
     assert "| positive (2 scenarios) | consistency" in text and "| ours                   | +10.0 [" in text
-    assert evaluate_tables.differences(found, "j", "collective", "base", 0)[1]["ours"]["consistency"][0] == 3.5
+    assert evaluate_tables.differences(found, "j", "collective", "base")[1]["ours"]["consistency"][0] == 3.5
     assert evaluate_tables.differences_by_group(found, scenarios[:2], "j", "collective", asked) == ("", {})
     assert evaluate_tables.differences_by_group({"base": found["base"]}, scenarios, "j", "collective", asked) == ("", {})
 
@@ -476,33 +476,37 @@ def test_how_much_is_said_by_hand() -> None:
 def test_what_is_required_of_mascot_by_hand() -> None:
     """Ten points above zero-shot in both scenarios of both seeds, and above SFT in one seed only."""
     found = {"zero-shot": [made_up(0.0)] * 2, "sft": [made_up(0.0), made_up(20.0)], "mascot": [made_up(10.0)] * 2}
-    text, figures = evaluate_tables.required(found, "j", 0)
+    text, figures = evaluate_tables.required(found, "j")
     assert figures["zero-shot"]["collective"] == {"difference": [10.0, 10.0, 10.0], "holds": True}
     assert not figures["sft"]["agent-specific"]["holds"] and figures["sft"]["agent-specific"]["difference"][0] == pytest.approx(0.0)
     assert "zero-shot, agent-specific +10.0 [+10.0, +10.0] (yes)" in text and "sft, collective +0.0 [" in text and "(no)" in text
-    assert evaluate_tables.required({"zero-shot": [made_up(0.0)], "sft": [made_up(1.0)]}, "j", 0) == ("", {})
+    assert evaluate_tables.required({"zero-shot": [made_up(0.0)], "sft": [made_up(1.0)]}, "j") == ("", {})
     asked = {"domain": "d", "model": "m", "split": "test", "seeds": 2, "seed": 0, "rounds": 1, "user": "u", "against": "zero-shot"}
     page, whole = evaluate_tables.page(asked, [], {m: [{**r, "judges": {"j": {**r["judges"]["j"], "by agent": {}}}} for r in of] for m, of in found.items()})
     assert whole["j"]["collective, differences to mascot"]["sft"]["overall"][0] == pytest.approx(0.0) and "Differences to `mascot`" in page
 
 
-def test_stars_are_holms_over_the_criteria_and_overall_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """p of 0.01, 0.03 and 0.04 become 0.03, 0.06 and 0.06; the overall mean, however sure, is in no family."""
-    p = {"consistency": 0.01, "response_relevance": 0.03, "social_contribution": 0.04, "overall": 1e-6}
+def test_stars_are_holms_over_the_criteria_and_over_methods_for_overall(monkeypatch: pytest.MonkeyPatch) -> None:
+    """p of 0.01, 0.03 and 0.04 become 0.03, 0.06 and 0.06; those of the overall mean are the methods': 0.02 and 0.03 become 0.04 and 0.04."""
+    p = {"consistency": 0.01, "response_relevance": 0.03, "social_contribution": 0.04, "overall": 0.02}
     own = {name: {"a": float(i), "b": float(i)} for i, name in enumerate(p)}
-    drawn = dict(zip((0.0, 1.0, 2.0, 3.0), p.values(), strict=True))
+    other = own | {"overall": {"a": 4.0, "b": 4.0}}
+    drawn = dict(zip((0.0, 1.0, 2.0, 3.0, 4.0), (*p.values(), 0.03), strict=True))
     monkeypatch.setattr(
-        evaluate_tables, "over_runs", lambda ours, theirs, rng: Interval(5.0, 4.0, 6.0, drawn[ours[0]["a"]], "made up"), raising=True
+        evaluate_tables, "over_runs", lambda ours, theirs, level: Interval(5.0, 4.0, 6.0, drawn[ours[0]["a"]], "made up"), raising=True
     )
     run = made_up(0.0)
-    run["judges"]["j"]["collective"] = own
-    text, gaps = evaluate_tables.differences({"base": [run], "ours": [run]}, "j", "collective", "base", 0)
+    run["judges"]["j"]["collective"], second = own, made_up(0.0)
+    second["judges"]["j"]["collective"] = other
+    text, gaps = evaluate_tables.differences({"base": [run], "ours": [run], "theirs": [second]}, "j", "collective", "base")
     assert gaps["ours"]["p, Holm"] == {
         "consistency": pytest.approx(0.03),
         "response_relevance": pytest.approx(0.06),
         "social_contribution": pytest.approx(0.06),
+        "overall": pytest.approx(0.04),
     }
-    assert text.splitlines()[-1].count("*") == 1 and "+5.0 [+4.0, +6.0]* " in text
+    assert gaps["theirs"]["p, Holm"]["overall"] == pytest.approx(0.04)
+    assert [line.count("*") for line in text.splitlines()[-2:]] == [2, 2] and "+5.0 [+4.0, +6.0]* " in text
 
 
 def test_all_seeds_and_kinds_count_and_users_are_told_apart() -> None:

@@ -144,6 +144,35 @@ def test_answers_come_back_as_strengths_and_agreement(tmp_path: Path) -> None:
     )
 
 
+def test_who_is_preferred_is_drawn_over_the_seeds_that_people_read(tmp_path: Path) -> None:
+    key = exported(tmp_path)
+    answers = human_answers.read([answered(tmp_path, "rater-1", cat_is_better)], key)
+    assert {c.seed for c in human_answers.comparisons(answers, key)} == {i["seed"] for i in key["items"].values()} > {0}
+    strengths = human_answers.preferred(answers, key, np.random.default_rng(0))
+    assert not isinstance(strengths, NotMeasured) and "over seeds and scenarios" in strengths["cat"].method
+    told = human.strengths_over(2, 1)
+    assert "over seeds and scenarios" in told and "too narrow" in told and "these 1 rater(s)" in told
+    assert "too narrow" not in human.strengths_over(10, 3) and "of one seed" in human.strengths_over(1, 3)
+
+
+@pytest.mark.parametrize("sign", [";", "\t"])
+def test_a_sheet_that_a_spreadsheet_saved_with_other_signs_is_read(tmp_path: Path, sign: str) -> None:
+    key = exported(tmp_path)
+    path = answered(tmp_path, "rater-1", cat_is_better)
+    usual = human_answers.read([path], key)
+    rows = list(csv.reader(path.open(newline="")))
+    with path.open("w", newline="") as out:
+        csv.writer(out, delimiter=sign).writerows(rows)
+    assert human_answers.read([path], key) == usual and usual.better["rater-1"]
+
+
+def test_an_empty_answer_file_is_named(tmp_path: Path) -> None:
+    key = exported(tmp_path)
+    (tmp_path / "rater-1-answers.csv").write_text("")
+    with pytest.raises(ConfigError, match=r"answers: is empty.*rater-1-answers"):
+        human_answers.read([tmp_path / "rater-1-answers.csv"], key)
+
+
 def test_what_cannot_be_read_is_told_and_no_number(tmp_path: Path) -> None:
     key = exported(tmp_path)
     path = answered(tmp_path, "rater-1", cat_is_better)

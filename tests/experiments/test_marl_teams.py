@@ -124,7 +124,7 @@ def test_the_two_algorithms_are_compared_where_both_were_trained() -> None:
         judge = {"team": {s: v + ahead for s, v in worth.items()}}
         return {"trained": [{"held-out judge": judge}, {"held-out judge": judge}]}
 
-    text, figures = marl.between({"ippo": runs(3.0), "mappo": runs(0.0)}, 0)
+    text, figures = marl.between({"ippo": runs(3.0), "mappo": runs(0.0)})
     assert figures["between"]["held-out judge"] == pytest.approx([3.0, 3.0, 3.0])
     assert text.startswith("IPPO less MAPPO, trained teams: by the held-out judge +3.0")
-    assert marl.between({"ippo": runs(3.0)}, 0) == ("", {})
+    assert marl.between({"ippo": runs(3.0)}) == ("", {})

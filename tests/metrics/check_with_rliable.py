@@ -19,7 +19,7 @@ def main() -> int:
     for seeds, scenarios in ((2, 2), (3, 7), (5, 23), (5, 96), (10, 100)):
         for scores_SJ in (rng.normal(60, 20, (seeds, scenarios)), rng.integers(0, 5, (seeds, scenarios)) * 25.0):
             nothing = [dict.fromkeys(range(scenarios), 0.0)] * seeds
-            means = ours.over_runs([dict(enumerate(row)) for row in scores_SJ], nothing, rng)
+            means = ours.over_runs([dict(enumerate(row)) for row in scores_SJ], nothing)
             assert isinstance(means, ours.Interval)
             pairs = {
                 "IQM": (ours.iqm(scores_SJ), theirs.aggregate_iqm(scores_SJ)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -147,8 +148,80 @@ def test_iqm_by_hand_and_against_scipy() -> None:
     values = rng().normal(size=(5, 23))
     assert m.iqm(values) == pytest.approx(stats.trim_mean(values, 0.25, axis=None))
     assert isinstance(m.iqm([]), m.NotMeasured)
-    found = m.iqm_interval(values, rng(), samples=300)
+    found = m.iqm_interval(values)
     assert isinstance(found, m.Interval) and found.low < found.estimate < found.high
+
+
+def test_the_interval_of_an_iqm_by_hand() -> None:
+    """0, 1, 2, 3 and 4, 5, 6, 7: the IQM is that of 2, 3, 4 and 5. Winsorised 2, 2, 2, 3 and 4, 5, 5, 5, each twice, as half of all are kept."""
+    scores = np.array([[0.0, 1.0, 2.0, 3.0], [4.0, 5.0, 6.0, 7.0]])
+    found, same = m.iqm_interval(scores), m.two_level_t(2 * np.array([[2.0, 2.0, 2.0, 3.0], [4.0, 5.0, 5.0, 5.0]]))
+    assert isinstance(found, m.Interval) and isinstance(same, m.Interval) and found.estimate == 3.5
+    assert found.high - found.estimate == pytest.approx(found.estimate - found.low) == pytest.approx((same.high - same.low) / 2)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.5, 2.0])
+def test_the_interval_of_an_iqm_covers_what_trainings_differ_in(spread: float) -> None:
+    """Of normal effects the IQM of all trainings and scenarios is 0. Drawn within each scenario, seeds that differ by 2 would be covered once in five times."""
+    draws = rng()
+    hits = 0
+    for _ in range(400):
+        scores = spread * draws.standard_normal((5, 1)) + draws.standard_normal((1, 60)) + draws.standard_normal((5, 60))
+        found = m.iqm_interval(scores)
+        assert isinstance(found, m.Interval)
+        hits += found.low <= 0 <= found.high
+    assert 0.92 <= hits / 400 <= 0.985
+
+
+def test_paired_t_is_scipys() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    ours, theirs = rng().normal(1.0, 1.0, 9), rng().normal(0.0, 2.0, 9)[::-1]
+    found, want = m.paired_t(ours, theirs), stats.ttest_rel(ours, theirs)
+    low, high = want.confidence_interval(0.95)
+    assert isinstance(found, m.Interval) and found.p == pytest.approx(want.pvalue) and (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
+    assert isinstance(m.paired_t([1.0], [0.0]), m.NotMeasured)
+    flat, none = m.paired_t([2.0, 2.0], [1.0, 1.0]), m.paired_t([1.0, 1.0], [1.0, 1.0])
+    assert isinstance(flat, m.Interval) and flat.p == 0.0 and isinstance(none, m.Interval) and none.p == 1.0
+    with pytest.raises(ConfigError, match="two_level_t"):
+        m.paired_t(np.ones((2, 3)), np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize("scenarios", [2, 4, 8, 20])
+def test_of_few_scenarios_equals_are_told_apart_as_often_as_is_said(scenarios: int) -> None:
+    draws = rng()
+    found = [m.over_runs([dict(enumerate(draws.normal(size=scenarios)))], [dict(enumerate(draws.normal(size=scenarios)))]) for _ in range(2000)]
+    assert 0.035 <= np.mean([isinstance(f, m.Interval) and f.p is not None and f.p < 0.05 for f in found]) <= 0.065
+
+
+def test_holms_intervals_leave_out_zero_where_holm_rejects_and_only_there() -> None:
+    draws, met = rng(), {True: 0, False: 0}
+    for _ in range(300):
+        data = {str(i): draws.normal(shift, 1.0, 12) for i, shift in enumerate((0.0, 0.5, 0.8, 1.2))}
+        found = m.holm_intervals({n: lambda level, v=v: m.paired_t(v, 0 * v, level=level) for n, v in data.items()})  # type: ignore[misc]
+        plain = m.holm({n: m.paired_t(v, 0 * v).p for n, v in data.items()})  # type: ignore[union-attr,misc]
+        for n, gap in found.items():
+            assert isinstance(gap, m.Interval) and gap.p == pytest.approx(plain[n])
+            assert (gap.low > 0 or gap.high < 0) == (gap.p < 0.05)
+            met[gap.p < 0.05] += 1
+    assert min(met.values()) > 100
+
+
+def test_holms_levels_by_hand() -> None:
+    """Three, the first far from 0 and the second not far enough: at 1 - 0.05 / 3, and then both at 1 - 0.05 / 2, where the procedure stopped."""
+    asked: dict[str, list[float]] = {"a": [], "b": [], "c": []}
+    p = {"a": 0.001, "b": 0.03, "c": 0.04}
+
+    def gap(name: str) -> Any:
+        def at(level: float) -> m.Interval:
+            asked[name].append(level)
+            return m.Interval(1.0, 0.5, 1.5, p[name], "made up")
+
+        return at
+
+    found = m.holm_intervals({n: gap(n) for n in p} | {"lost": lambda level: m.NotMeasured("no runs")})
+    assert isinstance(found["lost"], m.NotMeasured)
+    assert {n: g.p for n, g in found.items() if isinstance(g, m.Interval)} == {"a": pytest.approx(0.003), "b": pytest.approx(0.06), "c": pytest.approx(0.06)}
+    assert asked == {"a": [0.95, pytest.approx(1 - 0.05 / 3)], "b": [0.95, pytest.approx(0.975)], "c": [0.95, pytest.approx(0.975)]}
 
 
 def test_holm_by_hand() -> None:
@@ -180,21 +253,21 @@ def test_spreads_by_hand_and_of_drawn_ones() -> None:
 
 def test_methods_are_paired_over_what_all_runs_have() -> None:
     ours, theirs = [{"a": 3.0, "b": 5.0, "c": 9.0}] * 2, [{"a": 1.0, "b": 4.0}, {"a": 1.0, "b": 3.0, "c": 0.0}]
-    one = m.over_runs(ours[:1], theirs[:1], rng())
-    assert isinstance(one, m.Interval) and one.estimate == pytest.approx(1.5) and "bootstrap" in one.method  # (2 + 1) / 2; c has no score
-    two = m.over_runs(ours, theirs, rng())
+    one = m.over_runs(ours[:1], theirs[:1])
+    assert isinstance(one, m.Interval) and one.estimate == pytest.approx(1.5) and "paired t" in one.method  # (2 + 1) / 2; c has no score
+    two = m.over_runs(ours, theirs)
     assert isinstance(two, m.Interval) and two.estimate == pytest.approx(1.75) and "two-level t" in two.method
-    assert isinstance(m.over_runs([], [], rng()), m.NotMeasured)
-    assert isinstance(m.over_runs([{"a": 1.0}], [{"b": 1.0}], rng()), m.NotMeasured)
-    assert isinstance(m.over_runs([{"a": 1.0}] * 2, [{"b": 1.0}] * 2, rng()), m.NotMeasured)
+    assert isinstance(m.over_runs([], []), m.NotMeasured)
+    assert isinstance(m.over_runs([{"a": 1.0}], [{"b": 1.0}]), m.NotMeasured)
+    assert isinstance(m.over_runs([{"a": 1.0}] * 2, [{"b": 1.0}] * 2), m.NotMeasured)
     with pytest.raises(ConfigError, match="same seeds"):
-        m.over_runs(ours, theirs[:1], rng())
+        m.over_runs(ours, theirs[:1])
 
 
 def test_each_seed_is_paired_with_its_own() -> None:
     """The same method twice, whose seeds lie far apart: no difference, and no doubt of it. Pairs of other seeds would have the same mean."""
     runs = [{"a": 0.0, "b": 10.0}, {"a": 20.0, "b": 50.0}, {"a": 90.0, "b": 70.0}]
-    found = m.over_runs(runs, runs, rng())
+    found = m.over_runs(runs, runs)
     assert isinstance(found, m.Interval) and (found.estimate, found.low, found.high, found.p) == (0.0, 0.0, 0.0, 1.0)
 
 
@@ -221,9 +294,3 @@ def test_the_studentised_bootstrap_leans_to_the_long_tail_and_has_no_side() -> N
     near = diff - diff.mean() + 0.3
     one, other = (m.two_level_bootstrap(d, rng(), samples=300) for d in (near, -near))
     assert isinstance(one, m.Interval) and isinstance(other, m.Interval) and 0.05 < (one.p or 0.0) == other.p
-
-
-def test_the_iqm_draws_seeds_anew_within_each_scenario() -> None:
-    """Five seeds of 0, 10, 20, 30 and 40 throughout: of 40 scenarios with seeds of their own the IQM stays near 20; of whole seeds it would go from 0 to 40."""
-    found = m.iqm_interval(np.tile(np.arange(5.0)[:, None] * 10, (1, 40)), rng(), samples=200)
-    assert isinstance(found, m.Interval) and found.estimate == 20.0 and 15.0 < found.low <= 20.0 <= found.high < 25.0
