@@ -183,7 +183,8 @@ def main(argv: list[str] | None = None) -> int:
     about = {"judge": redacted(config.judge), "kind": judge.kind, "question": config.question, "against": against, "margin": config.margin}
     lacking = compare_tables.lacking(found, methods, config.size)
     text, figures = compare_tables.page(about, methods, answered, lacking, seeding.generator("compare", config.seed))
-    text = "\n\n".join(filter(None, [payers(Path(config.run), methods, judge), text]))
+    figures["warning"] = payers(Path(config.run), methods, judge)
+    text = "\n\n".join(filter(None, [figures["warning"], text]))
     print(f"\n{text}")
     console.keep_report(out, page_name(config, judge), text, {**figures, "config": redacted(asdict(config))})
     console.finish(figures, config.json)

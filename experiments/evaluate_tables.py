@@ -25,8 +25,9 @@ REPORT = "report.json"  # its figures, and what it was asked
 def page(asked: Mapping[str, Any], scenarios: Sequence[Scenario], found: Found, warning: str = "") -> tuple[str, dict[str, Any]]:
     """The page, and its figures under plain names. `asked`: `evaluate.Config` as a mapping; `warning`: what a reader should know first."""
     judges = list(next(iter(found.values()))[0]["judges"])
-    parts = [f"{about(asked, len(scenarios))} {tuned(list(found))}", *([warning] if warning else [])]
-    figures: dict[str, Any] = {}
+    what = f"{about(asked, len(scenarios))} {tuned(list(found))}"
+    parts = [f"## {asked['domain']}\n\n{what}", *([warning] if warning else [])]
+    figures: dict[str, Any] = {"about": what, "warning": warning}
     text, figures["required"] = required(found, judges[0])
     said, figures["replies per message"] = how_much_is_said(found, judges[0])
     parts += [text, fewer_voices(figures["replies per message"])] if text else []
@@ -79,7 +80,7 @@ def about(asked: Mapping[str, Any], scenarios: int) -> str:
     some = f" Users of these types alone: {asked['users'].replace('not:', 'all but ')}." if asked.get("users") else ""
     directs = f" Directors that are no method's own are of `{asked['director_model']}`." if asked.get("director_model") else ""
     return (
-        f"## {asked['domain']}\n\nModel: `{asked['model']}`, the same for all, at temperature 1.{directs} {scenarios} {asked['split']} scenarios,"
+        f"Model: `{asked['model']}`, the same for all, at temperature 1.{directs} {scenarios} {asked['split']} scenarios,"
         f" {asked['seeds']} seed(s), {asked['rounds']} answered messages each; user: `{asked['user']}`. Scores are 0 to 100, means over scenarios and seeds."
         + away
         + others

@@ -14,10 +14,17 @@ from experiments.svg import interval, known
 
 
 def first(run: Gathered) -> str:
-    """What a reader wants to know first: whether the claim is shown, and what comes out in sentences."""
+    """What a reader wants to know first: which judges paid for what they report of, what was compared, whether the claim is shown, and what comes out in
+    sentences."""
     figures = run.figures or {}
-    sentences = "".join(paragraph(sentence.replace("`", "")) for sentence in figures.get("what comes out", []))
-    return _required(figures.get("required", {})) + sentences
+    told = [paragraph(plain(figures[name]), kind) for name, kind in (("warning", "warned"), ("about", "")) if figures.get(name)]
+    sentences = [paragraph(plain(sentence)) for sentence in figures.get("what comes out", [])]
+    return "".join([*told, _required(figures.get("required", {})), *sentences])
+
+
+def plain(sentence: str) -> str:
+    """A sentence of a Markdown page."""
+    return sentence.replace("`", "")
 
 
 def last(run: Gathered) -> str:

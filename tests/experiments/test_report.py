@@ -186,7 +186,7 @@ def test_what_has_to_be_known_beside_scores_is_on_the_page(tmp_path):
             run["judges"]["<b>loud"] = other
     told = json.loads((folder / "report.json").read_text())
     scenarios = [Scenario(f"s{i}", "support", "test", "It is late.", valence=VALENCES[i % 2], user="INFJ") for i in range(4)]
-    _, figures = evaluate_tables.page(told["config"], scenarios, scores_file["found"])
+    _, figures = evaluate_tables.page(told["config"], scenarios, scores_file["found"], "Beware: `<b>` paid for it.")
     (folder / "scores.json").write_text(json.dumps(scores_file))
     (folder / "report.json").write_text(json.dumps({**figures, "config": told["config"]}))
     text = made(tmp_path, folder)
@@ -194,6 +194,7 @@ def test_what_has_to_be_known_beside_scores_is_on_the_page(tmp_path):
     assert rho[0] == pytest.approx(1.0)  # the one is a copy of the other
     assert f"<td>{svg.interval(rho)}</td>" in text and "&lt;b&gt;loud" in text and "<b>loud" not in text
     assert f"<td>{figures['replies per message']['mascot']:.2f}</td>" in text
+    assert '<p class="warned">Beware: &lt;b&gt; paid for it.</p>' in text and svg.words(figures["about"].replace("`", "")) in text
     assert figures["what comes out"] and all(svg.words(sentence.replace("`", "")) in text for sentence in figures["what comes out"])
     gap = figures["required"]["sft"]["collective"]
     assert f"<td>{svg.interval(gap['difference'])}</td><td>{'yes' if gap['holds'] else 'no'}</td>" in text
