@@ -47,7 +47,7 @@ from mascot_env import metrics
 from mascot_env.commands import own
 from mascot_env.commands.options import find_domain
 from mascot_env.envs.dialogue import DialogueEnv
-from mascot_env.errors import ConfigError, MascotError, RunFolderError
+from mascot_env.errors import ActionError, ConfigError, MascotError, RunFolderError
 from mascot_env.judge import Judge
 from mascot_env.judge.model import ModelJudge
 from mascot_env.judge.world import WorldJudge
@@ -338,14 +338,19 @@ def one(config: Config, seed: int, name: str) -> dict[str, Any]:
     who = next(e for e in entrants if e.name == name)
     same_policy(who, config, seed)
     folder = Path(config.out) / name / f"seed-{seed}"
+    again = f"remove {folder.parent}, and start again: what the others have played and were judged is kept"
     try:
         return measured(place, who, who.players(given(config, seed)), seed, folder)
+    except (ConfigError, ActionError) as error:
+        if not who.mark or not (isinstance(error, ActionError) or error.field == "act"):
+            raise
+        raise ConfigError(f"`{name}`: {error.message}", field="methods", value=name, remedy=f"{error.remedy}; {again}") from error
     except MascotError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if not (where := who.raised(error)):
             raise
-        remedy = f"mend it, remove {folder.parent}, and start again: what the others have played and were judged is kept"
+        remedy = f"mend it, {again}"
         raise MascotError(
             f"`{name}` raised {type(error).__name__} at {where}: {error}", field="methods", value=name, remedy=remedy
         ) from error
@@ -362,7 +367,8 @@ def same_policy(who: Entrant, config: Config, seed: int) -> None:
     if not mark:
         return
     file = folder / POLICY
-    there = json.loads(file.read_text(encoding="utf-8")) if file.exists() else mark
+    played = any(kept.stat().st_size for kept in folder.glob("play*/episodes.jsonl"))  # else it stopped before its first conversation ended
+    there = json.loads(file.read_text(encoding="utf-8")) if file.exists() and played else mark
     if changed := sorted(k for k in {*there, *mark} if there.get(k) != mark.get(k)):
         raise RunFolderError(
             f"`{who.name}` was another policy when it played here ({', '.join(changed)})",

@@ -8,7 +8,7 @@ model subclasses `LLMPolicy`, so that `rollout` can put the requests of several 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from mascot_env.errors import ConfigError
@@ -90,7 +90,7 @@ def act_all(groups: Sequence[tuple[Policy, Sequence[Any], Sequence[Info]]]) -> l
         if isinstance(policy, LLMPolicy):
             waiting.setdefault(id(policy.llm), []).append(i)
         else:
-            out[i] = list(policy.act(observations, infos))
+            out[i] = _listed(policy, policy.act(observations, infos))
     for members in waiting.values():
         batches = [groups[i][0].requests(groups[i][1], groups[i][2]) for i in members]  # type: ignore[attr-defined]
         llm = groups[members[0]][0].llm  # type: ignore[attr-defined]
@@ -100,3 +100,11 @@ def act_all(groups: Sequence[tuple[Policy, Sequence[Any], Sequence[Info]]]) -> l
             out[i] = groups[i][0].actions(completions[start : start + len(batch)], groups[i][2])  # type: ignore[attr-defined]
             start += len(batch)
     return out
+
+
+def _listed(policy: Policy, given: Any) -> list[Any]:
+    """The actions that a policy gave. Raises `ConfigError` for what is none: a text is one action and not its letters, and None was forgotten."""
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+        what = f"{type(policy).__name__}.act gave {type(given).__name__}"
+        raise ConfigError(what, field="act", remedy="return a list with one action for each observation, in order")
+    return list(given)

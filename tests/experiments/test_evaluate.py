@@ -60,6 +60,41 @@ def stumbling(made_from):
     return Players(directed(made_from), Stumbles())
 
 
+class Forgets:
+    given = None
+
+    def act(self, observations, infos):
+        return self.given
+
+
+class Numbers:
+    def act(self, observations, infos):
+        return [7 for _ in infos]
+
+
+class Leaves:
+    def act(self, observations, infos):
+        raise SystemExit(0)
+
+
+def forgets(made_from):
+    from baselines.method import Players
+
+    return Players(directed(made_from), Forgets())
+
+
+def numbers(made_from):
+    from baselines.method import Players
+
+    return Players(directed(made_from), Numbers())
+
+
+def leaves(made_from):
+    from baselines.method import Players
+
+    return Players(directed(made_from), Leaves())
+
+
 nothing = object
 ready = Parrot()
 
@@ -85,6 +120,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "own_policies.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "own_policies", raising=False)  # another test's, from another folder
     return "own_policies"
 
 
@@ -164,6 +200,31 @@ def test_a_policy_that_stumbles_is_named_and_the_others_are_kept(own: str, tmp_p
     monkeypatch.setattr(evaluate, "judged", lambda *a: {}["not theirs"])
     with pytest.raises(KeyError, match="not theirs"):  # what the program stumbles over is not laid to a policy
         evaluate.main([*asked[:-1], f"team={own}:team@team", "--out", str(tmp_path / "other")])
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        ("Forgets", r"methods: `mine`: Forgets.act gave NoneType.*return a list with one action.*remove .*mine"),
+        ("Numbers", r"methods: `mine`: .*remove .*mine"),
+        ("Leaves", r"`mine` raised SystemExit at own_policies\.py"),
+    ],
+)
+def test_a_policy_that_gives_no_action_is_named_and_may_be_mended(
+    own: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: str, told: str
+) -> None:
+    """Nothing of it has been played: the mended one is not taken for another that has."""
+    asked = [*SMALL, "--user", "scripted", "--scenarios-from", "catalog", "--judges", "scripted", "--seeds", "1", "--against", "mine"]
+    asked += ["--out", str(tmp_path / "run"), "--methods", f"mine={own}:{made.lower()}@team"]
+    with pytest.raises(MascotError, match=told):
+        evaluate.main(asked)
+    module = sys.modules[own]
+    assert module.__file__ is not None
+    Path(module.__file__).write_text(OWN.replace(f"class {made}:", f"class {made}(Parrot):\n    pass\n\n\nclass Was{made}:"))
+    linecache.checkcache()
+    evaluate.prepared.cache_clear()
+    monkeypatch.delitem(sys.modules, own)
+    assert evaluate.main(asked) == 0
 
 
 def test_cost_is_of_the_conversations_that_were_paid_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
