@@ -19,22 +19,31 @@ SOURCES = ("world", "catalog")
 
 def scenarios(domain: Domain, source: str, split: str, count: int | None = None, seed: int = 0, users: str = "") -> tuple[Scenario, ...]:
     """The language world's (`world`; as many as wanted) or the domain's own (`catalog`; at most as many as there are), of these types of user
-    (`users`)."""
+    (`users`). Fewer than there are (in the world: than it has frames) lie evenly among them: they stand together by their kind, by valence say."""
     if source == "world":
         return _of_world(domain, split, count, seed, users)
     if source == "catalog":
-        return _of_users(catalog.scenarios(domain.id, split), users)[:count]
+        return spread(_of_users(catalog.scenarios(domain.id, split), users), count)
     raise ConfigError("unknown source", field="scenarios_from", value=source, remedy=f"use one of {', '.join(SOURCES)}")
 
 
 def _of_world(domain: Domain, split: str, count: int | None, seed: int, users: str) -> tuple[Scenario, ...]:
-    """The first `count` that have such a user; where no number is asked for, those among one of each frame."""
-    if not users or count is None:
-        return _of_users(frames.scenarios(domain.id, split, count, seed), users)
+    """Those that have such a user among one of each frame, or some of them; where more are asked for, frames come up again."""
+    once = _of_users(frames.scenarios(domain.id, split, None, seed), users, least=count is None)
+    if count is None or count <= len(once):
+        return spread(once, count)
+    if not users:
+        return frames.scenarios(domain.id, split, count, seed)
     among = count
     while len(found := _of_users(frames.scenarios(domain.id, split, among, seed), users, least=0)) < count:
         among *= 2  # a scenario stays what it is where more are drawn, and each type comes up
     return found[:count]
+
+
+def spread(found: tuple[Scenario, ...], count: int | None) -> tuple[Scenario, ...]:
+    """`count` of them, evenly far apart; all where there are no more, or no number is asked for."""
+    few = len(found) if count is None else min(count, len(found))
+    return tuple(found[i * len(found) // few] for i in range(few))
 
 
 OTHERS = "not:"

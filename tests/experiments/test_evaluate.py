@@ -7,6 +7,7 @@ import json
 import linecache
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -348,6 +349,7 @@ def test_scenarios_of_some_users_are_as_many_as_are_asked_for() -> None:
         assert len(found) == 3 and {s.user for s in found} <= {"INTJ", "ESFP"}
         assert {s.user for s in setting.scenarios(domain, source, "test", 40, users="not:INTJ")}.isdisjoint({"INTJ"})
     every = setting.scenarios(domain, "world", "test", 200)
+    assert every[:96] == setting.scenarios(domain, "world", "test", 96)
     assert found[0].source != "world" and setting.scenarios(domain, "world", "test", 6, users="INTJ") == tuple(s for s in every if s.user == "INTJ")[:6]
     learnt = setting.training(domain, "world", users="not:INTJ,ESFP")
     assert 0 < len(learnt) < len(setting.training(domain, "world")) and not {s.user for s in learnt} & {"INTJ", "ESFP"}
@@ -371,6 +373,20 @@ def test_a_domain_and_a_judge_of_ones_own(own: str, tmp_path: Path, capsys: pyte
             evaluate.main([*asked, "--judges", name, "--methods", f"team={own}:team@team", "--out", str(tmp_path / "other")])
     with pytest.raises(UnknownIdError, match="not a judge"):
         evaluate.main([*asked, "--judges", f"own:{own}:Parrot", "--methods", f"team={own}:team@team", "--out", str(tmp_path / "other")])
+
+
+@pytest.mark.parametrize("source", setting.SOURCES)
+@pytest.mark.parametrize("domain", ["support", "meeting"])
+def test_a_few_scenarios_are_of_all_kinds(domain: str, source: str) -> None:
+    """They stand together by their kind: the first twelve were all positive, or all of academic meetings."""
+    found = {n: setting.scenarios(catalog.domain(domain), source, "test", n) for n in (6, 9)}
+    every = setting.scenarios(catalog.domain(domain), source, "test")
+    kinds = Counter(map(evaluate_tables.group_of, every))
+    for n, some in found.items():
+        assert len(some) == len({s.id for s in some}) == n and set(some) <= set(every)
+        few = Counter(map(evaluate_tables.group_of, some))
+        assert all(abs(few[kind] / n - count / len(every)) < (1 if source == "world" else 2) / n for kind, count in kinds.items())
+    assert setting.scenarios(catalog.domain(domain), source, "test", len(every)) == every
 
 
 def test_scores_of_another_judge_are_not_taken_for_those_of_this_one(own: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
