@@ -19,7 +19,7 @@ SOURCES = ("world", "catalog")
 
 def scenarios(domain: Domain, source: str, split: str, count: int | None = None, seed: int = 0, users: str = "") -> tuple[Scenario, ...]:
     """The language world's (`world`; as many as wanted) or the domain's own (`catalog`; at most as many as there are), of these types of user
-    (`users`). Fewer than there are (in the world: than it has frames) lie evenly among them: they stand together by their kind, by valence say."""
+    (`users`). Fewer than there are (in the world: than it has frames) are of all kinds, which stand together in it."""
     if source == "world":
         return _of_world(domain, split, count, seed, users)
     if source == "catalog":
@@ -41,9 +41,10 @@ def _of_world(domain: Domain, split: str, count: int | None, seed: int, users: s
 
 
 def spread(found: tuple[Scenario, ...], count: int | None) -> tuple[Scenario, ...]:
-    """`count` of them, evenly far apart; all where there are no more, or no number is asked for."""
+    """`count` of them in their order, of each valence or kind of meeting its share; all where there are no more, or no number is asked for."""
     few = len(found) if count is None else min(count, len(found))
-    return tuple(found[i * len(found) // few] for i in range(few))
+    by_kind = sorted(range(len(found)), key=lambda i: found[i].group or found[i].valence or "")
+    return tuple(found[k] for k in sorted(by_kind[i * len(found) // few] for i in range(few)))
 
 
 OTHERS = "not:"

@@ -385,7 +385,7 @@ def test_a_few_scenarios_are_of_all_kinds(domain: str, source: str) -> None:
     for n, some in found.items():
         assert len(some) == len({s.id for s in some}) == n and set(some) <= set(every)
         few = Counter(map(evaluate_tables.group_of, some))
-        assert all(abs(few[kind] / n - count / len(every)) < (1 if source == "world" else 2) / n for kind, count in kinds.items())
+        assert all(abs(few[kind] / n - count / len(every)) < 1 / n for kind, count in kinds.items())
     assert setting.scenarios(catalog.domain(domain), source, "test", len(every)) == every
 
 
