@@ -1,7 +1,7 @@
 """Few-shot + CoT: the examples of `few_shot`, each with the plan that led to its reply, and the model is asked to plan too.
 
 Source: Wei et al. 2022 (chain of thought); a baseline of MASCOT (arXiv 2601.14230). Departures: as `few_shot` and `zero_shot_cot`; the embedded
-model's corpus has examples and plans, and never both at once. Cost: one model call per reply, with a longer prompt and about twice the tokens.
+model's corpus has examples and plans, and never both at once. Cost: one model call per reply, with a longer prompt and the tokens of a plan.
 """
 
 from __future__ import annotations

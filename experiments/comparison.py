@@ -14,7 +14,7 @@ from agents import damaged
 from agents.stages import DONE
 from baselines.method import BILEVEL, MARL
 from experiments import campaign, entrants, evaluate_tables, kept_runs, setting, trainings
-from experiments.evaluate_tables import REPORT, SCORES
+from experiments.evaluate_tables import REPORT, SCORES, SEEDS
 from experiments.leaderboard_format import JudgeName, one_judge
 from mascot_env.errors import ConfigError, RunFolderError
 from mascot_env.run_folder import RunFolder
@@ -93,7 +93,7 @@ def _kept(place: Path) -> Comparison:
     runs = {int(name): run for name, run in kept_runs.read(place).items()}
     programs = sorted({needs for run in runs.values() for needs in run["paid"]})
     paid = {p: {seed: run["paid"].get(p) and tuple(run["paid"][p]) for seed, run in runs.items()} for p in programs}
-    asked = {**about, "scenarios": about["count"], "seeds": len(runs), "seed": min(runs)}
+    asked = {**about, "scenarios": about["count"], "seeds": len(runs), "seed": min(runs), SEEDS: sorted(runs)}
     judges = _first(about["judges"], [about["reported"]] if "reported" in about else [])
     found = {seed: {method: _reported(of, judges) for method, of in run["found"].items()} for seed, run in runs.items()}
     code = {seed: run["code"] for seed, run in runs.items()}

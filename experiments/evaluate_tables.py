@@ -19,6 +19,7 @@ from mascot_env.types import Scenario
 Found = Mapping[str, Sequence[Mapping[str, Any]]]  # method -> one measurement for each seed
 KINDS = ("agent-specific", "collective")
 SCORES = "scores.json"  # of a comparison: every score by scenario
+SEEDS = "these seeds"  # of a kept comparison, whose seeds were played on different days: which there are
 REPORT = "report.json"  # its figures, and what it was asked
 
 
@@ -79,9 +80,11 @@ def about(asked: Mapping[str, Any], scenarios: int) -> str:
     others = f" Personas that nobody here has learnt with ({asked['personas']})." if asked.get("personas", "own") != "own" else ""
     some = f" Users of these types alone: {asked['users'].replace('not:', 'all but ')}." if asked.get("users") else ""
     directs = f" Directors that are no method's own are of `{asked['director_model']}`." if asked.get("director_model") else ""
+    these = f" ({', '.join(map(str, asked[SEEDS]))})" if asked.get(SEEDS) else ""
     return (
         f"Model: `{asked['model']}`, the same for all, at temperature 1.{directs} {scenarios} {asked['split']} scenarios,"
-        f" {asked['seeds']} seed(s), {asked['rounds']} answered messages each; user: `{asked['user']}`. Scores are 0 to 100, means over scenarios and seeds."
+        f" {asked['seeds']} seed(s){these}, {asked['rounds']} answered messages each; user: `{asked['user']}`. Scores are 0 to 100, means over scenarios"
+        " and seeds."
         + away
         + others
         + some

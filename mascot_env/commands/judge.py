@@ -43,7 +43,7 @@ class Config:
     )
     data: str = option("", "a folder of rated sets, or a file of one", metavar="PATH")
     parts: str = option("", f"comma-separated, of {', '.join(PARTS)}; empty: all, agreement only with --data", metavar="PARTS")
-    cases: int = option(100, "cases of each attack class and of each other part", type=positive, metavar="N")
+    cases: int = option(100, "cases of each attack class and of each other part; of rated sets (--data) all replies are judged", type=positive, metavar="N")
     replies: str = option(
         "sound", "what is attacked: sound replies, or misplaced ones, which leave room to rise", choices=("sound", "misplaced")
     )
@@ -99,8 +99,14 @@ def _agreement(config: Config, judge: Judge, out: dict[str, Any]) -> int:
 
     sets = rated.load_all(config.data)
     rng = generator("judge-audit", config.seed)
-    agreed = {s.source: audit.agreement(judge, s, rng, config.samples) for s in sets if s.replies}
-    chosen = {s.source: audit.choices(judge, s) for s in sets if s.pairs}
+    agreed, chosen = {}, {}
+    for s in sets:
+        if s.replies:
+            show.progress(f"{s.source}: {len(s.replies)} rated replies")
+            agreed[s.source] = audit.agreement(judge, s, rng, config.samples)
+        if s.pairs:
+            show.progress(f"{s.source}: {len(s.pairs)} pairs of replies")
+            chosen[s.source] = audit.choices(judge, s)
     out["agreement"] = {name: {a.quality: asdict(a) for a in rows} for name, rows in agreed.items()}
     out["choices"] = {name: {subset: asdict(c) for subset, c in by.items()} for name, by in chosen.items()}
     out["reports"] = [str(s.report) for s in sets]

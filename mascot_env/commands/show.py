@@ -33,6 +33,13 @@ def error_line(text: str) -> None:
     print(f"mascot: error: {visible(text)}".encode("ascii", "backslashreplace").decode(), file=sys.stderr)
 
 
+def progress(text: str) -> None:
+    """What a program is at, on one line of stderr: what it prints, and whoever reads that, is not touched."""
+    from mascot_env.envs.render import visible
+
+    print(f"mascot: {visible(text)}".encode("ascii", "backslashreplace").decode(), file=sys.stderr, flush=True)
+
+
 def json_line(value: Mapping[str, Any]) -> None:
     """The object that a program reads: ASCII, on one line."""
     print(json.dumps(value, allow_nan=False).replace("\x7f", "\\u007f"), flush=True)

@@ -178,7 +178,7 @@ def test_seeds_that_were_compared_on_another_day_join_those_that_are_there(tmp_p
     place = results / "runs" / "methods" / "support"
     assert list(kept_runs.read(place)) == ["2", "4", "5"] and kept_runs.read_about(place)["methods"] == "zero-shot,few-shot"
     page = readme.pages()[results / "methods.md"]
-    assert "2 test scenarios, 3 seed(s)" in page and "| few-shot" in page
+    assert "2 test scenarios, 3 seed(s) (2, 4, 5), 2 answered" in page and "| few-shot" in page
     consistency = 55.0 + 11 / 3  # of zero-shot, by scenario and seed; few-shot has 10 more
     assert f"{consistency:.1f}" in page and f"{consistency + 10:.1f}" in page and "+10.0" in page
 
@@ -192,7 +192,7 @@ def test_a_kept_comparison_reports_by_the_judge_that_was_named_first(tmp_path: P
         (folder / "scores.json").write_text(json.dumps(scores | {"judges": {"j": "j#1", "a judge": "a#1"}}, sort_keys=True))
         readme.keep_methods(folder)
     page = readme.pages()[results / "methods.md"]
-    assert 0 < page.index("by the judge `j`") < page.index("by the judge `a judge`") and "2 seed(s)" in page
+    assert 0 < page.index("by the judge `j`") < page.index("by the judge `a judge`") and "2 seed(s) (0, 1)" in page
 
 
 def test_each_seed_of_a_comparison_has_its_share_of_what_that_took(tmp_path: Path, results: Path) -> None:
