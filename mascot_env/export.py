@@ -33,7 +33,7 @@ from typing import Any
 from mascot_env import catalog, directives, prompts
 from mascot_env.envs.arguments import Arguments
 from mascot_env.errors import ConfigError, MascotError, RunFolderError, StateError
-from mascot_env.run_folder import RunFolder
+from mascot_env.run_folder import MANIFEST, RunFolder
 from mascot_env.types import DIRECTOR, USER, Domain, Transcript, Turn
 from mascot_env.version import VERSION
 from mascot_env.view import View
@@ -107,6 +107,15 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("reason", "string", "where it is not valid, why"),
     ),
 }
+
+
+COMPARED = "*/seed-*/play"  # where experiments.evaluate keeps conversations: method, seed
+
+
+def folders(place: Path) -> list[Path]:
+    """The run folders that a name stands for: itself, or, where it is the folder of a comparison, all that lie in it."""
+    found = [] if (place / MANIFEST).is_file() else sorted(p for p in place.glob(COMPARED) if (p / MANIFEST).is_file())
+    return found or [place]
 
 
 def write(runs: Sequence[RunFolder], out: Path, *, brief: bool = False) -> dict[str, int]:

@@ -190,6 +190,17 @@ def test_a_row_that_is_no_episode_is_named(changed: dict[str, Any], tmp_path: Pa
     assert not (tmp_path / "out").exists() and not (tmp_path / "out.tmp").exists()
 
 
+def test_a_comparison_is_exported_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its own folder has no manifest: the conversations of every method and seed lie below it."""
+    for method, seed in (("sft", 0), ("sft", 1), ("mascot", 0)):
+        kept(tmp_path / "run" / method / f"seed-{seed}" / "play", count=2)
+    (tmp_path / "run" / "setting").mkdir()
+    assert cli.main(["export", str(tmp_path / "run"), "--out", str(tmp_path / "out"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"]["conversations"] == 6
+    runs = [r["run"] for r in rows(tmp_path / "out", "conversations")]
+    assert list(dict.fromkeys(runs)) == [str(tmp_path / "run" / m / s / "play") for m, s in (("mascot", "seed-0"), ("sft", "seed-0"), ("sft", "seed-1"))]
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, out = str(tmp_path / "run"), tmp_path / "out"
     assert cli.main(["play", "--episodes", "2", "--quiet", "--out", run]) == 0
