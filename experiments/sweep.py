@@ -135,7 +135,8 @@ class Bayes:
 def command(sweep: Sweep, parameters: Mapping[str, Value], out: Path, extra: str = "") -> list[str]:
     """What runs a trial: the file's command with its macros filled in; a folder of its own and --json are added."""
     macros = {"${env}": [], "${interpreter}": [sys.executable], "${program}": [sweep.program]}
-    macros["${args}"] = [f"--{name}={value}" for name, value in parameters.items()]
+    macros[sweep_files.ARGS] = [f"--{name}={value}" for name, value in parameters.items()]
+    macros[sweep_files.FLAGS] = [f"--{n}" if v is True else f"--{n}={v}" for n, v in parameters.items() if v is not False]
     return [*(word for part in sweep.command for word in macros.get(part, [part])), *options(extra), f"--out={out}", "--json"]
 
 

@@ -10,6 +10,9 @@
       grpo-steps: {values: [40, 80]}
       split: {value: valid}
 
+An option that is on or off is swept as a flag, which W&B writes where it is true: `x: {values: [true, false]}` with ${args_no_boolean_flags} in the
+place of ${args}; where it is false the program's default holds.
+
 A metric is a path through the JSON object that a program ends with (`--json`), with `/` between its names; W&B finds the same name in the
 run's summary. What W&B knows and this reader does not (early_terminate, nested parameters, normal distributions) is refused by name.
 """
@@ -34,14 +37,16 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 KEYS = {"program", "command", "method", "metric", "run_cap", "parameters", "name", "description", "project", "entity"}
 COUNTED = ("constant", "categorical", "int_uniform")
 DISTRIBUTIONS = (*COUNTED, "uniform", "q_uniform", "log_uniform_values")
-COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")  # W&B's default
+ARGS, FLAGS = "${args}", "${args_no_boolean_flags}"
+COMMAND = ("${env}", "${interpreter}", "${program}", ARGS)  # W&B's default
+MACROS = (*COMMAND, FLAGS)
 LARGEST = 2**53  # above, not every whole number is a float
 Value = str | int | float | bool
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """What one option is drawn from: of `values`, or a number from `low` to `high`, both included (for q_uniform in steps of `q`)."""
+    """What one option is drawn from: of `values`, or a number from `low` to `high`, both included (for q_uniform the multiples of `q`)."""
 
     name: str
     distribution: str
@@ -121,6 +126,11 @@ def read(path: str | Path) -> Sweep:
     if method == "grid" and (endless := [p.name for p in parameters if p.distribution not in COUNTED]):
         raise CatalogError("a grid needs values", file=file, field=f"parameters.{endless[0]}", remedy="list values, or use method: random")
     command = _command(raw.get("command") or list(COMMAND), file)
+    if not isinstance(raw["program"], str):
+        raise CatalogError("is a file's name", file=file, field="program", value=raw["program"], remedy="write the program that is run")
+    if ARGS in command and (on_or_off := [p.name for p in parameters if any(isinstance(v, bool) for v in p.values)]):
+        remedy = f"write {FLAGS} in the place of {ARGS}"
+        raise CatalogError("no option is passed true or false", file=file, field=f"parameters.{on_or_off[0]}", remedy=remedy)
     return Sweep(
         file,
         str(raw["program"]),
@@ -138,8 +148,8 @@ def _command(given: Any, file: str) -> tuple[str, ...]:
     if not isinstance(given, list):
         raise CatalogError("is a list of words", file=file, field="command", value=given, remedy="write one word of it to an item")
     command = tuple(map(str, given))
-    if macros := [part for part in command if "${" in part and part not in COMMAND]:  # W&B fills in ${envvar:X} within a word too
-        raise CatalogError("no such macro here", file=file, field="command", value=macros[0], remedy=f"use {', '.join(COMMAND)}")
+    if macros := [part for part in command if "${" in part and part not in MACROS]:  # W&B fills in ${envvar:X} within a word too
+        raise CatalogError("no such macro here", file=file, field="command", value=macros[0], remedy=f"use {', '.join(MACROS)}")
     return command
 
 
@@ -186,6 +196,9 @@ def _parameter(name: str, given: Any, file: str) -> Parameter:
     if kind == "int_uniform" and not all(n.is_integer() and abs(n) <= LARGEST for n in (low, high)):
         remedy = "write both without a point, or use distribution: uniform"
         raise CatalogError(f"whole numbers up to {LARGEST:,} are needed", file=file, field=field, value=dict(given), remedy=remedy)
+    if kind == "q_uniform" and not all(math.isclose(n / q, round(n / q), abs_tol=1e-9) for n in (low, high)):
+        remedy = "else what is drawn is rounded to one below min, or above max"  # W&B rounds to multiples of q, wherever min lies
+        raise CatalogError("min and max must be multiples of q", file=file, field=field, value=dict(given), remedy=remedy)
     return Parameter(name, kind, (), low, high, q)
 
 

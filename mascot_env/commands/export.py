@@ -22,7 +22,9 @@ none. The exit code is 0 where it is written; a conversation that failed is in i
 
 @dataclass(frozen=True)
 class Config:
-    runs: tuple[str, ...] = option((), "run folders, of mascot play --out or of a program; or the folder of a comparison, for all in it", positional=True, nargs="+", metavar="RUN")
+    runs: tuple[str, ...] = option(
+        (), "run folders, of mascot play --out or of a program; or the folder of a comparison, for all in it", positional=True, nargs="+", metavar="RUN"
+    )
     out: str = option("", "the new folder that the data set is written to", metavar="DIR")
     domain: str = option("", "the folder of a domain of your own that the conversations are of", metavar="DIR")
     brief: bool = option(False, "prompts in the short form that the embedded models are asked with")

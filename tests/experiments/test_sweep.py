@@ -224,6 +224,12 @@ def test_a_trial_that_cannot_be_started_has_failed(tmp_path: Path, last: Any) ->
             "parameters.x: needs a list",
         ),
         ("program: p\nmethod: random\nmetric: {name: m}\nparameters: {x: {min: 0.0, max: 1.0, q: 0.1}}", "parameters.x: q is of q_uniform"),
+        (
+            "program: p\nmethod: random\nmetric: {name: m}\nparameters: {x: {distribution: q_uniform, min: 0.1, max: 0.9, q: 0.3}}",
+            "parameters.x: min and max must be multiples of q",
+        ),
+        ("program: [1, 2]\nmethod: grid\nmetric: {name: m}\nparameters: {x: {value: 1}}", "program: is a file's name"),
+        ("program: p\nmethod: grid\nmetric: {name: m}\nparameters: {x: {values: [true, false]}}", "parameters.x: .*args_no_boolean_flags"),
     ],
 )
 def test_what_cannot_be_read_is_named(text: str, named: str, tmp_path: Path) -> None:
@@ -267,6 +273,18 @@ def test_a_command_is_the_files_with_its_macros_filled_in() -> None:
     assert sweep.command(own, {"a-b": 1, "c": "d e"}, Path("o"), "--y=2 --z") == [
         *(sys.executable, "-m", "p", "--a-b=1", "--c=d e", "--x", "--y=2", "--z", "--out=o", "--json")
     ]
+
+
+def test_what_is_on_or_off_is_swept_as_a_flag(tmp_path: Path, last: Any) -> None:
+    path = file(tmp_path, "x: {values: [true, false]}, n: {value: 3}", more="command: ['${interpreter}', '${program}', '${args_no_boolean_flags}']")
+    (tmp_path / "program.py").write_text(
+        "import argparse, json\np = argparse.ArgumentParser()\np.add_argument('--x', action=argparse.BooleanOptionalAction, default=False)\n"
+        "p.add_argument('--n')\np.add_argument('--out')\np.add_argument('--json', action='store_true')\na = p.parse_args()\n"
+        'print(json.dumps({"evaluate": {"all of it": int(a.x) + int(a.n)}}))\n'
+    )
+    assert sweep.main([path, "--local", "--out", str(tmp_path / "sweep"), "--json"]) == 0
+    found = last()
+    assert found["trials"] == 2 and found["best"] == {**found["best"], "value": 3.0, "parameters": {"x": False, "n": 3}}  # minimised
 
 
 def test_numbers_have_the_same_names_in_a_summary_as_in_the_figures() -> None:
