@@ -3,20 +3,20 @@
     python -m experiments.leaderboard SUBMISSION.json ...                                  # are they sound? their table
     python -m experiments.leaderboard --from runs/evaluate --authors "Somebody"            # of a finished experiments.evaluate: RUN/submissions
     python -m experiments.leaderboard --from runs/evaluate --trained ours=nano             # whose own policy `ours` the judge nano paid for
+    python -m experiments.leaderboard SUBMISSION.json ... --verify runs/evaluate           # are they what this comparison makes, digest and all?
     python -m experiments.leaderboard SUBMISSION.json ... --into docs/results              # joins those that are kept; docs/results/leaderboard.md
 
 Files come first, then options. A submission is JSON by `experiments/leaderboard.schema.json` (see `leaderboard_format`). Refused is one whose reporting
 judge trained the method; methods that were measured on other scenarios, by another judge or with another user stand in tables of their own. There is
 one row for a method and base model in a table: a second one is refused, unless --replace says that the later takes the earlier one's place; so is one
-that leaves out a criterion of its table. Exit code 1
-where a submission is refused; nothing is then written.
+that leaves out a criterion of its table, and one with the scores of another row. Exit code 1 where a submission is refused; nothing is then written.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from experiments import console, leaderboard_page
@@ -35,6 +35,7 @@ class Config:
     from_: a finished run folder of experiments.evaluate of which submissions are made
     authors: of these submissions, as they want to be named
     trained: of policies of your own in that run: NAME=JUDGE, comma-separated, with the judge that paid for it or chose its data; NAME=nothing
+    verify: a finished run folder of experiments.evaluate that the submissions must be what is made of (but for their authors)
     into: a folder whose submissions these join, and whose leaderboard.md is made anew; empty: the table is only shown
     replace: a later submission of the same row takes the earlier one's place
     json: end with one JSON object
@@ -43,6 +44,7 @@ class Config:
     from_: str = ""
     authors: str = ""
     trained: str = ""
+    verify: str = ""
     into: str = ""
     replace: bool = False
     json: bool = False
@@ -90,6 +92,31 @@ def refuse_other_criteria(rows: Known) -> None:
             raise ConfigError(f"has other criteria than {one} in the same place", field="scores", value=odd, remedy=remedy)
 
 
+def refuse_copies(rows: Known) -> None:
+    """Two rows of one place with the same scores, digit for digit, are one policy under two names. Raises `ConfigError`, naming both files."""
+    seen: dict[tuple[object, ...], Path] = {}
+    for path, s in rows.values():
+        for mark in ((s.place, s.digest), (s.place, repr(s.scores))):
+            if (other := seen.setdefault(mark, path)) != path:
+                remedy = "leave one of them out"
+                raise ConfigError(f"has the scores of another row: {other} and {path}", field="scores", value=s.method, remedy=remedy)
+
+
+def unlike(found: Sequence[tuple[Path, Submission]], run: Path, trained: str) -> list[str]:
+    """Of submissions that are not what a comparison makes: which, and in what."""
+    from experiments import leaderboard_from
+
+    made = {s.method: s for s in leaderboard_from.submissions(run, "", trained)}
+    out = []
+    for path, s in found:
+        if s.method not in made:
+            out.append(f"{path}: {s.method!r} was not compared in {run}")
+            continue
+        other = [f.name for f in fields(s) if f.name != "authors" and getattr(s, f.name) != getattr(made[s.method], f.name)]
+        out += [f"{path}: not what {run} makes of {s.method!r}: {', '.join(other)}"] if other else []
+    return out
+
+
 def kept(folder: Path) -> list[Path]:
     """The files of the submissions in a folder that others were merged into."""
     return sorted((folder / KEPT).glob("*.json"))
@@ -130,10 +157,14 @@ def made_from(config: Config) -> list[Path]:
 def main(argv: list[str] | None = None) -> int:
     named, options = console.words(argv)
     files, config = list(map(Path, named)), console.parse(Config, __doc__ or "", options)
+    if config.verify and not files:
+        raise ConfigError("no submission is named that it could be held against", field="verify", value=config.verify, remedy="name files first")
     if not files and not config.from_:
         raise ConfigError("nothing to check", field="SUBMISSION", value="", remedy="name files of submissions, or a comparison with --from")
     there = kept(Path(config.into)) if config.into else []
     sound, refused = checked([*there, *files, *made_from(config)])
+    if config.verify:
+        refused += unlike([pair for pair in sound if pair[0] in files], Path(config.verify), config.trained)
     for line in refused:
         print(f"refused: {line}")
     if refused:
@@ -141,6 +172,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     rows = merged(sound, config.replace)
     refuse_other_criteria(rows)
+    refuse_copies(rows)
     submissions = [s for _, s in rows.values()]
     print(leaderboard_page.body(submissions))
     if config.into:

@@ -96,7 +96,8 @@ def of_methods(run: Gathered) -> str:
             means = {m: run.figures[judge][kind]["all"][m] for m in names}
             gaps = {m: run.figures[judge][f"{kind}, differences"][m] for m in names if m in run.figures[judge][f"{kind}, differences"]}
             own += [heading(4, f"{kind.capitalize()}, by {evaluate_tables.named(judge).replace('`', '')}")]
-            own += [of_means(kind, means), of_gaps(kind, gaps, f"difference to {run.asked.get('against', 'the first')}, points")]
+            own += [of_means(kind, means), _alone(kind, run.figures[judge].get(f"{kind}, intervals", {}))]
+            own += [of_gaps(kind, gaps, f"difference to {run.asked.get('against', 'the first')}, points")]
         first = judge == run.judges[0]
         parts.append("".join(own) if first else opened(f"The same by {evaluate_tables.named(judge).replace('`', '')}", "".join(own)))
     parts += [report_checks.last(run), _measures(run, "measured", "Without a model"), _measures(run, "cost", "Cost, per reply and per conversation")]
@@ -106,6 +107,22 @@ def of_methods(run: Gathered) -> str:
 def of_means(kind: str, means: Means) -> str:
     criteria = _criteria(means)
     return table(f"{kind}: means over scenarios and seeds, 0 to 100", ["", *map(plainly, criteria)], _rows(means, criteria))
+
+
+def _alone(kind: str, found: Mapping[str, Mapping[str, Any]]) -> str:
+    """Each method's scores with their intervals, and the interquartile mean; nothing of a comparison of an earlier release."""
+    if not found:
+        return ""
+    columns = list(next(iter(found.values())))
+    rows = [[method, *(_with_ends(by.get(c)) for c in columns)] for method, by in found.items()]
+    told = f"{kind}: over the scenarios that all seeds have, 95 % intervals over seeds and scenarios; interquartile: of the middle half"
+    return opened("With intervals, each method alone", table(told, ["", *map(plainly, columns)], rows))
+
+
+def _with_ends(found: Sequence[float | None] | None) -> str:
+    if found is None or not known(found[0]):
+        return "-"
+    return f"{found[0]:.1f}" + (f" [{found[1]:.1f}, {found[2]:.1f}]" if known(found[1]) and known(found[2]) else "")
 
 
 def _criteria(by: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -44,7 +45,7 @@ def made_up(method: str = "ours", value: float = 60.0, **changed: Any) -> dict[s
         "scores": {"agent_specific": scores(value), "collective": scores(value)},
         "not_scored": {"agent_specific": dict(lost), "collective": dict(lost), "conversations": dict(lost)},
         "per_reply": {"requests": 2.0, "tokens": None, "seconds": 0.5},
-        "digest": "0" * 64,
+        "digest": hashlib.sha256(f"{method} {value}".encode()).hexdigest(),
     } | changed
 
 
@@ -424,6 +425,34 @@ def test_a_damaged_comparison_is_named_with_what_to_do(run: Path, tmp_path: Path
         (tmp_path / name / name).write_text(text)
         with pytest.raises(RunFolderError, match=r"once more, with the same options"):
             leaderboard.main(["--from", str(tmp_path / name), "--trained", "parrot=nothing"])
+
+
+def test_submissions_are_held_against_the_comparison_that_they_are_from(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--trained", "parrot=nothing", "--json"]
+    assert leaderboard.main(["--from", str(run), "--authors", "Somebody", *asked]) == 0
+    files = sorted(map(str, (run / "submissions").iterdir()))
+    assert leaderboard.main([*files, "--verify", str(run), *asked]) == 0
+    told = json.loads(Path(files[0]).read_text())
+    changed = tmp_path / "changed.json"
+    changed.write_text(json.dumps({**told, "digest": "0" * 64}))
+    capsys.readouterr()
+    assert leaderboard.main([str(changed), "--verify", str(run), *asked]) == 1
+    assert last_json(capsys)["refused"] == [f"{changed}: not what {run} makes of {told['method']!r}: digest"]
+    changed.write_text(json.dumps({**told, "method": "better"}))
+    assert leaderboard.main([str(changed), "--verify", str(run), *asked]) == 1
+    with pytest.raises(ConfigError, match="verify: no submission"):
+        leaderboard.main(["--verify", str(run)])
+
+
+def test_one_policy_under_two_names_is_refused(run: Path, tmp_path: Path) -> None:
+    assert leaderboard.main(["--from", str(run), "--trained", "parrot=nothing"]) == 0
+    files = sorted((run / "submissions").iterdir())
+    told = json.loads(files[0].read_text())
+    copied = tmp_path / "copied.json"
+    for digest in (told["digest"], "0" * 64):
+        copied.write_text(json.dumps({**told, "method": "better", "authors": "Others", "digest": digest}))
+        with pytest.raises(ConfigError, match=r"scores: has the scores of another row"):
+            leaderboard.main([*map(str, files), str(copied)])
 
 
 def test_the_digest_is_of_every_score(run: Path) -> None:

@@ -195,6 +195,8 @@ def test_what_has_to_be_known_beside_scores_is_on_the_page(tmp_path):
     assert f"<td>{svg.interval(rho)}</td>" in text and "&lt;b&gt;loud" in text and "<b>loud" not in text
     assert f"<td>{figures['replies per message']['mascot']:.2f}</td>" in text
     assert '<p class="warned">Beware: &lt;b&gt; paid for it.</p>' in text and svg.words(figures["about"].replace("`", "")) in text
+    middle = figures["world"]["collective, intervals"]["mascot"][evaluate_tables.IQM]
+    assert f"<td>{middle[0]:.1f} [{middle[1]:.1f}, {middle[2]:.1f}]</td>" in text
     assert figures["what comes out"] and all(svg.words(sentence.replace("`", "")) in text for sentence in figures["what comes out"])
     gap = figures["required"]["sft"]["collective"]
     assert f"<td>{svg.interval(gap['difference'])}</td><td>{'yes' if gap['holds'] else 'no'}</td>" in text
