@@ -159,10 +159,11 @@ def interquartile(by_seed: Sequence[Mapping[str, float]]) -> Interval | NotMeasu
     return found if isinstance(found, Interval) or isinstance(alone, NotMeasured) else Interval(alone, math.nan, math.nan, None, "IQM")
 
 
-def _on_scale(found: Interval | NotMeasured) -> Interval | NotMeasured:
+def _on_scale(found: Interval | NotMeasured, least: float = 0.0) -> Interval | NotMeasured:
+    """An interval, cut to what there can be: scores of 0 to 100, and from `least` -100 their differences."""
     if not isinstance(found, Interval) or math.isnan(found.low):
         return found
-    return replace(found, low=max(found.low, 0.0), high=min(found.high, 100.0))
+    return replace(found, low=max(found.low, least), high=min(found.high, 100.0))
 
 
 def _ends(found: Interval | NotMeasured) -> list[float | None] | None:
@@ -203,8 +204,8 @@ def differences(found: Found, judge: str, kind: str, against: str) -> tuple[str,
     if not rows:
         return "Nothing to compare with.", {}
     told = (
-        f"Differences to `{against}`, with intervals Holm-corrected at 95 %: over the criteria of a row, and for `overall`, their mean, over the methods; *"
-        " where the adjusted p is below 0.05, and there the interval leaves out 0:"
+        f"Differences to `{against}`, with intervals Holm-corrected at 95 %: over the criteria of a row, and for `overall`, their mean, over the methods; cut"
+        " to -100 to 100; * where the adjusted p is below 0.05, and there the interval leaves out 0:"
     )
     return f"{told}\n\n{console.table(['method', *criteria_of(found, judge, kind)], rows)}", figures
 
@@ -251,6 +252,7 @@ def paired(
     whole = holm_intervals({m: gap(m, "overall") for m in methods})
     for method in methods:
         gaps = holm_intervals({c: gap(method, c) for c in criteria if c != "overall"}) | {"overall": whole[method]}
+        gaps = {c: _on_scale(g, least=-100.0) for c, g in gaps.items()}
         p = {c: g.p for c, g in gaps.items() if isinstance(g, Interval)}
         figures[method] = {c: [g.estimate, g.low, g.high] if isinstance(g, Interval) else None for c, g in gaps.items()} | {"p, Holm": p}
         rows.append([method, *(cell(g) for g in gaps.values())])

@@ -14,12 +14,16 @@ from experiments.svg import interval, known
 
 
 def first(run: Gathered) -> str:
-    """What a reader wants to know first: which judges paid for what they report of, what was compared, whether the claim is shown, and what comes out in
-    sentences."""
+    """What a reader of the scores wants to know first: whether the claim is shown, and what comes out in sentences."""
     figures = run.figures or {}
-    told = [paragraph(plain(figures[name]), kind) for name, kind in (("warning", "warned"), ("about", "")) if figures.get(name)]
     sentences = [paragraph(plain(sentence)) for sentence in figures.get("what comes out", [])]
-    return "".join([*told, _required(figures.get("required", {})), *sentences])
+    return "".join([_required(figures.get("required", {})), *sentences])
+
+
+def told(run: Gathered) -> str:
+    """What has to be known before any table: which judges paid for what they report of, and what was compared."""
+    figures = run.figures or {}
+    return "".join(paragraph(plain(figures[name]), kind) for name, kind in (("warning", "warned"), ("about", "")) if figures.get(name))
 
 
 def plain(sentence: str) -> str:

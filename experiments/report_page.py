@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments import report_curves, report_html, report_tables, report_talk
+from experiments import report_checks, report_curves, report_html, report_tables, report_talk
 from experiments.report_html import heading, paragraph, words
 from experiments.report_runs import Gathered
 
@@ -72,4 +72,5 @@ def _run(run: Gathered, mark: str, talked: str) -> str:
     }
     going_on = report_html.missing(f"Without figures yet: {', '.join(run.going_on)}.") if run.going_on else ""
     own = "".join(f"<section>{heading(3, SECTIONS[m], f'{mark}-{m}')}{body}</section>" for m, body in bodies.items())
-    return f"<article>{heading(2, run.name, mark)}{paragraph(KINDS[run.kind].capitalize() + '.')}{going_on}{report_tables.asked(run)}{own}</article>"
+    head = f"{heading(2, run.name, mark)}{paragraph(KINDS[run.kind].capitalize() + '.')}{report_checks.told(run)}"
+    return f"<article>{head}{going_on}{report_tables.asked(run)}{own}</article>"
