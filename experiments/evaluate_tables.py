@@ -141,8 +141,9 @@ def with_intervals(found: Found, judge: str, kind: str) -> tuple[str, dict[str, 
         shown = {c: _on_scale(m) for c, m in (means | {IQM: middle}).items()}
         figures[method] = {c: _ends(m) for c, m in shown.items()}
         rows.append([method, *map(_with_ends, shown.values())])
+    over = "seeds and scenarios" if len(next(iter(found.values()))) > 1 else "scenarios"
     told = (
-        "All scenarios, each method alone, with 95 % intervals over seeds and scenarios, cut to 0 to 100 (interquartile mean: without the lowest and the"
+        f"All scenarios, each method alone, with 95 % intervals over {over}, cut to 0 to 100 (interquartile mean: without the lowest and the"
         " highest quarter of all scores):"
     )
     return f"{told}\n\n{console.table(['method', *criteria, IQM], rows)}", figures

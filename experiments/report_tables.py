@@ -115,7 +115,7 @@ def _alone(kind: str, found: Mapping[str, Mapping[str, Any]]) -> str:
         return ""
     columns = list(next(iter(found.values())))
     rows = [[method, *(_with_ends(by.get(c)) for c in columns)] for method, by in found.items()]
-    told = f"{kind}: over the scenarios that all seeds have, 95 % intervals over seeds and scenarios; interquartile: of the middle half"
+    told = f"{kind}: over the scenarios that all seeds have, 95 % intervals; interquartile: of the middle half"
     return opened("With intervals, each method alone", table(told, ["", *map(plainly, columns)], rows))
 
 
