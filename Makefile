@@ -111,8 +111,13 @@ methods: setup  ## all baselines, the trained ones of `make reproduce` and `make
 compare: setup  ## what `make evaluate` played, pair by pair: wins, ties, Bradley-Terry strengths with intervals; resumable
 	@$(PY) -m experiments.compare
 
-TEAM_OF ?= runs/bilevel/run-0
-teams: setup  ## the trained teams of a finished run (TEAM_OF=runs/bilevel/run-0) as folders that load by name: team:teams/mascot, team:teams/sft, team:teams/ppo-director
+TEAM_OF ?= $(FIRST_RUN)
+FIRST_RUN = runs/bilevel/run-0
+# Without a run of one's own the first of `make reproduce` is trained, which goes on from it.
+teams: setup  ## the trained teams of a finished run (TEAM_OF=runs/bilevel/run-0, which is trained where it is not there) as folders that load by name: team:teams/mascot, team:teams/sft, team:teams/ppo-director
+	@test "$(TEAM_OF)" != $(FIRST_RUN) || test -f $(FIRST_RUN)/figures.json || test -d teams/mascot -a -d teams/sft -a -d teams/ppo-director || { \
+	  echo "$(FIRST_RUN) is not there: it is trained first (the README's table says what a run takes)"; \
+	  $(PY) -m experiments.bilevel --seeds 1 --no-ablations --out runs/bilevel || exit $$?; }
 	@for method in mascot sft $$(test ! -d $(TEAM_OF)/ppo || echo ppo-director); do \
 	  if test -d teams/$$method; then echo "teams/$$method is there already and stays as it is: remove it to make it of $(TEAM_OF)"; \
 	  else $(PY) -m experiments.team $(TEAM_OF) --method $$method --out teams/$$method || exit $$?; fi; done
