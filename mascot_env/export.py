@@ -22,10 +22,11 @@ another one (a baseline's examples, say), was not asked with these words.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,9 @@ from typing import Any
 from mascot_env import catalog, directives, prompts
 from mascot_env.envs.arguments import Arguments
 from mascot_env.errors import ConfigError, MascotError, RunFolderError, StateError
+from mascot_env.judge.protocol import Judge
+from mascot_env.redaction import redacted
+from mascot_env.relabel import relabelled
 from mascot_env.run_folder import MANIFEST, RunFolder
 from mascot_env.types import DIRECTOR, USER, Domain, Transcript, Turn
 from mascot_env.version import VERSION
@@ -109,6 +113,7 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
 }
 
 
+TOGETHER = 64  # conversations that a judge is given at once
 COMPARED = "*/seed-*/play"  # where experiments.evaluate keeps conversations: method, seed
 
 
@@ -118,8 +123,9 @@ def folders(place: Path) -> list[Path]:
     return found or [place]
 
 
-def write(runs: Sequence[RunFolder], out: Path, *, brief: bool = False) -> dict[str, int]:
-    """Writes the data set, whole or not at all; kind -> rows. `brief`: prompts in the short form that the embedded models are asked with.
+def write(runs: Sequence[RunFolder], out: Path, *, brief: bool = False, judge: Judge | None = None) -> dict[str, int]:
+    """Writes the data set, whole or not at all; kind -> rows. `brief`: prompts in the short form that the embedded models are asked with. `judge`: pays
+    all rewards anew (`mascot_env.relabel`); None keeps those that were paid in play.
 
     Raises `ConfigError` where `out` is there already or a run is named twice, `RunFolderError` where there is no conversation or a row is no
     episode, and `UnknownIdError` for a domain that is not registered.
@@ -141,7 +147,7 @@ def write(runs: Sequence[RunFolder], out: Path, *, brief: bool = False) -> dict[
     except OSError as error:
         raise ConfigError(f"cannot be made ({error.strerror})", field="out", value=str(out), remedy="choose another folder") from error
     try:
-        counts = _written(runs, partial, brief)
+        counts = _written(runs, partial, brief, judge)
         partial.replace(out)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -149,15 +155,27 @@ def write(runs: Sequence[RunFolder], out: Path, *, brief: bool = False) -> dict[
     return counts
 
 
-def _written(runs: Sequence[RunFolder], folder: Path, brief: bool) -> dict[str, int]:
+def _episodes(run: RunFolder, judge: Judge | None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(the judge that paid, a row) of each episode. Rows are judged some at a time: a judge takes a batch, and memory no whole run."""
+    if judge is None:
+        yield from ((run.manifest.get("judge") or "", row) for row in run.episodes())
+        return
+    rows = iter(run.episodes())
+    while some := list(itertools.islice(rows, TOGETHER)):
+        with _no_episode(run):
+            made = relabelled(some, judge)
+        yield from ((redacted(judge.name), row) for row in made)
+
+
+def _written(runs: Sequence[RunFolder], folder: Path, brief: bool, judge: Judge | None) -> dict[str, int]:
     """The files, and how many rows each has. Rows with a reward go to the file at once, the others wait in one of their own."""
     counts = dict.fromkeys(COLUMNS, 0)
     with contextlib.ExitStack() as stack:
         files = {kind: stack.enter_context((folder / f"{kind}.jsonl").open("w+", encoding="utf-8")) for kind in COLUMNS}
         later = {kind: stack.enter_context((folder / f"{kind}.later").open("w+", encoding="utf-8")) for kind in COLUMNS}
         for run in runs:
-            for row in run.episodes():
-                conversation, decisions = _rows(run, row, brief)
+            for paid_by, row in _episodes(run, judge):
+                conversation, decisions = _rows(run, row, brief, paid_by)
                 told = any(value["value"] is not None for value in conversation["returns"])
                 _put((files if told else later)["conversations"], [conversation])
                 _put((files if any(d["reward"] is not None for d in decisions) else later)["turns"], decisions)
@@ -183,10 +201,17 @@ def _put(file: Any, rows: Sequence[Mapping[str, Any]]) -> None:
 # ---------------------------------------------------------------------- rows
 
 
-def _rows(run: RunFolder, row: Mapping[str, Any], brief: bool) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _rows(run: RunFolder, row: Mapping[str, Any], brief: bool, paid_by: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """A row of `conversations`, and its rows of `turns`, from a row of a run folder. Raises `RunFolderError` where that is none."""
+    with _no_episode(run):
+        return _taken_apart(run, row, brief, paid_by)
+
+
+@contextlib.contextmanager
+def _no_episode(run: RunFolder) -> Iterator[None]:
+    """Inside, rows of a run are taken apart. Raises `RunFolderError` where one is no episode."""
     try:
-        return _taken_apart(run, row, brief)
+        yield
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, MascotError) and not isinstance(error, StateError):  # which names something else, such as the domain
             raise
@@ -195,7 +220,7 @@ def _rows(run: RunFolder, row: Mapping[str, Any], brief: bool) -> tuple[dict[str
         ) from error
 
 
-def _taken_apart(run: RunFolder, row: Mapping[str, Any], brief: bool) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _taken_apart(run: RunFolder, row: Mapping[str, Any], brief: bool, paid_by: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The same, of a row that is whole."""
     transcript, end, valid, judgements = Transcript.from_json(row["transcript"]), row["end"], row["valid"], row["judgements"]
     paid = _paid(transcript, judgements)
@@ -217,7 +242,7 @@ def _taken_apart(run: RunFolder, row: Mapping[str, Any], brief: bool) -> tuple[d
         "messages": [{"role": "user" if t.agent == USER else "assistant", "content": t.text, "agent": t.agent} for t in transcript.speech],
         "directives": sum(t.agent == DIRECTOR for t in transcript),
         "returns": [{"agent": agent, "value": value} for agent, value in returns.items()],
-        "judge": run.manifest.get("judge") or "",
+        "judge": paid_by,
         "end": end,
         "valid": valid,
         "reason": "" if valid else next((j["reward"]["reason"] for j in judgements if not j["reward"].get("valid", True)), end),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mascot_env import catalog, cli, export
+from mascot_env import judge as judges
 from mascot_env.envs.dialogue import DialogueEnv
 from mascot_env.errors import ConfigError, RunFolderError
 from mascot_env.judge import Judge, ScriptedJudge
@@ -201,6 +202,44 @@ def test_a_comparison_is_exported_whole(tmp_path: Path, capsys: pytest.CaptureFi
     assert list(dict.fromkeys(runs)) == [str(tmp_path / "run" / m / s / "play") for m, s in (("mascot", "seed-0"), ("sft", "seed-0"), ("sft", "seed-1"))]
 
 
+@pytest.mark.parametrize("domain", ["support", "meeting"])
+def test_rewards_paid_anew_by_the_judge_of_play_are_those_of_play(tmp_path: Path, domain: str) -> None:
+    judge = judges.resolve("scripted")
+    run = kept(tmp_path / "run", domain, judge=judge, count=5)
+    export.write([run], tmp_path / "played")
+    bare = kept(tmp_path / "bare", domain, count=5)  # the same conversations, judged by nobody
+    export.write([bare], tmp_path / "anew", judge=judge)
+    for kind in export.COLUMNS:
+        played, anew = ([{k: v for k, v in row.items() if k != "run"} for row in rows(tmp_path / name, kind)] for name in ("played", "anew"))
+        assert played == anew and len(played) >= 5
+    assert any(row["reward"] for row in rows(tmp_path / "anew", "turns"))
+    export.write([run], tmp_path / "other", judge=judges.resolve("scripted-heldout"))
+    assert {row["judge"] for row in rows(tmp_path / "other", "conversations")} != {row["judge"] for row in rows(tmp_path / "played", "conversations")}
+
+
+def test_what_a_judge_cannot_score_anew_has_no_reward(tmp_path: Path) -> None:
+    class Fails(Judge):
+        name = "fails-1"
+
+        def score(self, cases: Any) -> list[Any]:
+            return [{c.id: JudgeError("timeout", "too slow") for c in case.rubric.criteria} for case in cases]
+
+    export.write([kept(tmp_path / "run", judge=judges.resolve("scripted"))], tmp_path / "out", judge=Fails())
+    turns, whole = rows(tmp_path / "out", "turns"), rows(tmp_path / "out", "conversations")
+    assert not any(row["reward"] is not None for row in turns if row["agent"] != DIRECTOR) and not any(row["valid"] for row in whole)
+    assert {row["reward"] for row in turns if row["reward"] is not None} <= {-1.0}  # of blocks in which nobody spoke, which no judge is asked of
+    assert all(row["reason"] for row in turns if not row["valid"]) and all(v["value"] is None for row in whole for v in row["returns"])
+
+
+def test_a_key_in_a_servers_address_is_not_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    kept(tmp_path / "run")
+    monkeypatch.setattr(judges, "resolve", lambda name: None)
+    asked = ["export", str(tmp_path / "run"), "--out", str(tmp_path / "out"), "--json", "--judge", "openai:m@http://me:hush-hush@127.0.0.1:1/v1"]
+    assert cli.main(asked) == 0
+    told = capsys.readouterr().out
+    assert "hush-hush" not in told and "127.0.0.1" in told
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, out = str(tmp_path / "run"), tmp_path / "out"
     assert cli.main(["play", "--episodes", "2", "--quiet", "--out", run]) == 0
@@ -212,6 +251,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert cli.main(["export", str(full), "--out", str(tmp_path / "full")]) == 0
     sizes = [sum(len(m["content"]) for r in rows(folder, "turns") for m in r["prompt"]) for folder in (out, tmp_path / "full")]
     assert sizes[0] < sizes[1] and "rows.turns" in capsys.readouterr().out
+    assert cli.main(["export", run, "--out", str(tmp_path / "paid"), "--judge", "scripted"]) == 0
+    assert any(r["reward"] is not None for r in rows(tmp_path / "paid", "turns"))
+    assert cli.main(["export", run, "--out", str(tmp_path / "unpaid"), "--judge", "nobody"]) == 2 and not (tmp_path / "unpaid").exists()
     assert cli.main(["export", run]) == 2 and cli.main(["export", str(tmp_path), "--out", str(tmp_path / "x")]) == 2
     kitchen = str(Path(__file__).parent / "envs" / "kitchen")
     assert cli.main(["play", "--domain", kitchen, "--scenario", "k6", "--quiet", "--out", str(tmp_path / "k")]) == 0

@@ -35,6 +35,7 @@ LAYERS = {
     "mascot_env.players": 6,
     "mascot_env.rollout": 7,
     "mascot_env.scoring": 7,
+    "mascot_env.relabel": 7,
     "mascot_env.run_folder": 7,
     "mascot_env.export": 8,
     "mascot_env.envs.focal": 8,

@@ -41,7 +41,10 @@ def progress(text: str) -> None:
 
 
 def json_line(value: Mapping[str, Any]) -> None:
-    """The object that a program reads: ASCII, on one line."""
+    """The object that a program reads: ASCII, on one line. A server's URL in the config may hold a key, which is not told."""
+    from mascot_env.redaction import redacted
+
+    value = {**value, "config": redacted(value["config"])} if "config" in value else value
     print(json.dumps(value, allow_nan=False).replace("\x7f", "\\u007f"), flush=True)
 
 
