@@ -138,6 +138,11 @@ def can_mix(model: Any) -> bool:
     return all(getattr(c.peft_type, "value", c.peft_type) == "LORA" and not getattr(c, "use_dora", False) for c in configs)
 
 
+def adapter_is_finite(model: Any, name: str) -> bool:
+    """Whether all weights of an adapter that was loaded are numbers. A base model's are not looked at: it may be as large as memory."""
+    return all(bool(p.isfinite().all()) for key, p in model.named_parameters() if f".{name}." in key)
+
+
 def out_of_memory(error: RuntimeError) -> bool:
     import torch
 

@@ -126,6 +126,10 @@ class LocalLLM:
             except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, SafetensorError) as error:  # of bad files
                 message = f"the adapter cannot be loaded ({type(error).__name__}: {error})"
                 raise LLMError(message, field="LocalLLM.adapters", value=str(folder), remedy="train it on this base model") from error
+            if not loading.adapter_is_finite(self.model, name):  # else every reply of it would fail, one by one
+                self.model.delete_adapter(name)
+                remedy = "take a checkpoint from before its training diverged"
+                raise LLMError("the adapter holds values that are no numbers", field="LocalLLM.adapters", value=str(folder), remedy=remedy)
             self._adapters[name] = f"#{loading.fingerprint(Path(folder))}"
 
     def add_mean(self, name: str, of: Sequence[str]) -> None:

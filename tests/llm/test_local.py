@@ -398,6 +398,21 @@ def test_adapters_are_checked(folder: Path, tmp_path: Path) -> None:
         LocalLLM(tiny.model())
 
 
+def test_an_adapter_of_a_training_that_diverged_is_refused_and_leaves_the_others(folder: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    good, bad = tiny.adapter(folder, tmp_path / "good", seed=1), tiny.adapter(folder, tmp_path / "bad", seed=2)
+    weights = load_file(bad / "adapter_model.safetensors")
+    weights[next(iter(weights))].view(-1)[0] = float("inf")
+    save_file(weights, bad / "adapter_model.safetensors")
+    llm = LocalLLM(folder, adapters={"good": good})
+    with pytest.raises(LLMError, match="no numbers.*diverged"):
+        llm.add_adapter("bad", bad)
+    assert llm.adapters == ("good",)
+    asked = [Request((Message("user", "Hello."),), max_tokens=3, adapter=a, key=(1,)) for a in ("good", None)]
+    assert all(c.stop in ("stop", "length", "empty") for c in llm.generate(asked))
+
+
 def _bigger() -> object:
     words = tiny.tokenizer()
     words.add_tokens(["one", "two"])
