@@ -59,7 +59,7 @@ def page(place: Path) -> str:
 def page_of(audit: Audit) -> str:
     weights = f"Weights: {', '.join(f'`{w}`' for w in audit['weights'])}. " if audit["weights"] else ""
     asked = audit["config"]
-    parts = [f"## {asked['judge']}", f"{weights}{asked['cases']} cases of each part, seed {asked['seed']}.", *_own_cases(audit)]
+    parts = [f"## {asked['judge']}", f"{weights}{asked['cases']} cases of each part (of rated sets all replies), seed {asked['seed']}.", *_own_cases(audit)]
     if audit.get("agreement") or audit.get("choices"):
         parts += ["### On what people rated", *([MADE_FOR_THE_WORLD] if audit["made_for_language_world"] else []), *_rated(audit)]
     return "\n\n".join(parts)
