@@ -214,7 +214,7 @@ def differences(found: Mapping[str, Sequence[Mapping[str, Any]]], against: str) 
     if not rows:
         return "Nothing to compare with.", {}
     head = console.table(["method", "chrF", "ROUGE-L", "surprise (nats a token)"], rows)
-    told = f"Differences to `{against}`, means over scenarios, with intervals Holm-corrected at 95 % over a row; * where the adjusted p is below 0.05:"
+    told = f"Differences to `{against}`, means over scenarios, with intervals at the levels at which Holm tests them over a row; * where p, adjusted, < 0.05:"
     return f"{told}\n\n{head}", figures
 
 

@@ -1,7 +1,7 @@
 """The tables of runs of the bi-level schedule, over seeds.
 
-Differences are paired by scenario and seed; their 95 % intervals are t intervals over both (`metrics.two_level_t`), or a paired bootstrap
-over scenarios where there is one seed.
+Differences are paired by scenario and seed; their 95 % intervals are t intervals over both (`metrics.two_level_t`), or over
+scenarios alone where there is one seed (`metrics.paired_t`).
 """
 
 from __future__ import annotations

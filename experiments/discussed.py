@@ -59,7 +59,7 @@ def _listed(gaps: Gaps, side: str) -> list[str]:
 def _ahead(kind: str, gaps: Gaps, against: str) -> str:
     told = {"ahead": "ahead of", "behind": "behind", "level": "not told apart from"}
     parts = [f"{told[side]} {against}: {', '.join(found)}" for side in told if (found := _listed(gaps, side))]
-    told_by = "beyond chance where the interval, Holm-corrected at 95 % over the methods, lies on one side of zero"
+    told_by = "beyond chance where p, Holm-adjusted over the methods, is below 0.05, and the interval on one side of zero"
     return f"{kind.capitalize()}, overall ({told_by}): {'; '.join(parts)}." if parts else ""
 
 

@@ -53,7 +53,7 @@ from mascot_env.judge.model import ModelJudge
 from mascot_env.judge.world import WorldJudge
 from mascot_env.players.policy import Policy, Team
 from mascot_env.redaction import redacted
-from mascot_env.run_folder import RunFolder
+from mascot_env.run_folder import RunFolder, take_lock
 from mascot_env.types import Domain, Scenario, Transcript
 
 REDUNDANCY = "redundancy"
@@ -356,6 +356,12 @@ def one(config: Config, seed: int, name: str) -> dict[str, Any]:
         ) from error
 
 
+def first_row(file: Path) -> bool:
+    """Whether a file of JSON lines has a whole one."""
+    with file.open("rb") as rows:
+        return rows.readline().endswith(b"\n")
+
+
 def same_policy(who: Entrant, config: Config, seed: int) -> None:
     """Raises `RunFolderError` where the conversations that are kept of this name are of another policy. Language models are told apart by their weights,
     with the conversations; of a policy's own text, and of networks that choose acts, only their kind stands there."""
@@ -367,7 +373,9 @@ def same_policy(who: Entrant, config: Config, seed: int) -> None:
     if not mark:
         return
     file = folder / POLICY
-    played = any(kept.stat().st_size for kept in folder.glob("play*/episodes.jsonl"))  # else it stopped before its first conversation ended
+    played = any(first_row(kept) for kept in folder.glob("play*/episodes.jsonl"))  # else it stopped before its first conversation ended
+    for lock in () if played else folder.glob("play*/lock"):  # or is at work there still
+        os.close(take_lock(lock, lock.parent, "another program ({}) is at work in this run folder"))
     there = json.loads(file.read_text(encoding="utf-8")) if file.exists() and played else mark
     if changed := sorted(k for k in {*there, *mark} if there.get(k) != mark.get(k)):
         raise RunFolderError(

@@ -143,8 +143,8 @@ def with_intervals(found: Found, judge: str, kind: str) -> tuple[str, dict[str, 
         rows.append([method, *map(_with_ends, shown.values())])
     over = "seeds and scenarios" if len(next(iter(found.values()))) > 1 else "scenarios"
     told = (
-        f"All scenarios, each method alone, with 95 % intervals over {over}, cut to 0 to 100 (interquartile mean: without the lowest and the"
-        " highest quarter of all scores):"
+        f"Each method alone, over the scenarios that all of its seeds have, with 95 % intervals over {over}, cut to 0 to 100 (interquartile mean:"
+        " without the lowest and the highest quarter of all scores):"
     )
     return f"{told}\n\n{console.table(['method', *criteria, IQM], rows)}", figures
 
@@ -205,12 +205,15 @@ def differences(found: Found, judge: str, kind: str, against: str) -> tuple[str,
     if not rows:
         return "Nothing to compare with.", {}
     told = (
-        f"Differences to `{against}`, with intervals Holm-corrected at 95 %: over the criteria of a row, and for `overall`, their mean, over the methods; cut"
-        " to -100 to 100; * where the adjusted p is below 0.05, and there the interval leaves out 0:"
+        f"Differences to `{against}`, with intervals at the levels (95 % and more) at which Holm's procedure tests them: over the criteria of a row, and for"
+        " `overall`, their mean, over the methods; cut to -100 to 100. * where the adjusted p is below 0.05: there, and only there, the interval leaves out 0."
+        " Each table, kind of score and judge is corrected by itself: two tables may place one difference on either side."
+        f"{TWO_SEEDS if len(next(iter(found.values()))) == 2 else ''}"
     )
     return f"{told}\n\n{console.table(['method', *criteria_of(found, judge, kind)], rows)}", figures
 
 
+TWO_SEEDS = " Of 2 seeds more is told apart than should be: take 5."
 LESS = ("zero-shot", "sft")  # what MASCOT is required to be ahead of, overall
 
 

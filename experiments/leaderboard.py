@@ -18,11 +18,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from experiments import console, leaderboard_page
 from experiments.leaderboard_format import KINDS, Place, Submission, parsed, read, written
 from mascot_env import seeding
 from mascot_env.errors import CatalogError, ConfigError
+from mascot_env.types import to_json
 
 KEPT, PAGE = "submissions", "leaderboard.md"
 Known = dict[tuple[object, ...], tuple[Path, Submission]]  # row -> where it is from
@@ -93,10 +95,11 @@ def refuse_other_criteria(rows: Known) -> None:
 
 
 def refuse_copies(rows: Known) -> None:
-    """Two rows of one place with the same scores, digit for digit, are one policy under two names. Raises `ConfigError`, naming both files."""
+    """Two rows of one place and base model with the same scores are one policy under two names. Raises `ConfigError`, naming both files."""
     seen: dict[tuple[object, ...], Path] = {}
     for path, s in rows.values():
-        for mark in ((s.place, s.digest), (s.place, repr(s.scores))):
+        means = tuple(sorted((kind, c, round(e.estimate, 6)) for kind in KINDS for c, e in getattr(s.scores, kind).items()))
+        for mark in ((s.place, s.model, s.digest), (s.place, s.model, means)):
             if (other := seen.setdefault(mark, path)) != path:
                 remedy = "leave one of them out"
                 raise ConfigError(f"has the scores of another row: {other} and {path}", field="scores", value=s.method, remedy=remedy)
@@ -106,15 +109,25 @@ def unlike(found: Sequence[tuple[Path, Submission]], run: Path, trained: str) ->
     """Of submissions that are not what a comparison makes: which, and in what."""
     from experiments import leaderboard_from
 
-    made = {s.method: s for s in leaderboard_from.submissions(run, "", trained)}
+    made = {s.method: s for s in leaderboard_from.submissions(run, "", trained, {s.method for _, s in found})}
     out = []
     for path, s in found:
         if s.method not in made:
             out.append(f"{path}: {s.method!r} was not compared in {run}")
             continue
-        other = [f.name for f in fields(s) if f.name != "authors" and getattr(s, f.name) != getattr(made[s.method], f.name)]
+        theirs, ours = (_rounded(to_json(x)) for x in (s, made[s.method]))
+        other = [f.name for f in fields(s) if f.name != "authors" and theirs[f.name] != ours[f.name]]
         out += [f"{path}: not what {run} makes of {s.method!r}: {', '.join(other)}"] if other else []
     return out
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers to ten decimals, as the digest has them: machines add up in other orders."""
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(v) for v in value]
+    return round(value, 10) if isinstance(value, float) else value
 
 
 def kept(folder: Path) -> list[Path]:

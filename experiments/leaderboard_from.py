@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,10 @@ NOTHING = "nothing"
 PLAIN = {kind: name for kind, name in zip(KINDS, evaluate_tables.KINDS, strict=True)}  # as scores.json has them
 
 
-def submissions(run: Path, authors: str, trained: str) -> list[Submission]:
+def submissions(run: Path, authors: str, trained: str, only: Collection[str] | None = None) -> list[Submission]:
     """One for each method that was compared. `run`: the folder of a comparison, or a kept one's; `trained`: NAME=JUDGE of policies of your own,
-    comma-separated. Raises `RunFolderError` where the comparison is not finished, and `ConfigError` where a method's training is not known."""
+    comma-separated; `only`: of these methods. Raises `RunFolderError` where the comparison is not finished, and `ConfigError` where a method's training is not
+    known."""
     kept, told = comparison.read(run), _told(trained)
     if unknown := sorted(told.keys() - kept.specs.keys()):
         raise ConfigError("was not compared", field="trained", value=unknown, remedy=f"there are {', '.join(kept.specs)}")
@@ -38,7 +39,7 @@ def submissions(run: Path, authors: str, trained: str) -> list[Submission]:
     judge = JudgeName(*redacted(next(iter(kept.judges.items()))))
     user = redacted(kept.asked["user"])
     place = Place(kept.domain, kept.scenarios, kept.asked["split"], kept.count, kept.asked["rounds"], user, judge)
-    return [_submission(kept, method, place, authors, _training(kept, method, told)) for method in kept.specs]
+    return [_submission(kept, method, place, authors, _training(kept, method, told)) for method in kept.specs if only is None or method in only]
 
 
 def _submission(kept: Comparison, method: str, place: Place, authors: str, training: Training | None) -> Submission:

@@ -90,6 +90,7 @@ def of_methods(run: Gathered) -> str:
     if run.figures is None:
         return missing("There is no report.json: the comparison has not ended.")
     names, parts = [m for m in run.found], [report_checks.first(run)]
+    which = HOLM if "about" in run.figures else ALONE  # of an earlier release
     for judge in (j for j in run.judges if j in run.figures):
         own = []
         for kind in KINDS:
@@ -97,7 +98,7 @@ def of_methods(run: Gathered) -> str:
             gaps = {m: run.figures[judge][f"{kind}, differences"][m] for m in names if m in run.figures[judge][f"{kind}, differences"]}
             own += [heading(4, f"{kind.capitalize()}, by {evaluate_tables.named(judge).replace('`', '')}")]
             own += [of_means(kind, means), _alone(kind, run.figures[judge].get(f"{kind}, intervals", {}))]
-            own += [of_gaps(kind, gaps, f"difference to {run.asked.get('against', 'the first')}, points")]
+            own += [of_gaps(kind, gaps, f"difference to {run.asked.get('against', 'the first')}, points", which)]
         first = judge == run.judges[0]
         parts.append("".join(own) if first else opened(f"The same by {evaluate_tables.named(judge).replace('`', '')}", "".join(own)))
     parts += [report_checks.last(run), _measures(run, "measured", "Without a model"), _measures(run, "cost", "Cost, per reply and per conversation")]
@@ -131,7 +132,8 @@ def _criteria(by: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [*sorted(found, key=lambda c: (known_order.index(c) if c in known_order else len(known_order), c)), "overall"]
 
 
-HOLM = "intervals Holm-corrected at 95 % over the criteria of a row, and for overall over the methods"
+HOLM = "intervals at the levels at which Holm tests them, over the criteria of a row, and for overall over the methods"
+ALONE = "95 % intervals of each alone"
 
 
 def of_gaps(kind: str, gaps: Gaps, axis: str, which: str = HOLM) -> str:
@@ -217,7 +219,7 @@ def _teams(by: Mapping[str, Mapping[str, Any]], p: Mapping[str, float]) -> str:
         pair: {c: v.get(pair) for c, v in by.items()} | holm.get(pair, {})
         for pair in sorted(pairs, key=lambda k: (not k.startswith("trained -"), k))
     }
-    return of_means("teams, agent-specific", means) + of_gaps("teams, agent-specific", gaps, "difference, points", "95 % intervals of each alone")
+    return of_means("teams, agent-specific", means) + of_gaps("teams, agent-specific", gaps, "difference, points", ALONE)
 
 
 def _directors(figures: Mapping[str, Any]) -> str:

@@ -66,7 +66,7 @@ class Parameter:
         if self.distribution == "log_uniform_values":
             return float(math.exp(rng.uniform(math.log(self.low), math.log(self.high))))
         number = float(rng.uniform(self.low, self.high))
-        return round(number / self.q) * self.q if self.distribution == "q_uniform" else number
+        return min(max(round(number / self.q) * self.q, self.low), self.high) if self.distribution == "q_uniform" else number
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,8 @@ def read(path: str | Path) -> Sweep:
     command = _command(raw.get("command") or list(COMMAND), file)
     if not isinstance(raw["program"], str):
         raise CatalogError("is a file's name", file=file, field="program", value=raw["program"], remedy="write the program that is run")
+    if ARGS in command and FLAGS in command:
+        raise CatalogError("each option would be passed twice", file=file, field="command", value=list(command), remedy=f"keep {ARGS} or {FLAGS}")
     if ARGS in command and (on_or_off := [p.name for p in parameters if any(isinstance(v, bool) for v in p.values)]):
         remedy = f"write {FLAGS} in the place of {ARGS}"
         raise CatalogError("no option is passed true or false", file=file, field=f"parameters.{on_or_off[0]}", remedy=remedy)
@@ -196,6 +198,8 @@ def _parameter(name: str, given: Any, file: str) -> Parameter:
     if kind == "int_uniform" and not all(n.is_integer() and abs(n) <= LARGEST for n in (low, high)):
         remedy = "write both without a point, or use distribution: uniform"
         raise CatalogError(f"whole numbers up to {LARGEST:,} are needed", file=file, field=field, value=dict(given), remedy=remedy)
+    if kind == "q_uniform" and q * LARGEST < max(abs(low), abs(high)):
+        raise CatalogError("q is too small a step for this range", file=file, field=field, value=dict(given), remedy="use distribution: uniform")
     if kind == "q_uniform" and not all(math.isclose(n / q, round(n / q), abs_tol=1e-9) for n in (low, high)):
         remedy = "else what is drawn is rounded to one below min, or above max"  # W&B rounds to multiples of q, wherever min lies
         raise CatalogError("min and max must be multiples of q", file=file, field=field, value=dict(given), remedy=remedy)

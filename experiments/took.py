@@ -28,6 +28,7 @@ CORE, CLOCK, STARTS = "core seconds", "seconds", "starts"
 UNTIL = "core seconds until "  # the end of a part that was marked
 MEMORY = "peak memory, GiB"
 IN = "core seconds in "  # a stage, by its folder in the run's
+BETWEEN = f"{IN}."  # no stage
 SCORED = "scored-"  # how the stage of a judge's scores begins: what they are of is named, and they are not
 LEVELS = "levels"  # of a run of experiments.bilevel: all but the ablations
 
@@ -76,9 +77,8 @@ class Took:
         return "/".join(part for part in parts if not part.startswith(SCORED)) or "."
 
     def _count(self) -> None:
-        now = _core()
-        if self._inside:
-            self._stages[self._inside[-1]] = self._stages.get(self._inside[-1], 0.0) + now - self._since
+        now, where = _core(), self._inside[-1] if self._inside else BETWEEN
+        self._stages[where] = self._stages.get(where, 0.0) + now - self._since
         self._since = now
 
     def mark(self, name: str) -> None:

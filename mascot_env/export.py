@@ -226,6 +226,9 @@ def _taken_apart(run: RunFolder, row: Mapping[str, Any], brief: bool, paid_by: s
     paid = _paid(transcript, judgements)
     returns = dict(row["returns"]) if valid and judgements else dict.fromkeys(dict(row["returns"]))
     domain, s = catalog.domain(transcript.scenario.domain), transcript.scenario
+    if strangers := sorted(set(transcript.agents) - set(domain.agents)):
+        remedy = "export conversations of the domain's own personas"
+        raise ConfigError(f"{run.path} is of other personas than {domain.id}'s", field="runs", value=strangers, remedy=remedy)
     which = {"run": str(run.path), "scenario": s.id, "seed": row["seed"], "domain": s.domain, "split": s.split}
     decisions = [
         {**which, **_decision(transcript, i, domain, row["seed"], brief), **_pay(turn, paid.get(i))}
@@ -304,7 +307,8 @@ def card(runs: Sequence[RunFolder], counts: Mapping[str, int], brief: bool) -> s
     return (
         f"---\n{head}\n---\n\n# Conversations of companion teams\n\nExported by mascot_env {VERSION} from {len(runs)} run folder(s):\n\n"
         f"    {shown}\n\nPrompts are made anew in the {'brief' if brief else 'full'} form of `mascot_env.prompts`: run folders keep none, and a player "
-        "that reads no prompt, or another one, was not asked with these words. Rewards are a judge's, and are as good as it is. A reward is null where "
+        "that reads no prompt, or another one, was not asked with these words. Rewards are a judge's, and are as good as it is; a judge that is held out is there to "
+        "report, and what it pays is not to be learnt from. A reward is null where "
         "nothing was paid, or where a judge or a model failed; a failure is never a number. What models and users said is their text, unfiltered; "
         "distress may be among it.\n\n"
         'With this folder the types below are read, whatever is in the rows; without it, `load_dataset("json", data_files=...)` takes them from the rows, '

@@ -217,14 +217,59 @@ def test_rewards_paid_anew_by_the_judge_of_play_are_those_of_play(tmp_path: Path
     assert {row["judge"] for row in rows(tmp_path / "other", "conversations")} != {row["judge"] for row in rows(tmp_path / "played", "conversations")}
 
 
+@pytest.mark.parametrize("limits", [{"max_words": 40}, {"max_words": 90}, {"max_cycles": 4}, {"max_cycles": 5}, {"block_turns": 1}, {"block_turns": 2}])
+def test_what_a_limit_cut_off_is_paid_anew_as_in_play(tmp_path: Path, limits: dict[str, int]) -> None:
+    """A block in which nobody has spoken yet is judged by nobody: paid anew, the Director was given -1 for it."""
+    domain, judge = catalog.domain("support"), judges.resolve("scripted")
+    team = Team.of(domain, director=RandomDirector(), speakers=ScriptedSpeaker(), user=ScriptedUser())
+    with RunFolder.create(tmp_path / "run", {}, seed=0, judge=judge.name, models={}) as run:  # type: ignore[union-attr]
+        for episode in play(
+            team, catalog.scenarios("support", "train")[:12], lambda: DialogueEnv(domain=domain, judge=judge, user=None, **limits)  # type: ignore[arg-type]
+        ):
+            run.append(episode)
+    for name, by in (("played", None), ("anew", judge)):
+        export.write([RunFolder.open(tmp_path / "run")], tmp_path / name, judge=by)
+    for kind in export.COLUMNS:
+        assert rows(tmp_path / "anew", kind) == rows(tmp_path / "played", kind)
+
+
+def test_what_a_model_failed_in_is_judged_by_nobody(tmp_path: Path) -> None:
+    run = kept(tmp_path / "run", judge=judges.resolve("scripted"), speakers=Mute())
+    for name, by in (("played", None), ("anew", judges.resolve("scripted"))):
+        export.write([run], tmp_path / name, judge=by)
+    for kind in export.COLUMNS:
+        assert rows(tmp_path / "anew", kind) == rows(tmp_path / "played", kind)
+    assert not any(row["valid"] for row in rows(tmp_path / "anew", "conversations"))
+
+
+def test_a_sound_judge_makes_valid_what_another_failed_in(tmp_path: Path) -> None:
+    run = kept(tmp_path / "run", judge=Fails())
+    export.write([run], tmp_path / "played")
+    export.write([run], tmp_path / "anew", judge=judges.resolve("scripted"))
+    assert not any(row["valid"] for row in rows(tmp_path / "played", "conversations"))
+    assert all(row["valid"] and not row["reason"] for row in rows(tmp_path / "anew", "conversations"))
+
+
+def test_conversations_of_other_personas_are_refused_by_name(tmp_path: Path) -> None:
+    from mascot_env.worlds import teams
+
+    other = teams.composed("support", ("somebody else",), novel=True)
+    team = Team.of(other, director=RoundRobinDirector(other), speakers=ScriptedSpeaker(), user=ScriptedUser())
+    with RunFolder.create(tmp_path / "run", {}, seed=0, judge=None, models={}) as run:
+        for episode in play(team, catalog.scenarios("support", "train")[:1], lambda: DialogueEnv(domain=other, judge=None, user=None)):
+            run.append(episode)
+    with pytest.raises(ConfigError, match="runs: .*of other personas than support's"):
+        export.write([RunFolder.open(tmp_path / "run")], tmp_path / "out")
+
+
 def test_what_a_judge_cannot_score_anew_has_no_reward(tmp_path: Path) -> None:
-    class Fails(Judge):
-        name = "fails-1"
+    class Mum(Judge):
+        name = "mum"
 
         def score(self, cases: Any) -> list[Any]:
             return [{c.id: JudgeError("timeout", "too slow") for c in case.rubric.criteria} for case in cases]
 
-    export.write([kept(tmp_path / "run", judge=judges.resolve("scripted"))], tmp_path / "out", judge=Fails())
+    export.write([kept(tmp_path / "run", judge=judges.resolve("scripted"))], tmp_path / "out", judge=Mum())
     turns, whole = rows(tmp_path / "out", "turns"), rows(tmp_path / "out", "conversations")
     assert not any(row["reward"] is not None for row in turns if row["agent"] != DIRECTOR) and not any(row["valid"] for row in whole)
     assert {row["reward"] for row in turns if row["reward"] is not None} <= {-1.0}  # of blocks in which nobody spoke, which no judge is asked of

@@ -16,7 +16,8 @@ EXAMPLES = """examples:
 
 conversations.jsonl has a row for each episode, turns.jsonl one for each decision, README.md says what every column is. The folder is there whole or
 not at all. Rewards are what a judge paid while a conversation was played (mascot play --judge); --judge pays them anew, of conversations that were judged
-afterwards too, such as a comparison's. The exit code is 0 where it is written; a conversation that failed is in it, marked, and without a number.
+afterwards too, such as a comparison's: with the default weights, and without the format term of a Director that writes. The exit code is 0 where it is
+written; a conversation that failed is in it, marked, and without a number.
 """
 
 
@@ -26,7 +27,7 @@ class Config:
         (), "run folders, of mascot play --out or of a program; or the folder of a comparison, for all in it", positional=True, nargs="+", metavar="RUN"
     )
     out: str = option("", "the new folder that the data set is written to", metavar="DIR")
-    judge: str = option("", "pays all rewards anew, as in play; empty: they stay as they were paid", metavar="NAME")
+    judge: str = option("", "pays all rewards anew; empty: they stay as they were paid", metavar="NAME")
     domain: str = option("", "the folder of a domain of your own that the conversations are of", metavar="DIR")
     brief: bool = option(False, "prompts in the short form that the embedded models are asked with")
     json: bool = option(False, "print one JSON object and nothing else")
@@ -39,6 +40,7 @@ def run(config: Config) -> int:
     from mascot_env import judge as judges
     from mascot_env.commands import own
     from mascot_env.errors import ConfigError
+    from mascot_env.judge.panel import is_held_out
     from mascot_env.run_folder import RunFolder
 
     if not config.out:
@@ -46,6 +48,8 @@ def run(config: Config) -> int:
     if config.domain:
         options.find_domain(config.domain)
     judge = judges.resolve(own.named(config.judge, "judge")) if config.judge else None
+    if judge is not None and is_held_out(judge):
+        show.progress(f"the judge {judge.name} is held out: it reports, and what it pays trains nothing")
     runs = [RunFolder.open(r) for named in config.runs for r in export.folders(Path(named))]
     counts = export.write(runs, Path(config.out), brief=config.brief, judge=judge)
     if config.json:

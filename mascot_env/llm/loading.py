@@ -138,9 +138,19 @@ def can_mix(model: Any) -> bool:
     return all(getattr(c.peft_type, "value", c.peft_type) == "LORA" and not getattr(c, "use_dora", False) for c in configs)
 
 
-def adapter_is_finite(model: Any, name: str) -> bool:
-    """Whether all weights of an adapter that was loaded are numbers. A base model's are not looked at: it may be as large as memory."""
-    return all(bool(p.isfinite().all()) for key, p in model.named_parameters() if f".{name}." in key)
+def check_finite(file: Path) -> None:
+    """Raises `LLMError` where the weights of an adapter's file are not all numbers: every reply of it would fail, one by one. The model is not touched
+    yet. A file that cannot be read is left to who loads it; a base model's is not looked at, which may be as large as memory."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        weights = load_file(file)
+    except (OSError, SafetensorError, ValueError):
+        return
+    if bad := sorted(name for name, w in weights.items() if w.is_floating_point() and not bool(w.isfinite().all())):
+        remedy = "take a checkpoint from before its training diverged"
+        raise LLMError(f"the adapter holds values that are no numbers ({bad[0]})", field="LocalLLM.adapters", value=str(file), remedy=remedy)
 
 
 def out_of_memory(error: RuntimeError) -> bool:

@@ -116,6 +116,7 @@ class LocalLLM:
         if not (Path(folder) / "adapter_model.safetensors").is_file():
             message = "this folder holds no adapter_model.safetensors"
             raise LLMError(message, field="LocalLLM.adapters", value=str(folder), remedy="save the adapter with save_pretrained")
+        loading.check_finite(Path(folder) / "adapter_model.safetensors")
         with self._lock, warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*gradient_checkpointing", category=FutureWarning)  # PEFT asks by the old name
             try:
@@ -126,10 +127,6 @@ class LocalLLM:
             except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, SafetensorError) as error:  # of bad files
                 message = f"the adapter cannot be loaded ({type(error).__name__}: {error})"
                 raise LLMError(message, field="LocalLLM.adapters", value=str(folder), remedy="train it on this base model") from error
-            if not loading.adapter_is_finite(self.model, name):  # else every reply of it would fail, one by one
-                self.model.delete_adapter(name)
-                remedy = "take a checkpoint from before its training diverged"
-                raise LLMError("the adapter holds values that are no numbers", field="LocalLLM.adapters", value=str(folder), remedy=remedy)
             self._adapters[name] = f"#{loading.fingerprint(Path(folder))}"
 
     def add_mean(self, name: str, of: Sequence[str]) -> None:

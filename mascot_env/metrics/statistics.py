@@ -20,6 +20,7 @@ from mascot_env.errors import ConfigError
 from mascot_env.metrics.measure import NotMeasured
 
 SAMPLES = 10_000
+CLOSE = 1e-12
 CHUNK = 4_000_000  # numbers held at once while resampling
 
 
@@ -71,14 +72,17 @@ def paired_bootstrap(
 
 
 def paired_t(ours: Values, theirs: Values, *, level: float = 0.95) -> Interval | NotMeasured:
-    """Student's t interval for the mean paired difference over scenarios, and its p. Of few scenarios too it leaves out no difference in 1 - level of
-    comparisons of equals; the percentiles of a bootstrap do so in half of those of 2 scenarios, and in an eighth of those of 6."""
+    """Student's t interval for the mean paired difference over scenarios, and its p. Of normal differences it leaves out 0 in 1 - level of comparisons of
+    equals, of however few scenarios; the percentiles of a bootstrap do so in half of those of 2 scenarios, and in an eighth of those of 6. Two or three
+    scores that fall on a grid may be alike by chance: no spread is then taken for certainty."""
     diff_J = paired(ours, theirs)
     if diff_J.ndim != 1:
         raise ConfigError("must be one value per scenario", field="ours", value=diff_J.shape, remedy="use two_level_t for several seeds")
     if len(diff_J) < 2:
         return NotMeasured("fewer than 2 scenarios")
     mean, error, dof = float(diff_J.mean()), float(diff_J.std(ddof=1)) / math.sqrt(len(diff_J)), len(diff_J) - 1
+    if error <= CLOSE * float(np.abs(diff_J).max()):  # alike but for the last digits
+        mean, error = (0.0 if abs(mean) <= CLOSE else mean), 0.0
     half = t_quantile((1 + level) / 2, dof) * error
     p = 2 * (1 - t_cdf(abs(mean) / error, dof)) if error > 0 else float(mean == 0)
     return Interval(mean, mean - half, mean + half, p, "paired t over scenarios")
@@ -267,7 +271,7 @@ def holm_intervals(
     gaps: Mapping[str, Callable[[float], Interval | NotMeasured]], *, level: float = 0.95
 ) -> dict[str, Interval | NotMeasured]:
     """A family of intervals, each at the level at which Holm's procedure tests it, with its adjusted p: it leaves out 0 where that is below 1 - level, and
-    only there. `gaps`: name -> the interval at a level. What is not rejected, and what comes after it, has the level at which the procedure stopped; what
+    only there. They say what is rejected at a family-wise error of 1 - level, and are no simultaneous intervals: the last that is rejected is at `level`. `gaps`: name -> the interval at a level. What is not rejected, and what comes after it, has the level at which the procedure stopped; what
     was not measured is no member of the family.
     """
     found = {name: gap(level) for name, gap in gaps.items()}
@@ -279,7 +283,9 @@ def holm_intervals(
         gap = gaps[name](1 - (1 - level) / family)
         assert isinstance(gap, Interval) and gap.p is not None
         worst = max(worst, min(1.0, (len(p) - rank) * gap.p))
-        found[name] = replace(gap, p=worst)
+        kept = worst >= 1 - level  # its p may depend on the level, and its interval then just leave out what was not rejected
+        ends = (min(gap.low, 0.0), max(gap.high, 0.0)) if kept else (gap.low, gap.high)
+        found[name] = replace(gap, low=ends[0], high=ends[1], p=worst)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import linecache
@@ -18,7 +19,7 @@ pytest.importorskip("torch", reason="torch is not installed: pip install -e .[hf
 
 from baselines import METHODS  # noqa: E402
 from baselines.method import Ingredients, Players  # noqa: E402
-from experiments import comparison, evaluate, evaluate_tables, evaluated, leaderboard_from, media, persona_eval, setting, tuned  # noqa: E402
+from experiments import comparison, console, evaluate, evaluate_tables, evaluated, leaderboard_from, media, persona_eval, setting, tuned  # noqa: E402
 from experiments.entrants import Entrant, entrant, listed  # noqa: E402
 from mascot_env import catalog, metrics  # noqa: E402
 from mascot_env.errors import ConfigError, MascotError, RunFolderError, UnknownIdError  # noqa: E402
@@ -226,6 +227,22 @@ def test_a_policy_that_gives_no_action_is_named_and_may_be_mended(
     evaluate.prepared.cache_clear()
     monkeypatch.delitem(sys.modules, own)
     assert evaluate.main(asked) == 0
+
+
+def test_a_policy_that_is_still_at_its_first_conversations_is_not_another_one(own: str, tmp_path: Path) -> None:
+    """Its mark was written over by the other one, which then was taken for it."""
+    config = console.parse(evaluate.Config, "", [*SMALL, "--seeds", "1", "--out", str(tmp_path / "run"), "--against", "mine", "--methods", f"mine={own}:team@team"])
+    _, (who,) = evaluate.prepared(config)
+    evaluate.same_policy(who, config, 0)
+    folder = tmp_path / "run" / "mine" / "seed-0"
+    other = dataclasses.replace(who, mark={**who.mark, "text": "another"})
+    with RunFolder.create(folder / "play", {}, seed=0, judge=None, models={}), pytest.raises(RunFolderError, match="is at work"):
+        evaluate.same_policy(other, config, 0)
+    (folder / "play" / "episodes.jsonl").write_text('{"scenario": "torn')
+    evaluate.same_policy(other, config, 0)  # nothing was played
+    (folder / "play" / "episodes.jsonl").write_text("{}\n")
+    with pytest.raises(RunFolderError, match="another policy"):
+        evaluate.same_policy(who, config, 0)
 
 
 def test_cost_is_of_the_conversations_that_were_paid_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

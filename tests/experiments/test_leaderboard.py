@@ -449,8 +449,9 @@ def test_one_policy_under_two_names_is_refused(run: Path, tmp_path: Path) -> Non
     files = sorted((run / "submissions").iterdir())
     told = json.loads(files[0].read_text())
     copied = tmp_path / "copied.json"
-    for digest in (told["digest"], "0" * 64):
-        copied.write_text(json.dumps({**told, "method": "better", "authors": "Others", "digest": digest}))
+    turned = {kind: dict(reversed(by.items())) for kind, by in told["scores"].items()}
+    for digest, given in ((told["digest"], told["scores"]), ("0" * 64, told["scores"]), ("0" * 64, turned)):
+        copied.write_text(json.dumps({**told, "method": "better", "authors": "Others", "digest": digest, "scores": given}))
         with pytest.raises(ConfigError, match=r"scores: has the scores of another row"):
             leaderboard.main([*map(str, files), str(copied)])
 

@@ -405,10 +405,13 @@ def test_an_adapter_of_a_training_that_diverged_is_refused_and_leaves_the_others
     weights = load_file(bad / "adapter_model.safetensors")
     weights[next(iter(weights))].view(-1)[0] = float("inf")
     save_file(weights, bad / "adapter_model.safetensors")
-    llm = LocalLLM(folder, adapters={"good": good})
-    with pytest.raises(LLMError, match="no numbers.*diverged"):
-        llm.add_adapter("bad", bad)
-    assert llm.adapters == ("good",)
+    llm = LocalLLM(folder)
+    for there in ((), ("good",)):  # the first of all, and one beside another
+        with pytest.raises(LLMError, match="no numbers.*diverged"):
+            llm.add_adapter("bad", bad)
+        assert llm.adapters == there and llm.generate([Request((Message("user", "Hello."),), max_tokens=3, key=(1,))])[0].token_ids
+        if not there:
+            llm.add_adapter("good", good)
     asked = [Request((Message("user", "Hello."),), max_tokens=3, adapter=a, key=(1,)) for a in ("good", None)]
     assert all(c.stop in ("stop", "length", "empty") for c in llm.generate(asked))
 

@@ -206,6 +206,19 @@ def test_holms_intervals_leave_out_zero_where_holm_rejects_and_only_there() -> N
     assert min(met.values()) > 100
 
 
+def test_what_holm_does_not_reject_holds_zero_even_where_its_own_interval_does_not() -> None:
+    """p of `two_level_t` depends on the level, so that order may change between levels."""
+    gaps = {"a": lambda level: m.Interval(2.0, -1.0, 5.0, 0.04, "made up"), "b": lambda level: m.Interval(2.0, 0.5, 3.5, 0.045 if level == 0.95 else 0.01, "made up")}
+    found = m.holm_intervals(gaps)
+    assert all(isinstance(g, m.Interval) and g.low <= 0 <= g.high and g.p == pytest.approx(0.08) for g in found.values())
+
+
+def test_differences_that_are_alike_but_for_the_last_digits_have_no_spread() -> None:
+    none, some = m.paired_t([0.3 - 0.1] * 6, [0.2] * 6), m.paired_t([0.3] * 6, [0.1 + 0.1] * 6)
+    assert isinstance(none, m.Interval) and (none.low, none.high, none.p) == (0.0, 0.0, 1.0)
+    assert isinstance(some, m.Interval) and some.p == 0.0 and some.low == some.high == pytest.approx(0.1)
+
+
 def test_holms_levels_by_hand() -> None:
     """Three, the first far from 0 and the second not far enough: at 1 - 0.05 / 3, and then both at 1 - 0.05 / 2, where the procedure stopped."""
     asked: dict[str, list[float]] = {"a": [], "b": [], "c": []}
