@@ -307,8 +307,8 @@ def card(runs: Sequence[RunFolder], counts: Mapping[str, int], brief: bool) -> s
     return (
         f"---\n{head}\n---\n\n# Conversations of companion teams\n\nExported by mascot_env {VERSION} from {len(runs)} run folder(s):\n\n"
         f"    {shown}\n\nPrompts are made anew in the {'brief' if brief else 'full'} form of `mascot_env.prompts`: run folders keep none, and a player "
-        "that reads no prompt, or another one, was not asked with these words. Rewards are a judge's, and are as good as it is; a judge that is held out is there to "
-        "report, and what it pays is not to be learnt from. A reward is null where "
+        "that reads no prompt, or another one, was not asked with these words. Rewards are a judge's, and are as good as it is; a judge "
+        "that is held out is there to report, and what it pays is not to be learnt from. A reward is null where "
         "nothing was paid, or where a judge or a model failed; a failure is never a number. What models and users said is their text, unfiltered; "
         "distress may be among it.\n\n"
         'With this folder the types below are read, whatever is in the rows; without it, `load_dataset("json", data_files=...)` takes them from the rows, '
