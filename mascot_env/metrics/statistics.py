@@ -271,8 +271,9 @@ def holm_intervals(
     gaps: Mapping[str, Callable[[float], Interval | NotMeasured]], *, level: float = 0.95
 ) -> dict[str, Interval | NotMeasured]:
     """A family of intervals, each at the level at which Holm's procedure tests it, with its adjusted p: it leaves out 0 where that is below 1 - level, and
-    only there. They say what is rejected at a family-wise error of 1 - level, and are no simultaneous intervals: the last that is rejected is at `level`. `gaps`: name -> the interval at a level. What is not rejected, and what comes after it, has the level at which the procedure stopped; what
-    was not measured is no member of the family.
+    only there. They say what is rejected at a family-wise error of 1 - level, and are no simultaneous intervals: the last that is rejected is at `level`.
+    `gaps`: name -> the interval at a level. What is not rejected, and what comes after it, has the level at which the procedure stopped; what was not
+    measured is no member of the family.
     """
     found = {name: gap(level) for name, gap in gaps.items()}
     p = {name: gap.p for name, gap in found.items() if isinstance(gap, Interval) and gap.p is not None}

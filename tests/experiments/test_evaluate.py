@@ -231,7 +231,8 @@ def test_a_policy_that_gives_no_action_is_named_and_may_be_mended(
 
 def test_a_policy_that_is_still_at_its_first_conversations_is_not_another_one(own: str, tmp_path: Path) -> None:
     """Its mark was written over by the other one, which then was taken for it."""
-    config = console.parse(evaluate.Config, "", [*SMALL, "--seeds", "1", "--out", str(tmp_path / "run"), "--against", "mine", "--methods", f"mine={own}:team@team"])
+    asked = [*SMALL, "--seeds", "1", "--out", str(tmp_path / "run"), "--against", "mine", "--methods", f"mine={own}:team@team"]
+    config = console.parse(evaluate.Config, "", asked)
     _, (who,) = evaluate.prepared(config)
     evaluate.same_policy(who, config, 0)
     folder = tmp_path / "run" / "mine" / "seed-0"

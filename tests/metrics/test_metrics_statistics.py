@@ -208,7 +208,10 @@ def test_holms_intervals_leave_out_zero_where_holm_rejects_and_only_there() -> N
 
 def test_what_holm_does_not_reject_holds_zero_even_where_its_own_interval_does_not() -> None:
     """p of `two_level_t` depends on the level, so that order may change between levels."""
-    gaps = {"a": lambda level: m.Interval(2.0, -1.0, 5.0, 0.04, "made up"), "b": lambda level: m.Interval(2.0, 0.5, 3.5, 0.045 if level == 0.95 else 0.01, "made up")}
+    gaps = {
+        "a": lambda level: m.Interval(2.0, -1.0, 5.0, 0.04, "made up"),
+        "b": lambda level: m.Interval(2.0, 0.5, 3.5, 0.045 if level == 0.95 else 0.01, "made up"),
+    }
     found = m.holm_intervals(gaps)
     assert all(isinstance(g, m.Interval) and g.low <= 0 <= g.high and g.p == pytest.approx(0.08) for g in found.values())
 
