@@ -156,7 +156,7 @@ def test_what_is_measured_of_a_run(small: Path, monkeypatch: pytest.MonkeyPatch,
     assert "| consistency is 15 points above the SFT team's " in page and "### After each round" in page
     stages = [k.removeprefix(took.IN) for k in took.read(small) or {} if k.startswith(took.IN)]
     assert {"ppo", "level1/best_sft", "evaluation/SFT", f"measured-teams-{persona_eval.MEASURES}"} <= set(stages)
-    assert [s for s in stages if run_costs.part_of(s) == run_costs.REST] == [] and "### What a run costs" in page
+    assert [s for s in stages if run_costs.part_of(s) == run_costs.REST] == ["."] and "### What a run costs" in page
     assert {"the discrete Director: PPO", "teams on held-out scenarios", run_costs.ABLATIONS} <= set(figures["minutes of a core"])
 
 
