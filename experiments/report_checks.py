@@ -16,17 +16,17 @@ from experiments.svg import interval, known
 def first(run: Gathered) -> str:
     """What a reader of the scores wants to know first: whether the claim is shown, and what comes out in sentences."""
     figures = run.figures or {}
-    sentences = [paragraph(plain(sentence)) for sentence in figures.get("what comes out", [])]
+    sentences = [paragraph(unmarked(sentence)) for sentence in figures.get("what comes out", [])]
     return "".join([_required(figures.get("required", {})), *sentences])
 
 
 def told(run: Gathered) -> str:
     """What has to be known before any table: which judges paid for what they report of, and what was compared."""
     figures = run.figures or {}
-    return "".join(paragraph(plain(figures[name]), kind) for name, kind in (("warning", "warned"), ("about", "")) if figures.get(name))
+    return "".join(paragraph(unmarked(figures[name]), kind) for name, kind in (("warning", "warned"), ("about", "")) if figures.get(name))
 
 
-def plain(sentence: str) -> str:
+def unmarked(sentence: str) -> str:
     """A sentence of a Markdown page."""
     return sentence.replace("`", "")
 

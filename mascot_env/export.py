@@ -163,6 +163,8 @@ def _episodes(run: RunFolder, judge: Judge | None) -> Iterator[tuple[str, Mappin
     rows = iter(run.episodes())
     while some := list(itertools.islice(rows, TOGETHER)):
         with _no_episode(run):
+            for row in some:
+                _domain(run, Transcript.from_json(row["transcript"]))  # before a judge is asked with other personas' cards
             made = relabelled(some, judge)
         yield from ((redacted(judge.name), row) for row in made)
 
@@ -225,10 +227,7 @@ def _taken_apart(run: RunFolder, row: Mapping[str, Any], brief: bool, paid_by: s
     transcript, end, valid, judgements = Transcript.from_json(row["transcript"]), row["end"], row["valid"], row["judgements"]
     paid = _paid(transcript, judgements)
     returns = dict(row["returns"]) if valid and judgements else dict.fromkeys(dict(row["returns"]))
-    domain, s = catalog.domain(transcript.scenario.domain), transcript.scenario
-    if strangers := sorted(set(transcript.agents) - set(domain.agents)):
-        remedy = "export conversations of the domain's own personas"
-        raise ConfigError(f"{run.path} is of other personas than {domain.id}'s", field="runs", value=strangers, remedy=remedy)
+    domain, s = _domain(run, transcript), transcript.scenario
     which = {"run": str(run.path), "scenario": s.id, "seed": row["seed"], "domain": s.domain, "split": s.split}
     decisions = [
         {**which, **_decision(transcript, i, domain, row["seed"], brief), **_pay(turn, paid.get(i))}
@@ -251,6 +250,15 @@ def _taken_apart(run: RunFolder, row: Mapping[str, Any], brief: bool, paid_by: s
         "reason": "" if valid else next((j["reward"]["reason"] for j in judgements if not j["reward"].get("valid", True)), end),
     }
     return conversation, decisions
+
+
+def _domain(run: RunFolder, transcript: Transcript) -> Domain:
+    """Raises `ConfigError` where a conversation is of other personas than its domain's own."""
+    domain = catalog.domain(transcript.scenario.domain)
+    if strangers := sorted(set(transcript.agents) - set(domain.agents)):
+        remedy = "export conversations of the domain's own personas"
+        raise ConfigError(f"{run.path} is of other personas than {domain.id}'s", field="runs", value=strangers, remedy=remedy)
+    return domain
 
 
 def _paid(transcript: Transcript, judgements: Sequence[Mapping[str, Any]]) -> dict[int, tuple[str, Mapping[str, Any]]]:

@@ -18,7 +18,6 @@ from mascot_env.scoring import score_blocks, score_turns
 from mascot_env.types import DIRECTOR, USER, Transcript, to_json
 
 FAILED = "failed"  # the flag of a turn that a model gave no words for
-ILL_FORMED = frozenset({"cut", "empty", "surrogates"})  # flags of speech that earns no format term, as in play
 
 
 def relabelled(rows: Sequence[Mapping[str, Any]], judge: Judge, eta: float = ETA) -> list[dict[str, Any]]:
@@ -34,7 +33,7 @@ def relabelled(rows: Sequence[Mapping[str, Any]], judge: Judge, eta: float = ETA
 def _paid(row: Mapping[str, Any], said: Transcript, turns: Sequence[Any], blocks: Sequence[Any], eta: float) -> dict[str, Any]:
     found: list[tuple[str, str, int, int, Any, Reward]] = []  # kind, payee, start, end, verdicts, reward
     for start, end, verdicts in (t for t in turns if FAILED not in said[t[0]].flags):
-        well_formed = not ILL_FORMED & set(said[start].flags)
+        well_formed = not rewards.ILL_FORMED & set(said[start].flags)
         found.append(("speaker", said[start].agent, start, end, verdicts, rewards.speaker_reward(verdicts, well_formed)))
     for start, end, verdicts in (b for b in blocks if _judged_in_play(said, b[0], b[1])):
         speakers, earlier = ([t.agent for t in some if t.agent not in (DIRECTOR, USER)] for some in (said.turns[start:end], said.turns[:start]))

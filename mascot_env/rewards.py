@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from mascot_env.types import Abstain, JudgeError, Score, Verdict
 
 FORMAT_WEIGHT = 0.1  # share of the format term in a speaker's reward
+ILL_FORMED = frozenset({"cut", "empty", "surrogates"})  # flags of speech that earns no format term
 ETA = 0.1  # weight of the diversity term in the group reward
 SCALE_MIDDLE, SCALE_HALF = 3.0, 2.0  # the scale 1..5 mapped onto [-1, 1]
 

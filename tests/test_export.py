@@ -258,8 +258,9 @@ def test_conversations_of_other_personas_are_refused_by_name(tmp_path: Path) -> 
     with RunFolder.create(tmp_path / "run", {}, seed=0, judge=None, models={}) as run:
         for episode in play(team, catalog.scenarios("support", "train")[:1], lambda: DialogueEnv(domain=other, judge=None, user=None)):
             run.append(episode)
-    with pytest.raises(ConfigError, match="runs: .*of other personas than support's"):
-        export.write([RunFolder.open(tmp_path / "run")], tmp_path / "out")
+    for judge in (None, judges.resolve("scripted")):
+        with pytest.raises(ConfigError, match="runs: .*of other personas than support's"):
+            export.write([RunFolder.open(tmp_path / "run")], tmp_path / "out", judge=judge)
 
 
 def test_what_a_judge_cannot_score_anew_has_no_reward(tmp_path: Path) -> None:

@@ -250,7 +250,7 @@ class DialogueEnv(AECEnv[str, Any, Any]):
         if self.judge is not None and self.arguments.judge_speakers:
             index = len(said) - 1
             case = Case(said, self.domain.speaker_rubric, self.domain, index, index + 1)
-            well_formed = not {"cut", "empty", "surrogates"} & set(turn.flags)
+            well_formed = not rewards.ILL_FORMED & set(turn.flags)
             self._settlement.due.append(Due("speaker", self.judge.submit(case), {turn.agent: 1.0}, self._steps, well_formed))
         if closes:
             self._close_block(said, answer)
